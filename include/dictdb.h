@@ -1,0 +1,636 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * dictdb.h - the whole contract of libdictdb, an embedded in-memory database of dict-like records
+ * that threads share.
+ *
+ * The idea: writers build the next version of a table beside the current one and publish it with
+ * one pointer store; readers pin a version and wait for nothing but another thread's explicit
+ * write lock.
+ *
+ * Conventions
+ *   - Fallible functions return ddb_status and take `ddb_error *err` last (may be NULL). Results go
+ *     through out-pointers, written only on DDB_OK. A look-up that finds nothing is not an error.
+ *   - Strings are ddb_str: UTF-8 bytes with a size; they may hold NUL and lone surrogates (encoded
+ *     as Python's "surrogatepass" does). Nothing given to a function is kept: it is copied.
+ *   - *get* borrows, *copy* returns something owned, *take* consumes; acquire/release count
+ *     references; open/close are for resources.
+ *   - Thread-safety levels, named per function group as CPython names them:
+ *       atomic      any threads, same object; each call happens at one instant
+ *       shared      any threads, same object; a call may see another half way (never corrupt)
+ *       distinct    different threads may use different objects
+ *   - A library never prints, never aborts, never calls back under one of its locks (the exceptions
+ *     are the allocator and the test hooks).
+ */
+#ifndef DICTDB_H
+#define DICTDB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(_WIN32)
+#define DDB_API
+#else
+#define DDB_API __attribute__((visibility("default")))
+#endif
+
+#define DDB_VERSION_MAJOR 0
+#define DDB_VERSION_MINOR 1
+#define DDB_VERSION_PATCH 0
+#define DDB_VERSION "0.1.0"
+
+/* Limits. A value or record over them is refused with DDB_ERR_LIMIT. */
+#define DDB_DEPTH_MAX 200            /* nesting of containers, and of conditions */
+#define DDB_RECORD_SIZE_MAX 0x7fffffffu /* bytes of one encoded record */
+#define DDB_FIELD_COUNT_MAX 65535u   /* fields of one record */
+
+/* ---- Status codes and errors -------------------------------------------------------------- */
+
+/* X(code, text, Python exception). The one table of all codes. */
+#define DDB_STATUS_MAP(X)                                                                         \
+  X(OK, "ok", "")                                                                                 \
+  X(ERR_NOMEM, "out of memory", "MemoryError")                                                    \
+  X(ERR_INVALID, "invalid argument", "InvalidArgumentError")                                      \
+  X(ERR_TYPE, "unsupported type", "UnsupportedTypeError")                                         \
+  X(ERR_KEY, "bad primary key", "PrimaryKeyError")                                                \
+  X(ERR_DUPLICATE_KEY, "duplicate key", "DuplicateKeyError")                                      \
+  X(ERR_DUPLICATE_TABLE, "table exists already", "DuplicateTableError")                           \
+  X(ERR_DUPLICATE_INDEX, "index exists already", "DuplicateIndexError")                           \
+  X(ERR_TABLE_NOT_FOUND, "no such table", "TableNotFoundError")                                   \
+  X(ERR_RECORD_NOT_FOUND, "no such record", "RecordNotFoundError")                                \
+  X(ERR_INDEX_NOT_FOUND, "no such index", "IndexNotFoundError")                                   \
+  X(ERR_FIELD_NOT_FOUND, "no such field", "UnknownFieldError")                                    \
+  X(ERR_SCHEMA, "schema validation failed", "SchemaValidationError")                              \
+  X(ERR_DEADLOCK, "deadlock", "DeadlockError")                                                    \
+  X(ERR_TIMEOUT, "timed out", "LockTimeoutError")                                                 \
+  X(ERR_INTERRUPTED, "interrupted", "InterruptedWaitError")                                       \
+  X(ERR_NOT_OWNER, "lock not held by this thread", "LockOwnershipError")                          \
+  X(ERR_FORKED, "not usable in a forked child", "ForkedProcessError")                             \
+  X(ERR_LIMIT, "limit exceeded", "LimitError")                                                    \
+  X(ERR_CORRUPT, "damaged file", "CorruptFileError")                                              \
+  X(ERR_IO, "input/output error", "StorageError")
+
+typedef enum ddb_status {
+#define DDB_X(code, text, exception) DDB_##code,
+  DDB_STATUS_MAP(DDB_X)
+#undef DDB_X
+      DDB_STATUS_COUNT
+} ddb_status;
+
+/*
+ * What went wrong, in words that name the culprit. Fixed size, no ownership. Unused texts are "".
+ * `offset` is the byte position of a parse error, else 0; `os_error` an errno value, else 0.
+ */
+typedef struct ddb_error {
+  ddb_status status;
+  int os_error;
+  uint64_t offset;
+  char table[64];
+  char field[64];
+  char expected[64];
+  char given[64];
+  char message[384];
+} ddb_error;
+
+DDB_API const char *ddb_status_name(ddb_status status);      /* "ERR_KEY"; static, never NULL */
+DDB_API const char *ddb_status_text(ddb_status status);      /* "bad primary key" */
+DDB_API const char *ddb_status_exception(ddb_status status); /* "PrimaryKeyError" */
+DDB_API const char *ddb_version(void);
+
+/* ---- Strings ------------------------------------------------------------------------------ */
+
+typedef struct ddb_str {
+  const char *data; /* not NUL-terminated */
+  size_t size;      /* bytes */
+} ddb_str;
+
+#define DDB_STR(literal) ((ddb_str){(literal), sizeof(literal) - 1})
+
+static inline ddb_str ddb_str_from(const char *text) {
+  return (ddb_str){text, text ? strlen(text) : 0};
+}
+
+/* ---- Memory ------------------------------------------------------------------------------- */
+
+/*
+ * The allocator of the process. `allocate` returns NULL when there is no memory (the statement then
+ * fails with DDB_ERR_NOMEM and nothing changes); memory must be aligned to 16 bytes. `release` gets
+ * the size that was asked for. Both are called from any thread, also under internal locks: they
+ * must not call libdictdb. Set it before any other call; not thread-safe; returns
+ * DDB_ERR_INVALID once memory is in use. NULL restores malloc and free.
+ */
+typedef struct ddb_allocator {
+  void *(*allocate)(void *context, size_t size);
+  void (*release)(void *context, void *memory, size_t size);
+  void *context;
+} ddb_allocator;
+DDB_API ddb_status ddb_allocator_set(const ddb_allocator *allocator, ddb_error *err);
+
+/* Bytes asked of the allocator and not yet released. `old_bytes` is the part of `total_bytes` that
+ * only superseded versions hold. Atomic, but a running statement's bytes are included. */
+typedef struct ddb_memory {
+  uint64_t total_bytes;
+  uint64_t old_bytes;
+} ddb_memory;
+
+/* Everything that the library holds in this process. */
+DDB_API uint64_t ddb_process_memory(void);
+
+/* ---- Waiting ------------------------------------------------------------------------------ */
+
+/*
+ * Called around every wait for a lock that really blocks, with no internal mutex held: `begin`
+ * before it (a language binding lets other threads run), `end` after it with begin's result, `poll`
+ * about every 50 ms in between (non-zero ends the wait with DDB_ERR_INTERRUPTED). Any may be NULL.
+ * Process-wide; set once, before threads start.
+ */
+typedef struct ddb_wait_hooks {
+  void *(*begin)(void *context);
+  int (*poll)(void *context, void *state); /* state: what begin returned */
+  void (*end)(void *context, void *state);
+  void *context;
+} ddb_wait_hooks;
+DDB_API void ddb_wait_hooks_set(const ddb_wait_hooks *hooks);
+
+/* ---- RWLock ------------------------------------------------------------------------------- */
+
+/*
+ * Many readers or one writer; phase-fair (a reader waits for one writer at most, a writer for one
+ * phase of readers per writer before it); re-entrant in both modes; owned by OS threads. A thread
+ * that holds the read side may acquire the write side (an upgrade: it waits for the other readers
+ * and admits no new ones; a second upgrader gets DDB_ERR_DEADLOCK). A thread that holds the write
+ * side may acquire the read side. A wait that would close a cycle of waiting threads returns
+ * DDB_ERR_DEADLOCK, naming threads and locks. In a forked child every acquire returns
+ * DDB_ERR_FORKED for locks made before the fork. All functions: atomic.
+ */
+typedef struct ddb_rwlock ddb_rwlock;
+
+#define DDB_WAIT_FOREVER (-1LL)
+
+typedef struct ddb_rwlock_stats {
+  uint64_t read_count;    /* acquisitions of the read side, re-entrant ones included */
+  uint64_t write_count;   /* acquisitions of the write side; each statement that writes is one */
+  uint64_t wait_count;    /* acquisitions that had to wait */
+  uint64_t wait_ns;       /* sum of the waits */
+  uint64_t read_hold_ns;  /* sum over threads of outermost acquire to release */
+  uint64_t write_hold_ns; /* the same for explicit write locks */
+} ddb_rwlock_stats;
+
+/* `name` is for messages; at most 63 bytes are kept. */
+DDB_API ddb_status ddb_rwlock_new(ddb_str name, ddb_rwlock **out, ddb_error *err);
+/* Only when nobody holds it or waits for it. NULL is allowed. */
+DDB_API void ddb_rwlock_free(ddb_rwlock *lock);
+/* timeout_ns: DDB_WAIT_FOREVER, 0 (try), or nanoseconds. Errors: TIMEOUT (also for a failed try),
+ * DEADLOCK, INTERRUPTED, FORKED, NOMEM. On error the lock is as it was. */
+DDB_API ddb_status ddb_rwlock_acquire_read(ddb_rwlock *lock, int64_t timeout_ns, ddb_error *err);
+DDB_API ddb_status ddb_rwlock_acquire_write(ddb_rwlock *lock, int64_t timeout_ns, ddb_error *err);
+/* NOT_OWNER when this thread does not hold that side. */
+DDB_API ddb_status ddb_rwlock_release_read(ddb_rwlock *lock, ddb_error *err);
+DDB_API ddb_status ddb_rwlock_release_write(ddb_rwlock *lock, ddb_error *err);
+DDB_API void ddb_rwlock_stats_get(const ddb_rwlock *lock, ddb_rwlock_stats *out);
+
+/* ---- Values ------------------------------------------------------------------------------- */
+
+/*
+ * Kinds carry Python's equality: True == 1 == 1.0 == Decimal(1); list != tuple; set == frozenset;
+ * NaN equals nothing. ddb_value_compare is the total order of DictDB over all values: missing and
+ * null; booleans and numbers, exact, NaN last; str by code points; bytes; date, datetime (naive,
+ * then aware by instant), time, timedelta; list; dict; then the others by name.
+ */
+typedef enum ddb_kind {
+  DDB_MISSING = 0, /* only as a result: the record has no such field */
+  DDB_NULL,
+  DDB_BOOL,
+  DDB_INT,       /* int64 */
+  DDB_BIGINT,    /* integers outside int64: sign byte (0 or 1), then magnitude, little-endian */
+  DDB_FLOAT,     /* IEEE double */
+  DDB_DECIMAL,   /* text as Python's str(Decimal): "-1.50", "1E+3", "NaN", "sNaN12", "Infinity" */
+  DDB_STR_KIND,  /* UTF-8, lone surrogates kept */
+  DDB_BYTES,
+  DDB_DATE,      /* int64: proleptic Gregorian ordinal, 1 is 0001-01-01 */
+  DDB_DATETIME,  /* ddb_temporal */
+  DDB_TIME,      /* ddb_temporal */
+  DDB_TIMEDELTA, /* ddb_duration */
+  DDB_LIST,
+  DDB_DICT, /* items alternate key, value, in insertion order */
+  DDB_TUPLE,
+  DDB_SET,
+  DDB_FROZENSET,
+  DDB_UUID, /* 16 bytes, big-endian */
+  DDB_KIND_COUNT
+} ddb_kind;
+
+/* Largest unit first. `zone` follows the struct: zone_size bytes. */
+typedef struct ddb_temporal {
+  int64_t micros;       /* wall clock: since 0001-01-01T00:00 (datetime) or midnight (time) */
+  int64_t offset_micros; /* from UTC; DDB_OFFSET_NONE: naive, or unknown for an aware time */
+  uint8_t fold;
+  uint8_t zone_kind; /* DDB_ZONE_... */
+  uint16_t zone_size;
+  uint32_t reserved; /* 0 */
+} ddb_temporal;
+#define DDB_OFFSET_NONE INT64_MIN
+enum {
+  DDB_ZONE_NONE = 0,  /* naive */
+  DDB_ZONE_FIXED = 1, /* fixed offset; zone is its name or "" */
+  DDB_ZONE_IANA = 2   /* zone is a key such as "Europe/Paris" */
+};
+
+typedef struct ddb_duration {
+  int64_t days;
+  int64_t micros; /* 0 <= micros < 86,400,000,000 */
+} ddb_duration;
+
+/*
+ * One value, 16 bytes. Variable-size kinds point to bytes owned by somebody else: the record or the
+ * builder the value was read from, or the caller. Containers point to an encoded block (see
+ * ddb_value_item) and are made by a ddb_builder only.
+ */
+typedef struct ddb_value {
+  uint8_t kind; /* ddb_kind */
+  uint8_t reserved[3];
+  uint32_t size; /* bytes at as.data, for kinds that have them */
+  union {
+    bool boolean;
+    int64_t integer; /* INT, DATE */
+    double real;
+    const void *data;
+  } as;
+} ddb_value;
+
+/* A value as two whole words: initialised member by member it is copied with a stall, which costs
+ * more than all the rest of an append. payload: what `as` holds, its bytes. */
+static inline ddb_value ddb_value_make(uint8_t kind, uint32_t size, uint64_t payload) {
+  ddb_value value;
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+  uint64_t head = (uint64_t)kind | (uint64_t)size << 32;
+  memcpy(&value, &head, sizeof head);
+#else
+  memset(&value, 0, sizeof value);
+  value.kind = kind;
+  value.size = size;
+#endif
+  memcpy(&value.as, &payload, sizeof payload);
+  return value;
+}
+static inline ddb_value ddb_null(void) {
+  return ddb_value_make(DDB_NULL, 0, 0);
+}
+static inline ddb_value ddb_bool(bool boolean) {
+  return ddb_value_make(DDB_BOOL, 0, boolean ? 1 : 0);
+}
+static inline ddb_value ddb_int(int64_t integer) {
+  return ddb_value_make(DDB_INT, 0, (uint64_t)integer);
+}
+static inline ddb_value ddb_float(double real) {
+  uint64_t payload;
+  memcpy(&payload, &real, sizeof payload);
+  return ddb_value_make(DDB_FLOAT, 0, payload);
+}
+/* text.size must be below 2^31. */
+static inline ddb_value ddb_text(ddb_str text) {
+  return ddb_value_make(DDB_STR_KIND, (uint32_t)text.size, (uint64_t)(uintptr_t)text.data);
+}
+
+/* Values are immutable: all functions here are atomic and allocate nothing, but for _format. */
+DDB_API bool ddb_value_equal(const ddb_value *a, const ddb_value *b);  /* Python's == */
+DDB_API int ddb_value_compare(const ddb_value *a, const ddb_value *b); /* total order: -1, 0, 1 */
+/* True and *order (-1, 0, 1) when `<` is defined between the two as a condition (rule of comparable
+ * kinds: numbers and booleans; str; bytes; dates; datetimes both naive or both aware; times the
+ * same; timedeltas). False for NaN. */
+DDB_API bool ddb_value_order(const ddb_value *a, const ddb_value *b, int *order);
+/* Equal values (in either sense) hash the same. Stable within a process only. */
+DDB_API uint64_t ddb_value_hash(const ddb_value *value);
+/* Containers: number of items (a dict has two per entry), else 0. */
+DDB_API size_t ddb_value_item_count(const ddb_value *value);
+/* The index-th item, borrowed from the container; index < ddb_value_item_count. */
+DDB_API ddb_value ddb_value_item(const ddb_value *value, size_t index);
+/* Text like Python's repr(), at most `capacity` bytes with the NUL, "..." at the end when cut.
+ * Returns the bytes the whole text needs, without NUL. */
+DDB_API size_t ddb_value_format(const ddb_value *value, char *buffer, size_t capacity);
+DDB_API const char *ddb_kind_name(ddb_kind kind); /* "int", "str", "datetime", ... */
+
+/* ---- Builders: values and records on their way in ----------------------------------------- */
+
+/*
+ * A builder converts the caller's data to private memory before any lock is taken. It holds a
+ * sequence of top-level items: values (ddb_builder_value_at) or records of one table. Usage: append
+ * values; containers and records are opened with their exact number of items, which follow, and
+ * closed with _end. After an error the item under construction is dropped and the builder can be
+ * used again. Thread-safety: distinct.
+ */
+typedef struct ddb_builder ddb_builder;
+typedef struct ddb_table ddb_table;
+typedef struct ddb_shape ddb_shape;
+
+DDB_API ddb_status ddb_builder_new(ddb_builder **out, ddb_error *err);
+DDB_API void ddb_builder_free(ddb_builder *builder); /* NULL is allowed */
+DDB_API void ddb_builder_clear(ddb_builder *builder); /* keeps its memory, up to 1 MiB */
+/* Finished top-level items. */
+DDB_API size_t ddb_builder_count(const ddb_builder *builder);
+/* A finished top-level value, borrowed until the next append or clear. */
+DDB_API ddb_value ddb_builder_value_at(const ddb_builder *builder, size_t index);
+/* Appends any value; containers are copied. Errors: NOMEM, LIMIT, INVALID (malformed: a DECIMAL
+ * that is not a number, a STR_KIND that is not UTF-8, a BIGINT in int64's range is stored as INT). */
+DDB_API ddb_status ddb_builder_append(ddb_builder *builder, const ddb_value *value, ddb_error *err);
+/* kind: LIST, TUPLE, SET, FROZENSET or DICT. item_count: exact; for a DICT, twice its length.
+ * Keys of dicts and items of sets must be hashable: checked at _end (TYPE). */
+DDB_API ddb_status ddb_builder_begin(ddb_builder *builder, ddb_kind kind, size_t item_count,
+                                     ddb_error *err);
+DDB_API ddb_status ddb_builder_end(ddb_builder *builder, ddb_error *err);
+/* Drops what was opened and not finished. */
+DDB_API void ddb_builder_cancel(ddb_builder *builder);
+
+/*
+ * The ordered field names of a record, interned in its table and valid as long as the table is
+ * referenced. RECORD: a whole record, for insert and upsert; the primary key may be absent (it is
+ * then assigned), a schema's defaults are filled in and its required fields checked. CHANGES: some
+ * fields, for update. Errors: INVALID (a name twice), SCHEMA (unknown or missing field), KEY
+ * (the primary key among CHANGES), LIMIT, NOMEM. Atomic.
+ */
+typedef enum ddb_shape_kind { DDB_SHAPE_RECORD, DDB_SHAPE_CHANGES } ddb_shape_kind;
+DDB_API ddb_status ddb_table_shape(ddb_table *table, ddb_shape_kind kind, const ddb_str *names,
+                                   size_t name_count, const ddb_shape **out, ddb_error *err);
+/* Opens a record: as many values follow as the shape was asked for with names, in that order; then
+ * ddb_builder_end, which checks the schema (unless validate is false). */
+DDB_API ddb_status ddb_builder_record_begin(ddb_builder *builder, const ddb_shape *shape,
+                                            bool validate, ddb_error *err);
+
+/* ---- Conditions --------------------------------------------------------------------------- */
+
+/*
+ * An immutable tree over fields of a record; reference-counted, atomic. A missing field reads as
+ * null. ==, != and in follow ddb_value_equal; <, <=, >, >=, between ddb_value_order. None of them
+ * fails on any record.
+ */
+typedef struct ddb_cond ddb_cond;
+
+typedef enum ddb_op {
+  DDB_OP_EQ,
+  DDB_OP_NE,
+  DDB_OP_LT,
+  DDB_OP_LE,
+  DDB_OP_GT,
+  DDB_OP_GE,
+  DDB_OP_STARTSWITH, /* of str and bytes */
+  DDB_OP_ENDSWITH,
+  DDB_OP_CONTAINS /* substring of str and bytes; item of list, tuple, set; key of dict */
+} ddb_op;
+
+DDB_API ddb_status ddb_cond_compare(ddb_str field, ddb_op op, const ddb_value *value,
+                                    ddb_cond **out, ddb_error *err);
+DDB_API ddb_status ddb_cond_in(ddb_str field, const ddb_value *values, size_t value_count,
+                               ddb_cond **out, ddb_error *err);
+DDB_API ddb_status ddb_cond_between(ddb_str field, const ddb_value *low, const ddb_value *high,
+                                    ddb_cond **out, ddb_error *err); /* both ends included */
+DDB_API ddb_status ddb_cond_is_null(ddb_str field, ddb_cond **out, ddb_error *err);
+/* New references to the operands are taken. No operand: and is true, or is false. */
+DDB_API ddb_status ddb_cond_and(ddb_cond *const *operands, size_t count, ddb_cond **out,
+                                ddb_error *err);
+DDB_API ddb_status ddb_cond_or(ddb_cond *const *operands, size_t count, ddb_cond **out,
+                               ddb_error *err);
+DDB_API ddb_status ddb_cond_not(ddb_cond *operand, ddb_cond **out, ddb_error *err);
+DDB_API ddb_cond *ddb_cond_acquire(ddb_cond *cond);
+DDB_API void ddb_cond_release(ddb_cond *cond); /* NULL is allowed */
+/* As ddb_value_format: "(age >= 18 & ~(name == 'Bob'))". */
+DDB_API size_t ddb_cond_format(const ddb_cond *cond, char *buffer, size_t capacity);
+
+/* ---- Databases and the catalogue ---------------------------------------------------------- */
+
+typedef struct ddb_db ddb_db;
+
+DDB_API ddb_status ddb_db_new(ddb_db **out, ddb_error *err);
+/* Drops this reference; memory goes when the last table reference and snapshot is released. */
+DDB_API void ddb_db_release(ddb_db *db);
+DDB_API ddb_db *ddb_db_acquire(ddb_db *db);
+DDB_API void ddb_db_memory(const ddb_db *db, ddb_memory *out);
+
+/* Types a schema can ask for: a bit per ddb_kind. */
+#define DDB_TYPE(kind) (UINT32_C(1) << (kind))
+#define DDB_TYPE_INT (DDB_TYPE(DDB_INT) | DDB_TYPE(DDB_BIGINT))
+#define DDB_TYPE_FLOAT (DDB_TYPE(DDB_FLOAT) | DDB_TYPE_INT) /* an int is taken for a float */
+
+typedef struct ddb_schema_field {
+  ddb_str name;
+  uint32_t types;                 /* DDB_TYPE bits; with DDB_TYPE(DDB_NULL): nullable */
+  const ddb_value *default_value; /* NULL: the field is required */
+} ddb_schema_field;
+
+typedef struct ddb_table_options {
+  ddb_str primary_key;            /* {NULL, 0}: "id" */
+  const ddb_schema_field *schema; /* NULL: none; any record is taken */
+  size_t schema_count;            /* the key's field is added as int when it is not there */
+} ddb_table_options;
+
+/* Atomic. *out gets a reference. options may be NULL. Errors: DUPLICATE_TABLE, INVALID (an empty
+ * name or key name, a field twice, a default of a wrong type), NOMEM. */
+DDB_API ddb_status ddb_db_table_create(ddb_db *db, ddb_str name, const ddb_table_options *options,
+                                       ddb_table **out, ddb_error *err);
+/* Atomic. Every later call on the table gives TABLE_NOT_FOUND; snapshots still see it. Waits for
+ * the table's writers. Errors: TABLE_NOT_FOUND and those of ddb_rwlock_acquire_write. */
+DDB_API ddb_status ddb_db_table_drop(ddb_db *db, ddb_str name, ddb_error *err);
+DDB_API ddb_status ddb_db_table_get(ddb_db *db, ddb_str name, ddb_table **out, ddb_error *err);
+/* References to all tables of one instant, in order of creation; free with ddb_tables_free. */
+DDB_API ddb_status ddb_db_tables(ddb_db *db, ddb_table ***out, size_t *count, ddb_error *err);
+DDB_API void ddb_tables_free(ddb_table **tables, size_t count);
+
+/* ---- Tables ------------------------------------------------------------------------------- */
+
+DDB_API ddb_table *ddb_table_acquire(ddb_table *table);
+DDB_API void ddb_table_release(ddb_table *table); /* NULL is allowed */
+/* Borrowed from the table, constant. */
+DDB_API ddb_str ddb_table_name(const ddb_table *table);
+DDB_API ddb_str ddb_table_primary_key(const ddb_table *table);
+/* Fields of the schema with the key's, borrowed; *count is 0 without a schema. */
+DDB_API const ddb_schema_field *ddb_table_schema(const ddb_table *table, size_t *count);
+/* The table's public lock. read_lock: holds writers off, so that every read sees one state.
+ * write_lock: nobody else sees what is written until it is released. Lives with the table. */
+DDB_API ddb_rwlock *ddb_table_lock(ddb_table *table);
+DDB_API void ddb_table_memory(const ddb_table *table, ddb_memory *out);
+
+/*
+ * Explicit write locks on several tables, in one global order whatever the order given; released
+ * together, all that was written becoming visible at one instant. A table may appear once only.
+ * `release` takes what `acquire` took, in any order. Errors: those of ddb_rwlock_acquire_write, and
+ * INVALID; on error none is held.
+ */
+DDB_API ddb_status ddb_tables_write_lock(ddb_table *const *tables, size_t count, int64_t timeout_ns,
+                                         ddb_error *err);
+DDB_API ddb_status ddb_tables_write_unlock(ddb_table *const *tables, size_t count, ddb_error *err);
+
+/*
+ * Statements. Each is all or nothing and atomic; each takes the table's write side and may wait for
+ * another thread's explicit lock. Common errors: NOMEM, TABLE_NOT_FOUND (dropped), FORKED, and
+ * those of ddb_rwlock_acquire_write. Batches are builders of records made with this table's shapes.
+ */
+
+/* Inserts all records of the batch. keys: NULL, or room for one value per record: the key each
+ * record got (undefined on error); variable-size keys borrow from the batch. Errors: DUPLICATE_KEY, KEY (NaN, null,
+ * unhashable), LIMIT (automatic keys or sequence numbers used up). */
+DDB_API ddb_status ddb_table_insert(ddb_table *table, ddb_builder *batch, ddb_value *keys,
+                                    ddb_error *err);
+
+typedef struct ddb_field {
+  ddb_str name;
+  ddb_value value;
+} ddb_field;
+/* One record without a builder: for C programs. key may be NULL; a variable-size key borrows from
+ * `fields`. */
+DDB_API ddb_status ddb_table_insert_fields(ddb_table *table, const ddb_field *fields, size_t count,
+                                           ddb_value *key, ddb_error *err);
+
+typedef enum ddb_conflict { DDB_CONFLICT_UPDATE, DDB_CONFLICT_IGNORE, DDB_CONFLICT_ERROR } ddb_conflict;
+typedef enum ddb_action { DDB_ACTION_INSERTED, DDB_ACTION_UPDATED, DDB_ACTION_IGNORED } ddb_action;
+/* For each record of the batch: inserts it, or, when its key exists, merges its fields into the
+ * record there (UPDATE), leaves it (IGNORE) or fails (ERROR). keys, actions: NULL or room. Keys of
+ * records that were there borrow from the batch. With a schema, defaults count as fields given. */
+DDB_API ddb_status ddb_table_upsert(ddb_table *table, ddb_builder *batch, ddb_conflict conflict,
+                                    ddb_value *keys, ddb_action *actions, ddb_error *err);
+/* Merges the one CHANGES record of `changes` into every record that `where` (NULL: all) holds for.
+ * *count: records matched (may be NULL). Nothing matched is not an error. */
+DDB_API ddb_status ddb_table_update(ddb_table *table, const ddb_builder *changes,
+                                    const ddb_cond *where, uint64_t *count, ddb_error *err);
+DDB_API ddb_status ddb_table_delete(ddb_table *table, const ddb_cond *where, uint64_t *count,
+                                    ddb_error *err);
+
+/* ---- Indexes ------------------------------------------------------------------------------ */
+
+typedef enum ddb_index_kind { DDB_INDEX_HASH } ddb_index_kind;
+/* Built from one version while readers go on. Changes the cost of answers, never the answers. */
+DDB_API ddb_status ddb_table_index_create(ddb_table *table, ddb_str field, ddb_index_kind kind,
+                                          ddb_error *err);
+DDB_API ddb_status ddb_table_index_drop(ddb_table *table, ddb_str field, ddb_error *err);
+
+/* ---- Reading ------------------------------------------------------------------------------ */
+
+/*
+ * A view is one pinned version of one table. Opening and closing costs a few nanoseconds and waits
+ * for nothing but another thread's explicit write lock; what is read through it is one state and
+ * stays valid until it is closed. Owned by the thread that opened it, which closes it (views nest).
+ * Keep it short: an open view keeps old versions in memory; use a snapshot for long work.
+ * Errors of open: TABLE_NOT_FOUND (dropped), NOMEM, and those of ddb_rwlock_acquire_read.
+ */
+typedef struct ddb_view {
+  const void *root;
+  ddb_table *table;
+  void *pin;
+  uint64_t token;
+} ddb_view;
+typedef struct ddb_record ddb_record;
+
+DDB_API ddb_status ddb_view_open(ddb_table *table, ddb_view *view, ddb_error *err);
+DDB_API void ddb_view_close(ddb_view *view);
+DDB_API uint64_t ddb_view_count(const ddb_view *view);
+/* *out: the record, borrowed from the view, or NULL when there is none. An unhashable key gives
+ * DDB_ERR_KEY; NaN and null find nothing. */
+DDB_API ddb_status ddb_view_get(const ddb_view *view, const ddb_value *key, const ddb_record **out,
+                                ddb_error *err);
+/* Walks the records in insertion order: *position starts at 0. NULL at the end. */
+DDB_API const ddb_record *ddb_view_next(const ddb_view *view, uint64_t *position);
+/* Indexed field names, borrowed from the view, *count of them; index < *count for ..._at. */
+DDB_API size_t ddb_view_index_count(const ddb_view *view);
+DDB_API ddb_str ddb_view_index_field(const ddb_view *view, size_t index, ddb_index_kind *kind);
+/* The key that the next record without one would get. */
+DDB_API int64_t ddb_view_next_key(const ddb_view *view);
+
+typedef struct ddb_order {
+  ddb_str field;
+  bool descending;
+} ddb_order;
+
+#define DDB_NO_LIMIT UINT64_MAX
+typedef struct ddb_query {
+  const ddb_cond *where;    /* NULL: all */
+  const ddb_order *order;   /* stable; by ddb_value_compare */
+  size_t order_count;       /* 0: insertion order */
+  bool distinct;            /* keep the first of records equal on distinct_fields, before limit */
+  const ddb_str *distinct_fields; /* NULL: on all fields */
+  size_t distinct_count;
+  uint64_t offset;
+  uint64_t limit; /* DDB_NO_LIMIT: all */
+} ddb_query;
+#define DDB_QUERY_INIT {.limit = DDB_NO_LIMIT}
+
+/* The matching records, in order: an array borrowed from the view's version and owned by the caller
+ * (ddb_records_free). Fields named in a query on a table with a schema must exist
+ * (DDB_ERR_FIELD_NOT_FOUND, with the nearest name). */
+typedef struct ddb_records {
+  const ddb_record **items;
+  size_t count;
+  size_t capacity;
+} ddb_records;
+DDB_API ddb_status ddb_view_select(const ddb_view *view, const ddb_query *query, ddb_records *out,
+                                   ddb_error *err);
+DDB_API void ddb_records_free(ddb_records *records);
+DDB_API ddb_status ddb_view_count_where(const ddb_view *view, const ddb_cond *where,
+                                        uint64_t *count, ddb_error *err);
+/* Every field name that occurs in a record of the view, in order of first appearance (key first):
+ * shapes are not scanned record by record. names: room for *count names; *count is set to all. */
+DDB_API ddb_status ddb_view_columns(const ddb_view *view, ddb_str *names, size_t *count,
+                                    ddb_error *err);
+
+/* Records are immutable. Names and values borrow from the record. */
+DDB_API size_t ddb_record_count(const ddb_record *record); /* fields */
+DDB_API ddb_value ddb_record_value(const ddb_record *record, size_t index);
+DDB_API ddb_str ddb_record_name(const ddb_record *record, size_t index);
+/* MISSING when there is none. */
+DDB_API ddb_value ddb_record_get(const ddb_record *record, ddb_str name);
+/* Identity of the record's list of names: equal for records with the same names in the same order.
+ * Valid as long as the table is referenced. */
+DDB_API const ddb_shape *ddb_record_shape(const ddb_record *record);
+DDB_API size_t ddb_shape_count(const ddb_shape *shape);
+DDB_API ddb_str ddb_shape_name(const ddb_shape *shape, size_t index);
+DDB_API uint64_t ddb_shape_id(const ddb_shape *shape); /* unique in the process, never reused */
+/* A copy that outlives view and table; atomic; one allocation. Free with ddb_record_free. */
+DDB_API ddb_status ddb_record_copy(const ddb_record *record, ddb_record **out, ddb_error *err);
+DDB_API void ddb_record_free(ddb_record *record); /* NULL is allowed */
+
+/* ---- Snapshots ---------------------------------------------------------------------------- */
+
+/*
+ * One instant of all tables of a database; taken in constant time, stops nobody, waits for nobody
+ * (a table under an explicit write lock is seen as it was before that lock). May be used and closed
+ * by any thread. Holds the versions it can see in memory until it is closed.
+ */
+typedef struct ddb_snapshot ddb_snapshot;
+
+DDB_API ddb_status ddb_snapshot_open(ddb_db *db, ddb_snapshot **out, ddb_error *err);
+DDB_API void ddb_snapshot_close(ddb_snapshot *snapshot); /* no view of it may be open; NULL allowed */
+DDB_API uint64_t ddb_snapshot_commit(const ddb_snapshot *snapshot); /* its commit number */
+/* As ddb_db_tables, of the snapshot's instant. */
+DDB_API ddb_status ddb_snapshot_tables(ddb_snapshot *snapshot, ddb_table ***out, size_t *count,
+                                       ddb_error *err);
+/* A view of the table as the snapshot sees it; TABLE_NOT_FOUND when it was not there then. */
+DDB_API ddb_status ddb_snapshot_view(ddb_snapshot *snapshot, ddb_table *table, ddb_view *view,
+                                     ddb_error *err);
+
+/* ---- Files -------------------------------------------------------------------------------- */
+
+/* Called now and then during long work, with no lock held; non-zero stops it (INTERRUPTED).
+ * total is 0 when it is not known. */
+typedef int (*ddb_progress)(void *context, uint64_t done, uint64_t total);
+
+/*
+ * JSON, format in docs/file-format.md. save writes one instant to a temporary file beside `path`,
+ * syncs it, renames it over `path` and syncs the directory: `path` is the old file or the new one,
+ * whole. Nothing is written before all values are known to be encodable. Readers and writers are
+ * not held up. Errors: IO (with os_error), NOMEM, INTERRUPTED.
+ */
+DDB_API ddb_status ddb_snapshot_save_json(ddb_snapshot *snapshot, const char *path,
+                                          ddb_progress progress, void *context, ddb_error *err);
+DDB_API ddb_status ddb_db_save_json(ddb_db *db, const char *path, ddb_progress progress,
+                                    void *context, ddb_error *err);
+/* A new database. Also reads the layout of the original project (no format mark). Errors: CORRUPT
+ * (with offset), IO, NOMEM, INTERRUPTED. */
+DDB_API ddb_status ddb_db_load_json(const char *path, ddb_progress progress, void *context,
+                                    ddb_db **out, ddb_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * testing.h - what only the testing build (-Dtesting=true) has: tiny structures, points where a
+ * test can stop a thread, random yields, and planted faults that the tests must find.
+ * In a release build all of it compiles to nothing.
+ */
+#ifndef DDB_BASE_TESTING_H
+#define DDB_BASE_TESTING_H
+
+#include <stdbool.h>
+
+#include "dictdb.h"
+
+/* X(name, what is wrong when it is planted) */
+#define DDB__FAULT_MAP(X)                                                                        \
+  X(PIN_WITHOUT_HOLD, "a reader loads the root before its slot says so")                         \
+  X(RETIRE_EARLY, "a node is retired one version early")                                         \
+  X(HINT_RECORD_BIRTH, "an index entry is retired with its record's birth, not its row's")       \
+  X(OWNER_OUTSIDE_ROOT, "the exclusive owner is a flag beside the root")                         \
+  X(CONVERT_UNDER_LOCK, "user data is converted while the write lock is held")                   \
+  X(ABORT_PUBLISHES, "a failed statement publishes what it did before it failed")                \
+  X(EDIT_IN_PLACE, "a published leaf is changed instead of copied")                              \
+  X(INDEX_STALE_UPDATE, "an update leaves a secondary index as it was")                          \
+  X(KEY_REUSED, "deleting the newest record gives its automatic key back")                       \
+  X(SLOT_REUSED, "a nested view takes the slot that is in use")                                  \
+  X(SNAPSHOT_NOT_KEPT, "a root that a snapshot needs is not kept")                               \
+  X(LOST_WAKEUP, "releasing a lock forgets a waiting writer")                                    \
+  X(ABORT_LEAKS, "a failed statement forgets to free its new records")                           \
+  X(TREE_SPLIT_LOSES, "splitting an index node loses an entry")
+
+typedef enum ddb__fault {
+  DDB__FAULT_NONE,
+#define DDB_X(name, text) DDB__FAULT_##name,
+  DDB__FAULT_MAP(DDB_X)
+#undef DDB_X
+      DDB__FAULT_COUNT
+} ddb__fault;
+
+/* X(name, where a writer can be stopped) - none of them inside the commit latch */
+#define DDB__POINT_MAP(X)                                                                        \
+  X(BEFORE_LOCK, "before the write lock is taken")                                               \
+  X(LOCKED, "write lock held, nothing changed")                                                  \
+  X(EDITED, "the next version is built, not published")                                          \
+  X(PUBLISHED, "published, write lock still held")                                               \
+  X(UNLOCKED, "write lock released")                                                             \
+  X(RECLAIM, "before old versions are freed")                                                    \
+  X(PIN_HELD, "a reader has announced itself and not loaded the root")
+
+typedef enum ddb__point {
+#define DDB_X(name, text) DDB__POINT_##name,
+  DDB__POINT_MAP(DDB_X)
+#undef DDB_X
+      DDB__POINT_COUNT
+} ddb__point;
+
+#ifdef DDB_TESTING
+bool ddb__fault_planted(ddb__fault fault);
+void ddb__point_reached(ddb__point point);
+/* Exported by testing builds only, for test programs and the extension's test module. */
+DDB_API void ddb__test_fault_set(ddb__fault fault);
+DDB_API int ddb__test_fault_find(const char *name); /* -1: no such fault */
+DDB_API void ddb__test_hook_set(void (*hook)(void *context, ddb__point point), void *context);
+/* Sleep at a point, milliseconds; 0 ends it. */
+DDB_API void ddb__test_sleep_set(ddb__point point, unsigned milliseconds);
+/* One reached point in `period` yields the processor; 0: none. */
+DDB_API void ddb__test_yield_set(unsigned period, uint64_t seed);
+#define DDB__FAULT(name) ddb__fault_planted(DDB__FAULT_##name)
+#define DDB__POINT(name) ddb__point_reached(DDB__POINT_##name)
+#else
+#define DDB__FAULT(name) false
+#define DDB__POINT(name) ((void)0)
+#endif
+
+#endif

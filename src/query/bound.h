@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bound.h - a condition made ready for one query on one table: names are field ids, literals are
+ * ranges, nested ands and ors are flat. It is evaluated on up to 64 records at a time.
+ *
+ *   nodes[0] is the root; an inner node's operands are a list: first, then next of each; 0 ends it.
+ *
+ * A field that no record of the table ever had reads as null everywhere: its leaf is a constant. In
+ * each leaf the place of the field in the last shape seen is kept, since neighbours mostly share it.
+ * Borrows from the condition. Thread-safety: distinct (evaluating changes what is kept).
+ */
+#ifndef DDB_QUERY_BOUND_H
+#define DDB_QUERY_BOUND_H
+
+#include "dictdb.h"
+#include "query/cond.h"
+#include "store/record.h"
+#include "store/shape.h"
+
+typedef enum ddb__bound_kind {
+  DDB__BOUND_CONST,  /* flip: the answer */
+  DDB__BOUND_NULL,   /* is the field null or missing */
+  DDB__BOUND_NUMBER, /* within a range of numbers, or not (flip) */
+  DDB__BOUND_TEXT,   /* equal to a str, or not (flip) */
+  DDB__BOUND_LEAF,   /* any other leaf */
+  DDB__BOUND_AND,
+  DDB__BOUND_OR,
+  DDB__BOUND_NOT
+} ddb__bound_kind;
+
+typedef struct ddb__bound_node {
+  uint8_t kind;
+  bool flip;
+  bool is_key;  /* the leaf is over the primary key */
+  bool int_flip;
+  uint32_t field_id;
+  uint32_t first;
+  uint32_t next;
+  const ddb_cond *cond; /* leaves */
+  /* Of the last shape seen: byte offsets in a record; tag_at is 0 when it lacks the field. */
+  const ddb_shape *shape;
+  uint32_t tag_at;
+  uint32_t payload_at;
+  /* NUMBER: v is in when v - int_low <= int_width (unsigned), or real_low <= v <= real_high. */
+  int64_t int_low;
+  uint64_t int_width;
+  double real_low;
+  double real_high;
+  uint64_t estimate; /* the planner's: candidate rows, UINT64_MAX when there is no index */
+} ddb__bound_node;
+
+#define DDB__BOUND_INLINE 4u
+typedef struct ddb__bound {
+  ddb__bound_node *nodes;
+  size_t count;
+  size_t capacity;
+  ddb__bound_node inline_nodes[DDB__BOUND_INLINE];
+} ddb__bound;
+
+/* cond may be NULL: true. Errors: FIELD_NOT_FOUND (the table's schema lacks a name), NOMEM. */
+ddb_status ddb__bound_init(ddb__bound *bound, const ddb_cond *cond, const ddb__shapes *shapes,
+                           ddb_error *err);
+void ddb__bound_fini(ddb__bound *bound);
+/* The id of a field, checked against the schema; DDB__NO_FIELD when no record has ever had it. */
+ddb_status ddb__bound_field(const ddb__shapes *shapes, ddb_str name, uint32_t *field_id,
+                            ddb_error *err);
+
+/* The bits of `mask` whose records match. */
+uint64_t ddb__bound_eval(ddb__bound *bound, const ddb_record *const *records, uint64_t mask);
+/* The meaning of a leaf, for one value: what all the loops amount to. */
+bool ddb__bound_leaf_matches(const ddb_cond *leaf, const ddb_value *value);
+
+#endif

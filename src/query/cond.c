@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cond.c - making, sharing and releasing conditions. The structure and its bounds are in cond.h.
+ *
+ * Literals are copied into the node. Plain ones are copied as they are; those with an inner format
+ * (big ints, decimals, dates with zones, containers) go through a builder first, which checks them.
+ * Ownership: a node holds a reference to each operand. Locks: none; the count of references is
+ * atomic and all else is constant. Memory: the process heap.
+ */
+#include "query/cond.h"
+
+#include "base/heap.h"
+#include "base/status.h"
+#include "store/value.h"
+
+/* ---- Literals ----------------------------------------------------------------------------- */
+
+static bool is_plain(uint8_t kind) {
+  return ddb__kind_is_inline(kind) || kind == DDB_STR_KIND || kind == DDB_BYTES;
+}
+
+/* Literals on their way in: the plain ones from the caller's array, the others from `checked`. */
+typedef struct literals {
+  const ddb_value *values;
+  size_t count;
+  ddb_builder *checked; /* NULL: all are plain */
+} literals;
+
+static ddb_status literals_init(literals *in, const ddb_value *values, size_t count,
+                                ddb_error *err) {
+  *in = (literals){values, count, NULL};
+  for (size_t i = 0; i < count; i++) {
+    const ddb_value *value = &values[i];
+    bool sized = !ddb__kind_is_inline(value->kind);
+    if (value->kind >= DDB_KIND_COUNT || (sized && value->size > 0 && !value->as.data)) {
+      return ddb__fail(err, DDB_ERR_INVALID, "a condition's value is not a value: kind %d",
+                       value->kind);
+    }
+    if (is_plain(value->kind)) {
+      continue;
+    }
+    ddb_status status = in->checked ? DDB_OK : ddb_builder_new(&in->checked, err);
+    if (!status) {
+      status = ddb_builder_append(in->checked, value, err);
+    }
+    if (status) {
+      return status;
+    }
+  }
+  return DDB_OK;
+}
+
+static void literals_fini(literals *in) {
+  ddb_builder_free(in->checked);
+}
+
+/* The i-th literal; *taken counts those that came from the builder so far. */
+static ddb_value literal_at(const literals *in, size_t index, size_t *taken) {
+  ddb_value value = in->values[index];
+  if (value.kind == DDB_MISSING) {
+    return ddb_null();
+  }
+  return is_plain(value.kind) ? value : ddb_builder_value_at(in->checked, (*taken)++);
+}
+
+static size_t literal_bytes(const ddb_value *value) {
+  return ddb__kind_is_inline(value->kind) ? 0 : ddb__align8(value->size);
+}
+
+/* ---- Leaves ------------------------------------------------------------------------------- */
+
+/* The parts of a leaf's allocation, each 8-byte aligned. */
+typedef struct leaf_layout {
+  size_t values;
+  size_t hashes;
+  size_t slots;
+  size_t slot_count; /* 0: not an in */
+  size_t bytes;      /* of the literals and the field's name */
+  size_t size;
+} leaf_layout;
+
+static leaf_layout leaf_measure(ddb_str field, const literals *in, bool hashed) {
+  leaf_layout at = {.values = ddb__align8(sizeof(ddb_cond))};
+  at.hashes = at.values + in->count * sizeof(ddb_value);
+  at.slots = at.hashes;
+  if (hashed) {
+    at.slot_count = 4;
+    while (at.slot_count < 2 * in->count) {
+      at.slot_count *= 2;
+    }
+    at.slots += in->count * sizeof(uint64_t);
+  }
+  at.bytes = at.slots + at.slot_count * sizeof(uint32_t);
+  at.size = at.bytes;
+  size_t taken = 0;
+  for (size_t i = 0; i < in->count; i++) {
+    ddb_value value = literal_at(in, i, &taken);
+    at.size += literal_bytes(&value);
+  }
+  at.size += ddb__align8(field.size);
+  return at;
+}
+
+static void in_insert(ddb_cond *cond, uint64_t *hashes, uint32_t *slots, uint32_t index) {
+  const ddb_value *value = &cond->leaf.values[index];
+  hashes[index] = ddb_value_hash(value);
+  if (ddb__value_is_nan(value)) {
+    return;
+  }
+  uint32_t slot = (uint32_t)hashes[index] & cond->leaf.slot_mask;
+  while (slots[slot] != 0) {
+    if (ddb_value_equal(&cond->leaf.values[slots[slot] - 1], value)) {
+      return;
+    }
+    slot = (slot + 1) & cond->leaf.slot_mask;
+  }
+  slots[slot] = index + 1;
+}
+
+bool ddb__cond_in_has(const ddb_cond *cond, const ddb_value *value) {
+  const ddb__cond_leaf *leaf = &cond->leaf;
+  uint64_t hash = ddb_value_hash(value);
+  uint32_t slot = (uint32_t)hash & leaf->slot_mask;
+  for (; leaf->slots[slot] != 0; slot = (slot + 1) & leaf->slot_mask) {
+    uint32_t index = leaf->slots[slot] - 1;
+    if (leaf->hashes[index] == hash && ddb_value_equal(&leaf->values[index], value)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+static void leaf_fill(ddb_cond *cond, const leaf_layout *at, ddb_str field, const literals *in) {
+  char *base = (char *)cond;
+  ddb_value *values = (ddb_value *)(void *)(base + at->values);
+  char *bytes = base + at->bytes;
+  size_t taken = 0;
+  for (size_t i = 0; i < in->count; i++) {
+    values[i] = literal_at(in, i, &taken);
+    if (!ddb__kind_is_inline(values[i].kind)) {
+      if (values[i].size > 0) {
+        memcpy(bytes, values[i].as.data, values[i].size);
+      }
+      values[i].as.data = bytes;
+      bytes += literal_bytes(&values[i]);
+    }
+  }
+  if (field.size > 0) {
+    memcpy(bytes, field.data, field.size);
+  }
+  cond->leaf = (ddb__cond_leaf){.field = {bytes, field.size}, .values = values};
+  if (at->slot_count > 0) {
+    uint64_t *hashes = (uint64_t *)(void *)(base + at->hashes);
+    uint32_t *slots = (uint32_t *)(void *)(base + at->slots);
+    memset(slots, 0, at->slot_count * sizeof *slots);
+    cond->leaf.hashes = hashes;
+    cond->leaf.slots = slots;
+    cond->leaf.slot_mask = (uint32_t)at->slot_count - 1;
+    for (size_t i = 0; i < in->count; i++) {
+      in_insert(cond, hashes, slots, (uint32_t)i);
+    }
+  }
+}
+
+static ddb_cond *cond_alloc(size_t bytes, ddb__cond_kind kind, size_t count, ddb_error *err) {
+  ddb_cond *cond = ddb__alloc(&ddb__heap_process, bytes);
+  if (!cond) {
+    ddb__fail_memory(err, bytes);
+    return NULL;
+  }
+  atomic_init(&cond->references, 1);
+  cond->kind = (uint8_t)kind;
+  cond->op = 0;
+  cond->depth = 1;
+  cond->size = 1;
+  cond->count = (uint32_t)count;
+  cond->bytes = bytes;
+  cond->next_dead = NULL;
+  return cond;
+}
+
+static ddb_status leaf_new(ddb__cond_kind kind, ddb_op op, ddb_str field, const ddb_value *values,
+                           size_t count, ddb_cond **out, ddb_error *err) {
+  if (!out || (field.size > 0 && !field.data) || (count > 0 && !values)) {
+    return ddb__fail(err, DDB_ERR_INVALID, "a condition needs a field, values and a result");
+  }
+  if (count > DDB__COND_SIZE_MAX * 64 || field.size > DDB_RECORD_SIZE_MAX) {
+    return ddb__fail(err, DDB_ERR_LIMIT, "a condition on too many values: %zu", count);
+  }
+  literals in;
+  ddb_status status = literals_init(&in, values, count, err);
+  if (!status) {
+    leaf_layout at = leaf_measure(field, &in, kind == DDB__COND_IN);
+    ddb_cond *cond = cond_alloc(at.size, kind, count, err);
+    if (cond) {
+      cond->op = (uint8_t)op;
+      leaf_fill(cond, &at, field, &in);
+      *out = cond;
+    } else {
+      status = DDB_ERR_NOMEM;
+    }
+  }
+  literals_fini(&in);
+  return status;
+}
+
+ddb_status ddb_cond_compare(ddb_str field, ddb_op op, const ddb_value *value, ddb_cond **out,
+                            ddb_error *err) {
+  if (!value || (unsigned)op > DDB_OP_CONTAINS) {
+    return ddb__fail(err, DDB_ERR_INVALID, "a comparison needs a value and an operator, not %d",
+                     (int)op);
+  }
+  return leaf_new(DDB__COND_COMPARE, op, field, value, 1, out, err);
+}
+
+ddb_status ddb_cond_in(ddb_str field, const ddb_value *values, size_t value_count, ddb_cond **out,
+                       ddb_error *err) {
+  return leaf_new(DDB__COND_IN, DDB_OP_EQ, field, values, value_count, out, err);
+}
+
+ddb_status ddb_cond_between(ddb_str field, const ddb_value *low, const ddb_value *high,
+                            ddb_cond **out, ddb_error *err) {
+  if (!low || !high) {
+    return ddb__fail(err, DDB_ERR_INVALID, "between needs two values");
+  }
+  ddb_value values[2] = {*low, *high};
+  return leaf_new(DDB__COND_BETWEEN, DDB_OP_EQ, field, values, 2, out, err);
+}
+
+ddb_status ddb_cond_is_null(ddb_str field, ddb_cond **out, ddb_error *err) {
+  return leaf_new(DDB__COND_NULL, DDB_OP_EQ, field, NULL, 0, out, err);
+}
+
+/* ---- And, or, not ------------------------------------------------------------------------- */
+
+/* Sets depth and size from the operands (C1, C2). */
+static ddb_status inner_measure(ddb_cond *cond, ddb_error *err) {
+  uint64_t size = 1;
+  unsigned depth = 1;
+  for (uint32_t i = 0; i < cond->count; i++) {
+    const ddb_cond *operand = cond->operands[i];
+    unsigned level = operand->kind == cond->kind ? operand->depth : operand->depth + 1u;
+    depth = level > depth ? level : depth;
+    size += operand->size;
+  }
+  if (depth > DDB_DEPTH_MAX) {
+    return ddb__fail(err, DDB_ERR_LIMIT, "conditions are nested more than %d levels deep",
+                     DDB_DEPTH_MAX);
+  }
+  if (size > DDB__COND_SIZE_MAX) {
+    return ddb__fail(err, DDB_ERR_LIMIT, "a condition of more than %u parts", DDB__COND_SIZE_MAX);
+  }
+  cond->depth = (uint16_t)depth;
+  cond->size = (uint32_t)size;
+  return DDB_OK;
+}
+
+static ddb_status inner_new(ddb__cond_kind kind, ddb_cond *const *operands, size_t count,
+                            ddb_cond **out, ddb_error *err) {
+  if (!out || (count > 0 && !operands)) {
+    return ddb__fail(err, DDB_ERR_INVALID, "a condition needs its operands and a result");
+  }
+  for (size_t i = 0; i < count; i++) {
+    if (!operands[i]) {
+      return ddb__fail(err, DDB_ERR_INVALID, "operand %zu of a condition is NULL", i);
+    }
+  }
+  if (count >= DDB__COND_SIZE_MAX) {
+    return ddb__fail(err, DDB_ERR_LIMIT, "a condition of more than %u parts", DDB__COND_SIZE_MAX);
+  }
+  size_t bytes = sizeof(ddb_cond) + count * sizeof(ddb_cond *);
+  ddb_cond *cond = cond_alloc(bytes, kind, count, err);
+  if (!cond) {
+    return DDB_ERR_NOMEM;
+  }
+  if (count > 0) {
+    memcpy(cond->operands, operands, count * sizeof *operands);
+  }
+  ddb_status status = inner_measure(cond, err);
+  if (status) {
+    ddb__free(&ddb__heap_process, cond, bytes);
+    return status;
+  }
+  for (size_t i = 0; i < count; i++) {
+    ddb_cond_acquire(operands[i]);
+  }
+  *out = cond;
+  return DDB_OK;
+}
+
+/* A single operand is its own and and its own or. */
+static ddb_status list_new(ddb__cond_kind kind, ddb_cond *const *operands, size_t count,
+                           ddb_cond **out, ddb_error *err) {
+  if (count == 1 && out && operands && operands[0]) {
+    *out = ddb_cond_acquire(operands[0]);
+    return DDB_OK;
+  }
+  return inner_new(kind, operands, count, out, err);
+}
+
+ddb_status ddb_cond_and(ddb_cond *const *operands, size_t count, ddb_cond **out, ddb_error *err) {
+  return list_new(DDB__COND_AND, operands, count, out, err);
+}
+
+ddb_status ddb_cond_or(ddb_cond *const *operands, size_t count, ddb_cond **out, ddb_error *err) {
+  return list_new(DDB__COND_OR, operands, count, out, err);
+}
+
+ddb_status ddb_cond_not(ddb_cond *operand, ddb_cond **out, ddb_error *err) {
+  if (out && operand && operand->kind == DDB__COND_NOT) {
+    *out = ddb_cond_acquire(operand->operands[0]);
+    return DDB_OK;
+  }
+  return inner_new(DDB__COND_NOT, &operand, 1, out, err);
+}
+
+/* ---- References --------------------------------------------------------------------------- */
+
+ddb_cond *ddb_cond_acquire(ddb_cond *cond) {
+  atomic_fetch_add_explicit(&cond->references, 1, memory_order_relaxed);
+  return cond;
+}
+
+/* Puts the node on the list when that was its last reference. */
+static void release_one(ddb_cond *cond, ddb_cond **dead) {
+  if (atomic_fetch_sub_explicit(&cond->references, 1, memory_order_acq_rel) == 1) {
+    cond->next_dead = *dead;
+    *dead = cond;
+  }
+}
+
+void ddb_cond_release(ddb_cond *cond) {
+  ddb_cond *dead = NULL;
+  if (cond) {
+    release_one(cond, &dead);
+  }
+  while (dead) {
+    ddb_cond *next = dead;
+    dead = next->next_dead;
+    for (uint32_t i = 0; ddb__cond_is_inner(next) && i < next->count; i++) {
+      release_one(next->operands[i], &dead);
+    }
+    ddb__free(&ddb__heap_process, next, next->bytes);
+  }
+}
+
+/* ---- Walking ------------------------------------------------------------------------------ */
+
+void ddb__cond_walk_init(ddb__cond_walk *walk, const ddb_cond *cond) {
+  walk->frames = walk->first_frames;
+  walk->capacity = sizeof walk->first_frames / sizeof walk->first_frames[0];
+  walk->frames[0] = (ddb__cond_frame){cond, 0};
+  walk->count = 1;
+}
+
+void ddb__cond_walk_fini(ddb__cond_walk *walk) {
+  if (walk->frames != walk->first_frames) {
+    ddb__free(&ddb__heap_process, walk->frames, walk->capacity * sizeof *walk->frames);
+  }
+}
+
+static ddb_status walk_push(ddb__cond_walk *walk, const ddb_cond *cond, ddb_error *err) {
+  if (walk->count == walk->capacity) {
+    size_t bytes = walk->capacity * sizeof *walk->frames;
+    ddb__cond_frame *frames = ddb__alloc(&ddb__heap_process, 2 * bytes);
+    if (!frames) {
+      return ddb__fail_memory(err, 2 * bytes);
+    }
+    memcpy(frames, walk->frames, bytes);
+    ddb__cond_walk_fini(walk);
+    walk->frames = frames;
+    walk->capacity *= 2;
+  }
+  walk->frames[walk->count++] = (ddb__cond_frame){cond, 0};
+  return DDB_OK;
+}
+
+ddb_status ddb__cond_walk_next(ddb__cond_walk *walk, const ddb_cond **out, ddb_error *err) {
+  while (walk->count > 0) {
+    ddb__cond_frame *frame = &walk->frames[walk->count - 1];
+    if (frame->next == frame->cond->count) {
+      walk->count--;
+      continue;
+    }
+    const ddb_cond *operand = frame->cond->operands[frame->next++];
+    if (operand->kind != frame->cond->kind) {
+      *out = operand;
+      return DDB_OK;
+    }
+    ddb_status status = walk_push(walk, operand, err);
+    if (status) {
+      return status;
+    }
+  }
+  *out = NULL;
+  return DDB_OK;
+}

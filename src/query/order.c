@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * order.c - see order.h.
+ *
+ *   rows    | record, arrival |    one per row held
+ *   values  | key 0 | key 1 |..    of the same row
+ *   items   | prefix | row |       what the merge sort moves
+ *
+ * A prefix is a number such that a's below b's means that a comes before b by the first key; only
+ * rows with equal prefixes are compared by value. Arrival decides last, so no two rows are equal.
+ * Cost: O(n log n), mostly on 16-byte items; bounded: O(n + held log keep).
+ */
+#include "query/order.h"
+
+#include "base/heap.h"
+#include "base/status.h"
+#include "store/value.h"
+
+void ddb__order_init(ddb__order *order, const ddb__order_key *keys, size_t key_count, bool bounded,
+                     uint64_t keep) {
+  *order = (ddb__order){.keys = keys, .key_count = key_count, .keep = keep, .bounded = bounded};
+}
+
+static size_t row_bytes(const ddb__order *order) {
+  return sizeof *order->rows + order->key_count * sizeof *order->values + sizeof *order->heap;
+}
+
+void ddb__order_fini(ddb__order *order) {
+  ddb__free(&ddb__heap_process, order->rows, order->capacity * row_bytes(order));
+  order->rows = NULL;
+  order->capacity = 0;
+}
+
+/* ---- Comparing ---------------------------------------------------------------------------- */
+
+static int compare_values(const ddb__order *order, const ddb_value *a, const ddb_value *b) {
+  for (size_t i = 0; i < order->key_count; i++) {
+    int sign = ddb_value_compare(&a[i], &b[i]);
+    if (sign != 0) {
+      return order->keys[i].descending ? -sign : sign;
+    }
+  }
+  return 0;
+}
+
+static bool row_before(const ddb__order *order, size_t a, size_t b) {
+  int sign = compare_values(order, &order->values[a * order->key_count],
+                            &order->values[b * order->key_count]);
+  return sign < 0 || (sign == 0 && order->rows[a].arrival < order->rows[b].arrival);
+}
+
+/* ---- Adding ------------------------------------------------------------------------------- */
+
+/* One allocation: rows, then values, then heap. */
+static ddb_status grow(ddb__order *order, ddb_error *err) {
+  size_t capacity = order->capacity ? order->capacity * 2 : 64;
+  if (order->bounded && capacity > order->keep) {
+    capacity = (size_t)order->keep;
+  }
+  size_t bytes = capacity * row_bytes(order);
+  ddb__order_row *rows = ddb__alloc(&ddb__heap_process, bytes);
+  if (!rows) {
+    return ddb__fail_memory(err, bytes);
+  }
+  ddb_value *values = (ddb_value *)(void *)(rows + capacity);
+  size_t *heap = (size_t *)(void *)(values + capacity * order->key_count);
+  if (order->count > 0) {
+    memcpy(rows, order->rows, order->count * sizeof *rows);
+    memcpy(values, order->values, order->count * order->key_count * sizeof *values);
+    memcpy(heap, order->heap, order->count * sizeof *heap);
+  }
+  ddb__order_fini(order);
+  order->rows = rows;
+  order->values = values;
+  order->heap = heap;
+  order->capacity = capacity;
+  return DDB_OK;
+}
+
+static void take_values(const ddb__order *order, const ddb_record *record, ddb_value *values) {
+  for (size_t i = 0; i < order->key_count; i++) {
+    uint32_t id = order->keys[i].field_id;
+    values[i] = id == DDB__NO_FIELD ? ddb_null() : ddb__record_field(record, id);
+  }
+}
+
+static void heap_swap(ddb__order *order, size_t a, size_t b) {
+  size_t row = order->heap[a];
+  order->heap[a] = order->heap[b];
+  order->heap[b] = row;
+}
+
+static void heap_up(ddb__order *order, size_t at) {
+  while (at > 0 && row_before(order, order->heap[(at - 1) / 2], order->heap[at])) {
+    heap_swap(order, at, (at - 1) / 2);
+    at = (at - 1) / 2;
+  }
+}
+
+static void heap_down(ddb__order *order, size_t at) {
+  for (;;) {
+    size_t child = 2 * at + 1;
+    if (child >= order->count) {
+      return;
+    }
+    if (child + 1 < order->count &&
+        row_before(order, order->heap[child], order->heap[child + 1])) {
+      child++;
+    }
+    if (!row_before(order, order->heap[at], order->heap[child])) {
+      return;
+    }
+    heap_swap(order, at, child);
+    at = child;
+  }
+}
+
+/* The row takes the place of the last one in order, unless it comes after it. */
+static void replace_last(ddb__order *order, const ddb_record *record, uint64_t arrival) {
+  size_t last = order->heap[0];
+  const ddb_value *kept = &order->values[last * order->key_count];
+  for (size_t i = 0; i < order->key_count; i++) {
+    uint32_t id = order->keys[i].field_id;
+    ddb_value own = id == DDB__NO_FIELD ? ddb_null() : ddb__record_field(record, id);
+    int sign = ddb_value_compare(&own, &kept[i]);
+    sign = order->keys[i].descending ? -sign : sign;
+    if (sign > 0) {
+      return;
+    }
+    if (sign < 0) {
+      order->rows[last] = (ddb__order_row){record, arrival};
+      take_values(order, record, &order->values[last * order->key_count]);
+      heap_down(order, 0);
+      return;
+    }
+  }
+}
+
+ddb_status ddb__order_add(ddb__order *order, const ddb_record *record, ddb_error *err) {
+  uint64_t arrival = order->arrived++;
+  if (order->bounded && order->count == order->keep) {
+    replace_last(order, record, arrival);
+    return DDB_OK;
+  }
+  if (order->count == order->capacity) {
+    ddb_status status = grow(order, err);
+    if (status) {
+      return status;
+    }
+  }
+  size_t row = order->count++;
+  order->rows[row] = (ddb__order_row){record, arrival};
+  take_values(order, record, &order->values[row * order->key_count]);
+  if (order->bounded) {
+    order->heap[row] = row;
+    heap_up(order, row);
+  }
+  return DDB_OK;
+}
+
+/* ---- Prefixes ----------------------------------------------------------------------------- */
+
+#define PREFIX_CLASS(number) ((uint64_t)(number) << 61)
+#define PREFIX_REST (PREFIX_CLASS(1) - 1)
+
+/* Ascending with the double; NaN last, -0.0 as 0.0. */
+static uint64_t real_prefix(double real) {
+  if (real != real) {
+    return PREFIX_REST;
+  }
+  real += 0.0;
+  uint64_t bits;
+  memcpy(&bits, &real, sizeof bits);
+  bits = bits >> 63 ? ~bits : bits | UINT64_C(1) << 63;
+  return bits >> 3;
+}
+
+static uint64_t int_prefix(int64_t integer) {
+  return ((uint64_t)integer ^ UINT64_C(1) << 63) >> 3;
+}
+
+static uint64_t bytes_prefix(const ddb_value *value) {
+  uint64_t prefix = 0;
+  for (unsigned i = 0; i < 7; i++) {
+    uint8_t byte = i < value->size ? ((const uint8_t *)value->as.data)[i] : 0;
+    prefix = prefix << 8 | byte;
+  }
+  return prefix;
+}
+
+/* Follows the classes of ddb_value_compare. Without `numbers`, those are all one. */
+static uint64_t prefix_of(const ddb_value *value, bool numbers) {
+  switch (value->kind) {
+  case DDB_MISSING:
+  case DDB_NULL:
+    return 0;
+  case DDB_BOOL:
+    return PREFIX_CLASS(1) | (numbers ? real_prefix(value->as.boolean ? 1.0 : 0.0) : 0);
+  case DDB_INT:
+    return PREFIX_CLASS(1) | (numbers ? real_prefix((double)value->as.integer) : 0);
+  case DDB_FLOAT:
+    return PREFIX_CLASS(1) | (numbers ? real_prefix(value->as.real) : 0);
+  case DDB_BIGINT:
+  case DDB_DECIMAL:
+    return PREFIX_CLASS(1);
+  case DDB_STR_KIND:
+    return PREFIX_CLASS(2) | bytes_prefix(value);
+  case DDB_BYTES:
+    return PREFIX_CLASS(3) | bytes_prefix(value);
+  case DDB_DATE:
+    return PREFIX_CLASS(4) | int_prefix(value->as.integer);
+  default:
+    return PREFIX_CLASS(5);
+  }
+}
+
+/* Big ints and decimals have no nearest double at hand: where one is, no number gets a prefix. */
+static bool numbers_have_prefixes(const ddb__order *order) {
+  for (size_t i = 0; i < order->count; i++) {
+    uint8_t kind = order->values[i * order->key_count].kind;
+    if (kind == DDB_BIGINT || kind == DDB_DECIMAL) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/* ---- Sorting ------------------------------------------------------------------------------ */
+
+typedef struct item {
+  uint64_t prefix;
+  size_t row;
+} item;
+
+static inline bool item_before(const ddb__order *order, const item *a, const item *b) {
+  return a->prefix != b->prefix ? a->prefix < b->prefix : row_before(order, a->row, b->row);
+}
+
+static void insertion_sort(const ddb__order *order, item *items, size_t count) {
+  for (size_t i = 1; i < count; i++) {
+    item moved = items[i];
+    size_t at = i;
+    for (; at > 0 && item_before(order, &moved, &items[at - 1]); at--) {
+      items[at] = items[at - 1];
+    }
+    items[at] = moved;
+  }
+}
+
+/* Sorts `items` with room for half of them in `scratch`. */
+static void merge_sort(const ddb__order *order, item *items, item *scratch, size_t count) {
+  if (count <= 12) {
+    insertion_sort(order, items, count);
+    return;
+  }
+  size_t half = count / 2;
+  merge_sort(order, items, scratch, half);
+  merge_sort(order, items + half, scratch, count - half);
+  if (item_before(order, &items[half - 1], &items[half])) {
+    return;
+  }
+  memcpy(scratch, items, half * sizeof *items);
+  size_t left = 0;
+  size_t right = half;
+  for (size_t to = 0; left < half; to++) {
+    bool from_right = right < count && item_before(order, &items[right], &scratch[left]);
+    items[to] = from_right ? items[right++] : scratch[left++];
+  }
+}
+
+ddb_status ddb__order_finish(ddb__order *order, const ddb_record ***records, ddb_error *err) {
+  *records = NULL;
+  if (order->count == 0) {
+    return DDB_OK;
+  }
+  size_t scratch_count = order->count / 2 + 1;
+  size_t item_bytes = (order->count + scratch_count) * sizeof(item);
+  size_t result_bytes = order->count * sizeof(ddb_record *);
+  item *items = ddb__alloc(&ddb__heap_process, item_bytes);
+  const ddb_record **result = items ? ddb__alloc(&ddb__heap_process, result_bytes) : NULL;
+  if (!result) {
+    ddb__free(&ddb__heap_process, items, item_bytes);
+    return ddb__fail_memory(err, items ? result_bytes : item_bytes);
+  }
+  bool numbers = numbers_have_prefixes(order);
+  uint64_t flip = order->keys[0].descending ? UINT64_MAX : 0;
+  for (size_t i = 0; i < order->count; i++) {
+    items[i] = (item){prefix_of(&order->values[i * order->key_count], numbers) ^ flip, i};
+  }
+  merge_sort(order, items, items + order->count, order->count);
+  for (size_t i = 0; i < order->count; i++) {
+    result[i] = order->rows[items[i].row].record;
+  }
+  ddb__free(&ddb__heap_process, items, item_bytes);
+  *records = result;
+  return DDB_OK;
+}

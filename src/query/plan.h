@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * plan.h - how the rows of a condition are found: a scan of all rows, or candidates from indexes.
+ *
+ * Every plan yields the same rows in the same order, that of insertion: candidates are sorted, and
+ * the whole condition is evaluated on each. An index only leaves out rows that cannot match.
+ *
+ *   ddb__plan_init   ->  ddb__scan_init  ->  ddb__scan_next ... until false  ->  ddb__plan_fini
+ *
+ * The caller keeps the source's root, and a pin on the table, from init to fini. Distinct.
+ */
+#ifndef DDB_QUERY_PLAN_H
+#define DDB_QUERY_PLAN_H
+
+#include "dictdb.h"
+#include "query/bound.h"
+#include "query/seqs.h"
+#include "store/table.h"
+
+/* One version of a table: a view's, or that which a statement is making. */
+typedef struct ddb__source {
+  const ddb_table *table;
+  const ddb__root *root;
+} ddb__source;
+
+typedef struct ddb__plan {
+  ddb__source source;
+  ddb__bound bound;
+  bool by_candidates; /* else all rows are scanned */
+  ddb__seqs candidates;
+} ddb__plan;
+
+/* `where` (NULL: all) must outlive the plan. FIELD_NOT_FOUND, NOMEM. */
+ddb_status ddb__plan_init(ddb__plan *plan, const ddb__source *source, const ddb_cond *where,
+                          ddb_error *err);
+void ddb__plan_fini(ddb__plan *plan);
+
+/* Is the condition just `primary key == value`? Then *record is the row's record, NULL when there is
+ * none. The path of single updates: no binding, no allocation. */
+bool ddb__plan_point(const ddb__source *source, const ddb_cond *where, uint64_t *seq,
+                     const ddb_record **record);
+
+#define DDB__BATCH_MAX 64u
+
+/* Matching rows: records[i] of row first + i, or of row seqs[i], for each bit i of mask. */
+typedef struct ddb__batch {
+  const ddb_record *const *records;
+  const uint64_t *seqs; /* NULL: consecutive */
+  uint64_t first;
+  uint64_t mask;
+} ddb__batch;
+
+static inline uint64_t ddb__batch_seq(const ddb__batch *batch, unsigned index) {
+  return batch->seqs ? batch->seqs[index] : batch->first + index;
+}
+
+typedef struct ddb__scan_run {
+  const ddb_record *const *records;
+  uint64_t first;
+  uint64_t live; /* bit per record that is there; 0: no more runs */
+} ddb__scan_run;
+
+typedef struct ddb__scan {
+  ddb__plan *plan;
+  uint64_t position;   /* the next row, or the next candidate's index */
+  ddb__scan_run ahead; /* the run after the last one given, on its way into the cache */
+  const ddb_record *gathered[DDB__BATCH_MAX];
+} ddb__scan;
+
+void ddb__scan_init(ddb__scan *scan, ddb__plan *plan);
+/* The next rows that match, in order; false at the end. The batch is valid until the next call. */
+bool ddb__scan_next(ddb__scan *scan, ddb__batch *batch);
+
+#endif

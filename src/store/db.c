@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * db.c - databases and their catalogue of tables. See db.h for references.
+ *
+ * Creation and drop are commits like any other: a table's first visible root carries the number at
+ * which it appears, its last one the mark that it was dropped, so that snapshots see neither too
+ * early nor too late. A dropped table stays listed while a snapshot may see it.
+ */
+#include "store/db.h"
+
+#include <assert.h>
+
+/* All databases of the process, for fork: the handlers take every catalogue and latch, so that the
+ * child finds them free and what they guard whole. */
+static pthread_mutex_t registry_mutex = PTHREAD_MUTEX_INITIALIZER;
+static ddb_db *registry_first;
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+
+static void before_fork(void) {
+  pthread_mutex_lock(&registry_mutex);
+  for (ddb_db *db = registry_first; db; db = db->registry_next) {
+    pthread_mutex_lock(&db->catalogue);
+    pthread_mutex_lock(&db->latch);
+  }
+}
+
+static void after_fork(void) {
+  for (ddb_db *db = registry_first; db; db = db->registry_next) {
+    pthread_mutex_unlock(&db->latch);
+    pthread_mutex_unlock(&db->catalogue);
+  }
+  pthread_mutex_unlock(&registry_mutex);
+}
+
+static void install_fork_handlers(void) {
+  (void)pthread_atfork(before_fork, after_fork, after_fork);
+}
+
+static void registry_add(ddb_db *db) {
+  (void)pthread_once(&fork_once, install_fork_handlers);
+  pthread_mutex_lock(&registry_mutex);
+  db->registry_next = registry_first;
+  if (registry_first) {
+    registry_first->registry_previous = db;
+  }
+  registry_first = db;
+  pthread_mutex_unlock(&registry_mutex);
+}
+
+static void registry_remove(ddb_db *db) {
+  pthread_mutex_lock(&registry_mutex);
+  *(db->registry_previous ? &db->registry_previous->registry_next : &registry_first) =
+      db->registry_next;
+  if (db->registry_next) {
+    db->registry_next->registry_previous = db->registry_previous;
+  }
+  pthread_mutex_unlock(&registry_mutex);
+}
+
+ddb_status ddb_db_new(ddb_db **out, ddb_error *err) {
+  ddb_db *db = ddb__alloc_zero(&ddb__heap_process, sizeof *db);
+  if (!db) {
+    return ddb__fail_memory(err, sizeof *db);
+  }
+  atomic_init(&db->references, 1);
+  db->fork_generation = ddb__fork_generation();
+  pthread_mutex_init(&db->catalogue, NULL);
+  pthread_mutex_init(&db->latch, NULL);
+  registry_add(db);
+  *out = db;
+  return DDB_OK;
+}
+
+ddb_db *ddb_db_acquire(ddb_db *db) {
+  atomic_fetch_add_explicit(&db->references, 1, memory_order_relaxed);
+  return db;
+}
+
+static void db_free(ddb_db *db) {
+  assert(!db->oldest && "a snapshot holds a reference");
+  registry_remove(db);
+  for (size_t i = 0; i < db->table_count; i++) {
+    ddb__table_free(db->tables[i]);
+  }
+  ddb__free(&db->heap, db->tables, db->table_capacity * sizeof *db->tables);
+  pthread_mutex_destroy(&db->latch);
+  pthread_mutex_destroy(&db->catalogue);
+  ddb__free(&ddb__heap_process, db, sizeof *db);
+}
+
+void ddb_db_release(ddb_db *db) {
+  if (!db) {
+    return;
+  }
+  /* acq_rel: every use by other holders comes before the freeing. */
+  uint64_t before = atomic_fetch_sub_explicit(&db->references, 1, memory_order_acq_rel);
+  if (before == 1 && db->fork_generation == ddb__fork_generation()) {
+    db_free(db);
+  }
+}
+
+void ddb_db_memory(const ddb_db *db, ddb_memory *out) {
+  ddb_db *self = (ddb_db *)(uintptr_t)db;
+  ddb_memory sum = {.total_bytes = ddb__heap_bytes(&db->heap)};
+  pthread_mutex_lock(&self->catalogue);
+  for (size_t i = 0; i < db->table_count; i++) {
+    ddb_memory one;
+    ddb_table_memory(db->tables[i], &one);
+    sum.total_bytes += one.total_bytes;
+    sum.old_bytes += one.old_bytes;
+  }
+  pthread_mutex_unlock(&self->catalogue);
+  *out = sum;
+}
+
+/* ---- Table references --------------------------------------------------------------------- */
+
+void ddb__table_reference_locked(ddb_table *table) {
+  if (atomic_fetch_add_explicit(&table->references, 1, memory_order_relaxed) == 0) {
+    (void)ddb_db_acquire(table->db);
+  }
+}
+
+ddb_table *ddb_table_acquire(ddb_table *table) {
+  atomic_fetch_add_explicit(&table->references, 1, memory_order_relaxed);
+  return table;
+}
+
+void ddb_table_release(ddb_table *table) {
+  if (!table) {
+    return;
+  }
+  uint64_t seen = atomic_load_explicit(&table->references, memory_order_relaxed);
+  while (seen > 1) {
+    if (atomic_compare_exchange_weak_explicit(&table->references, &seen, seen - 1,
+                                              memory_order_release, memory_order_relaxed)) {
+      return;
+    }
+  }
+  ddb_db *db = table->db;
+  pthread_mutex_lock(&db->catalogue);
+  bool last = atomic_fetch_sub_explicit(&table->references, 1, memory_order_acq_rel) == 1;
+  bool unused = last && !table->listed && !ddb__table_forked(table);
+  pthread_mutex_unlock(&db->catalogue);
+  if (unused) {
+    ddb__table_free(table);
+  }
+  if (last) {
+    ddb_db_release(db);
+  }
+}
+
+/* ---- Catalogue ---------------------------------------------------------------------------- */
+
+static bool same_text(ddb_str a, ddb_str b) {
+  return a.size == b.size && memcmp(a.data, b.data, a.size) == 0;
+}
+
+static ddb_table *find_locked(const ddb_db *db, ddb_str name) {
+  for (size_t i = 0; i < db->table_count; i++) {
+    if (!db->tables[i]->gone && same_text(db->tables[i]->name, name)) {
+      return db->tables[i];
+    }
+  }
+  return NULL;
+}
+
+static ddb_status not_found(ddb_str name, ddb_error *err) {
+  (void)ddb__fail(err, DDB_ERR_TABLE_NOT_FOUND, "no table '%.*s'", DDB__STR_ARG(name));
+  if (err) {
+    ddb__error_text(err->table, sizeof err->table, name);
+  }
+  return DDB_ERR_TABLE_NOT_FOUND;
+}
+
+static ddb_status reserve_locked(ddb_db *db, ddb_error *err) {
+  if (db->table_count < db->table_capacity) {
+    return DDB_OK;
+  }
+  size_t capacity = db->table_capacity ? 2 * db->table_capacity : 8;
+  ddb_table **tables = ddb__resize(&db->heap, db->tables, db->table_capacity * sizeof *tables,
+                                   capacity * sizeof *tables);
+  if (!tables) {
+    return ddb__fail_memory(err, capacity * sizeof *tables);
+  }
+  db->tables = tables;
+  db->table_capacity = capacity;
+  return DDB_OK;
+}
+
+/* The table appears: its first root gets its commit number. */
+static void list_locked(ddb_db *db, ddb_table *table) {
+  pthread_mutex_lock(&db->latch);
+  ddb__root *root = (ddb__root *)(uintptr_t)table->visible;
+  root->commit = ++db->commit;
+  pthread_mutex_unlock(&db->latch);
+  db->tables[db->table_count++] = table;
+  table->listed = true;
+}
+
+static ddb_status forked(ddb_error *err) {
+  return ddb__fail(err, DDB_ERR_FORKED, "a forked child can only read databases of its parent");
+}
+
+ddb_status ddb_db_table_create(ddb_db *db, ddb_str name, const ddb_table_options *options,
+                               ddb_table **out, ddb_error *err) {
+  if (db->fork_generation != ddb__fork_generation()) {
+    return forked(err);
+  }
+  if (name.size == 0) {
+    return ddb__fail(err, DDB_ERR_INVALID, "a table's name must not be empty");
+  }
+  ddb_table *table;
+  ddb_status status = ddb__table_new(db, name, options, &table, err);
+  if (status != DDB_OK) {
+    return status;
+  }
+  pthread_mutex_lock(&db->catalogue);
+  if (find_locked(db, name)) {
+    status = ddb__fail(err, DDB_ERR_DUPLICATE_TABLE, "table '%.*s' exists already",
+                       DDB__STR_ARG(name));
+  } else {
+    status = reserve_locked(db, err);
+  }
+  if (status == DDB_OK) {
+    list_locked(db, table);
+    ddb__table_reference_locked(table);
+  }
+  pthread_mutex_unlock(&db->catalogue);
+  if (status != DDB_OK) {
+    ddb__table_free(table);
+    return status;
+  }
+  *out = table;
+  return DDB_OK;
+}
+
+ddb_status ddb_db_table_get(ddb_db *db, ddb_str name, ddb_table **out, ddb_error *err) {
+  pthread_mutex_lock(&db->catalogue);
+  ddb_table *table = find_locked(db, name);
+  if (table) {
+    ddb__table_reference_locked(table);
+  }
+  pthread_mutex_unlock(&db->catalogue);
+  if (!table) {
+    return not_found(name, err);
+  }
+  *out = table;
+  return DDB_OK;
+}
+
+/* Publishes a last, empty-handed root; the rows stay for those who still see them. */
+static ddb_status publish_drop(ddb_table *table, ddb_error *err) {
+  ddb__write write;
+  ddb_status status = ddb__write_begin(&write, table, err);
+  if (status != DDB_OK) {
+    return status;
+  }
+  write.next->dropped = true;
+  write.changed = true;
+  ddb__write_commit(&write);
+  return DDB_OK;
+}
+
+ddb_status ddb_db_table_drop(ddb_db *db, ddb_str name, ddb_error *err) {
+  ddb_table *table;
+  ddb_status status = ddb_db_table_get(db, name, &table, err);
+  if (status != DDB_OK) {
+    return status;
+  }
+  /* Of two droppers one publishes; the other finds the table dropped, as if it had come later. */
+  status = publish_drop(table, err);
+  if (status == DDB_OK) {
+    pthread_mutex_lock(&db->catalogue);
+    table->gone = true;
+    pthread_mutex_unlock(&db->catalogue);
+  }
+  ddb_table_release(table);
+  if (status == DDB_OK) {
+    ddb__db_collect(db);
+  }
+  return status;
+}
+
+ddb_status ddb__db_collect_tables(ddb_db *db, const ddb_snapshot *snapshot, ddb_table ***out,
+                                  size_t *count, ddb_error *err) {
+  pthread_mutex_lock(&db->catalogue);
+  size_t size = (db->table_count + 1) * sizeof(ddb_table *);
+  ddb_table **tables = ddb__alloc(&ddb__heap_process, size);
+  if (!tables) {
+    pthread_mutex_unlock(&db->catalogue);
+    return ddb__fail_memory(err, size);
+  }
+  size_t found = 0;
+  for (size_t i = 0; i < db->table_count; i++) {
+    ddb_table *table = db->tables[i];
+    if (snapshot ? ddb__snapshot_root(snapshot, table) != NULL : !table->gone) {
+      ddb__table_reference_locked(table);
+      tables[found++] = table;
+    }
+  }
+  size_t exact = (found + 1) * sizeof(ddb_table *);
+  pthread_mutex_unlock(&db->catalogue);
+  if (exact != size) {
+    ddb_table **fit = ddb__alloc(&ddb__heap_process, exact);
+    if (!fit) {
+      for (size_t i = 0; i < found; i++) {
+        ddb_table_release(tables[i]);
+      }
+      ddb__free(&ddb__heap_process, tables, size);
+      return ddb__fail_memory(err, exact);
+    }
+    memcpy(fit, tables, found * sizeof *fit);
+    ddb__free(&ddb__heap_process, tables, size);
+    tables = fit;
+  }
+  *out = tables;
+  *count = found;
+  return DDB_OK;
+}
+
+ddb_status ddb_db_tables(ddb_db *db, ddb_table ***out, size_t *count, ddb_error *err) {
+  return ddb__db_collect_tables(db, NULL, out, count, err);
+}
+
+void ddb_tables_free(ddb_table **tables, size_t count) {
+  if (!tables) {
+    return;
+  }
+  for (size_t i = 0; i < count; i++) {
+    ddb_table_release(tables[i]);
+  }
+  ddb__free(&ddb__heap_process, tables, (count + 1) * sizeof *tables);
+}

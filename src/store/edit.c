@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * edit.c - the retire list of a statement, and the chunk lists it is made of.
+ *
+ * Ownership: an edit owns its chunks until flush hands them to the table's queue or fini frees
+ * them. What the items point to is never touched here.
+ */
+#include "store/edit.h"
+
+#include <assert.h>
+
+#include "base/testing.h"
+
+void ddb__retired_list_append(ddb__retired_list *list, ddb__retired_chunk *chunk) {
+  chunk->next = NULL;
+  if (list->tail) {
+    list->tail->next = chunk;
+  } else {
+    list->head = chunk;
+  }
+  list->tail = chunk;
+  list->count += chunk->count;
+}
+
+ddb__retired_chunk *ddb__retired_list_pop(ddb__retired_list *list) {
+  ddb__retired_chunk *chunk = list->head;
+  if (!chunk) {
+    return NULL;
+  }
+  list->head = chunk->next;
+  if (!list->head) {
+    list->tail = NULL;
+  }
+  list->count -= chunk->count;
+  chunk->next = NULL;
+  return chunk;
+}
+
+void ddb__retired_list_splice(ddb__retired_list *list, ddb__retired_list *from) {
+  if (!from->head) {
+    return;
+  }
+  if (list->tail) {
+    list->tail->next = from->head;
+  } else {
+    list->head = from->head;
+  }
+  list->tail = from->tail;
+  list->count += from->count;
+  *from = (ddb__retired_list){0};
+}
+
+void ddb__edit_init(ddb__edit *edit, ddb__heap *heap, uint64_t version) {
+  *edit = (ddb__edit){.heap = heap, .version = version};
+}
+
+static void free_chunks(ddb__heap *heap, ddb__retired_chunk *chunk) {
+  while (chunk) {
+    ddb__retired_chunk *next = chunk->next;
+    ddb__free(heap, chunk, sizeof *chunk);
+    chunk = next;
+  }
+}
+
+void ddb__edit_fini(ddb__edit *edit) {
+  free_chunks(edit->heap, edit->retired.head);
+  free_chunks(edit->heap, edit->spare);
+  *edit = (ddb__edit){0};
+}
+
+void ddb__edit_keep_unversioned(ddb__edit *edit) {
+  edit->retired.count = 0;
+  edit->retired_bytes = 0;
+  for (ddb__retired_chunk *chunk = edit->retired.head; chunk; chunk = chunk->next) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < chunk->count; i++) {
+      if (chunk->items[i].birth == 0 && chunk->items[i].memory) {
+        edit->retired_bytes += chunk->items[i].extra;
+        chunk->items[kept++] = chunk->items[i];
+      }
+    }
+    chunk->count = kept;
+    edit->retired.count += kept;
+  }
+}
+
+void ddb__edit_reset(ddb__edit *edit, uint64_t version) {
+  ddb__retired_chunk *keep = edit->spare;
+  if (keep) {
+    edit->spare = keep->next;
+  } else {
+    keep = ddb__retired_list_pop(&edit->retired);
+  }
+  free_chunks(edit->heap, edit->retired.head);
+  free_chunks(edit->heap, edit->spare);
+  *edit = (ddb__edit){.heap = edit->heap, .version = version, .spare = keep};
+  if (keep) {
+    keep->count = 0;
+    keep->next = NULL;
+    edit->room = DDB__RETIRED_CHUNK_ITEMS;
+  }
+}
+
+ddb_status ddb__edit_reserve(ddb__edit *edit, size_t count, ddb_error *err) {
+  while (edit->room < count + 1) { /* one more: for the root that the commit retires */
+    ddb__retired_chunk *chunk = ddb__alloc(edit->heap, sizeof *chunk);
+    if (!chunk) {
+      return ddb__fail_memory(err, sizeof *chunk);
+    }
+    chunk->count = 0;
+    chunk->next = edit->spare;
+    edit->spare = chunk;
+    edit->room += DDB__RETIRED_CHUNK_ITEMS;
+  }
+  return DDB_OK;
+}
+
+static ddb__retired *next_item(ddb__edit *edit) {
+  assert(edit->room > 0 && "E2: room was reserved");
+  ddb__retired_chunk *tail = edit->retired.tail;
+  if (!tail || tail->count == DDB__RETIRED_CHUNK_ITEMS) {
+    tail = edit->spare;
+    edit->spare = tail->next;
+    ddb__retired_list_append(&edit->retired, tail);
+  }
+  edit->room--;
+  edit->retired.count++;
+  return &tail->items[tail->count++];
+}
+
+void ddb__edit_retire(ddb__edit *edit, void *memory, uint64_t birth, size_t size) {
+  *next_item(edit) = (ddb__retired){.memory = memory, .birth = birth, .extra = size};
+  edit->retired_bytes += size;
+}
+
+void ddb__edit_retire_hint(ddb__edit *edit, uint64_t hash, uint64_t seq, uint64_t birth) {
+  *next_item(edit) = (ddb__retired){.birth = birth, .hash = hash, .extra = seq};
+}
+
+void ddb__edit_drop(ddb__edit *edit, void *memory, uint64_t birth, size_t size) {
+  if (birth == edit->version) {
+    ddb__free(edit->heap, memory, size);
+  } else {
+    ddb__edit_retire(edit, memory, birth, size);
+  }
+}
+
+/* Small edits share the queue's last chunk: one chunk then serves many statements. */
+static bool merge_into_tail(ddb__edit *edit, ddb__retired_list *queue) {
+  ddb__retired_chunk *from = edit->retired.head;
+  ddb__retired_chunk *to = queue->tail;
+  if (!from || from->next || !to || to->count + from->count > DDB__RETIRED_CHUNK_ITEMS) {
+    return false;
+  }
+  memcpy(&to->items[to->count], from->items, from->count * sizeof from->items[0]);
+  to->count += from->count;
+  queue->count += from->count;
+  return true;
+}
+
+void ddb__edit_flush(ddb__edit *edit, uint64_t retire, ddb__retired_list *queue) {
+  uint64_t stamp = DDB__FAULT(RETIRE_EARLY) ? retire - 1 : retire;
+  for (ddb__retired_chunk *chunk = edit->retired.head; chunk; chunk = chunk->next) {
+    for (uint32_t i = 0; i < chunk->count; i++) {
+      chunk->items[i].retire = stamp;
+    }
+  }
+  if (merge_into_tail(edit, queue)) {
+    return;
+  }
+  ddb__retired_list_splice(queue, &edit->retired);
+}

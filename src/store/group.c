@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * group.c - explicit write locks on several tables: taken in the order of table ids, so that groups
+ * cannot deadlock with each other; what was written becomes visible with one commit.
+ */
+#include <stdlib.h>
+
+#include "store/table_private.h"
+
+static int compare_ids(const void *left, const void *right) {
+  const ddb_table *a = *(ddb_table *const *)left;
+  const ddb_table *b = *(ddb_table *const *)right;
+  return a->id < b->id ? -1 : a->id > b->id;
+}
+
+/* The tables in order of id, in memory of the caller's to free, to free. */
+static ddb_status sorted(ddb_table *const *tables, size_t count, ddb_table ***out,
+                         ddb_error *err) {
+  size_t size = count * sizeof(ddb_table *) + 1;
+  ddb_table **copy = ddb__alloc(&ddb__heap_process, size);
+  if (!copy) {
+    return ddb__fail_memory(err, size);
+  }
+  if (count) {
+    memcpy(copy, tables, count * sizeof *copy);
+    qsort(copy, count, sizeof(ddb_table *), compare_ids);
+  }
+  *out = copy;
+  return DDB_OK;
+}
+
+static void sorted_free(ddb_table **tables, size_t count) {
+  ddb__free(&ddb__heap_process, tables, count * sizeof(ddb_table *) + 1);
+}
+
+static ddb_status check(ddb_table *const *tables, size_t count, ddb_error *err) {
+  for (size_t i = 1; i < count; i++) {
+    if (tables[i] == tables[i - 1]) {
+      return ddb__fail(err, DDB_ERR_INVALID, "table '%.*s' is named twice",
+                       DDB__STR_ARG(tables[i]->name));
+    }
+    if (tables[i]->db != tables[0]->db) {
+      return ddb__fail(err, DDB_ERR_INVALID, "tables '%.*s' and '%.*s' are of different databases",
+                       DDB__STR_ARG(tables[0]->name), DDB__STR_ARG(tables[i]->name));
+    }
+  }
+  return DDB_OK;
+}
+
+ddb_status ddb_tables_write_lock(ddb_table *const *tables, size_t count, int64_t timeout_ns,
+                                 ddb_error *err) {
+  ddb_table **order = NULL;
+  ddb_status status = sorted(tables, count, &order, err);
+  if (status != DDB_OK) {
+    return status;
+  }
+  status = check(order, count, err);
+  size_t held = 0;
+  while (status == DDB_OK && held < count) {
+    status = ddb_rwlock_acquire_write(order[held]->lock, timeout_ns, err);
+    held += status == DDB_OK;
+  }
+  while (status != DDB_OK && held > 0) {
+    (void)ddb_rwlock_release_write(order[--held]->lock, NULL);
+  }
+  sorted_free(order, count);
+  return status;
+}
+
+/* Unlocking allocates nothing: it cannot fail for want of memory. */
+static ddb_status check_held(ddb_table *const *tables, size_t count, ddb_error *err) {
+  for (size_t i = 0; i < count; i++) {
+    if (ddb__rwlock_exclusive_depth(tables[i]->lock) == 0) {
+      return ddb__fail(err, DDB_ERR_NOT_OWNER, "this thread does not hold table '%.*s'",
+                       DDB__STR_ARG(tables[i]->name));
+    }
+    for (size_t j = 0; j < i; j++) {
+      if (tables[j] == tables[i]) {
+        return ddb__fail(err, DDB_ERR_INVALID, "table '%.*s' is named twice",
+                         DDB__STR_ARG(tables[i]->name));
+      }
+    }
+  }
+  return DDB_OK;
+}
+
+ddb_status ddb_tables_write_unlock(ddb_table *const *tables, size_t count, ddb_error *err) {
+  ddb_status status = check_held(tables, count, err);
+  if (status != DDB_OK || count == 0) {
+    return status;
+  }
+  ddb__publish_release_group(tables, count);
+  for (size_t i = 0; i < count; i++) {
+    (void)ddb_rwlock_release_write(tables[i]->lock, NULL);
+  }
+  return DDB_OK;
+}

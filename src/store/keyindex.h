@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * keyindex.h - the primary-key index: shared by all versions, an extendible hash of hints.
+ *
+ *   directory: [top bits of the hash] --> segment: open addressing, slots {hash, seq}
+ *
+ * An entry says only "a row with this hash may be at this sequence number"; the reader's own row
+ * vector is the truth. A key that was deleted and inserted again has two entries until the first
+ * row is invisible to every pinned version.
+ *
+ *   K1  One writer (the table's write lock) changes the index; readers hold a pin on the table.
+ *   K2  A slot's seq is written before its hash (release / acquire on the hash). A slot reused after
+ *       a removal may show a reader an old hash with a new seq: a wrong hint, harmless.
+ *   K3  Directories and segments that are replaced are retired with birth 0: any pinned version may
+ *       be probing them. A reader needs nothing that was added after it pinned its version.
+ *       Their stores and loads are sequentially consistent: a reclaimer that does not see a reader's
+ *       pin may free what it replaced even where no publication followed (an aborted statement).
+ *   K4  At least a quarter of a segment's slots are empty: every probe ends.
+ * Cost: a find is two dependent loads and a probe within one segment; an insert does a bounded amount
+ * of work, at most one segment split (or, rarely, one copy of the directory).
+ */
+#ifndef DDB_STORE_KEYINDEX_H
+#define DDB_STORE_KEYINDEX_H
+
+#include <stdatomic.h>
+
+#include "base/heap.h"
+#include "dictdb.h"
+#include "store/edit.h"
+
+typedef struct ddb__key_slot {
+  _Atomic uint64_t hash; /* 0: empty, 1: removed */
+  _Atomic uint64_t seq;
+} ddb__key_slot;
+
+typedef struct ddb__key_segment {
+  uint32_t depth; /* leading hash bits that all its entries share */
+  uint32_t mask;  /* slots - 1 */
+  uint32_t used;  /* slots that are not empty, removed ones too; the writer's */
+  uint32_t live;  /* the writer's */
+  ddb__key_slot slots[];
+} ddb__key_segment;
+
+typedef struct ddb__key_directory {
+  uint32_t depth;
+  _Atomic(ddb__key_segment *) segments[]; /* 2^depth */
+} ddb__key_directory;
+
+typedef struct ddb__keyindex {
+  _Atomic(ddb__key_directory *) directory;
+  uint64_t count; /* entries; the writer's */
+} ddb__keyindex;
+
+ddb_status ddb__keyindex_init(ddb__keyindex *index, ddb__heap *heap, ddb_error *err);
+void ddb__keyindex_fini(ddb__keyindex *index, ddb__heap *heap);
+
+/* A probe for one hash: seqs of the entries that have it, in no order. */
+typedef struct ddb__key_probe {
+  const ddb__key_segment *segment;
+  uint64_t hash;
+  uint32_t position;
+} ddb__key_probe;
+
+static inline uint64_t ddb__key_hash(uint64_t hash) {
+  return hash < 2 ? hash + 2 : hash;
+}
+static inline size_t ddb__key_directory_slot(uint64_t hash, uint32_t depth) {
+  return depth == 0 ? 0 : (size_t)(hash >> (64 - depth));
+}
+
+static inline ddb__key_probe ddb__keyindex_probe(const ddb__keyindex *index, uint64_t hash) {
+  hash = ddb__key_hash(hash);
+  const ddb__key_directory *directory =
+      atomic_load_explicit(&index->directory, memory_order_seq_cst);
+  const ddb__key_segment *segment =
+      atomic_load_explicit(&directory->segments[ddb__key_directory_slot(hash, directory->depth)],
+                           memory_order_seq_cst);
+  return (ddb__key_probe){
+      .segment = segment, .hash = hash, .position = (uint32_t)hash & segment->mask};
+}
+
+static inline bool ddb__keyindex_next(ddb__key_probe *probe, uint64_t *seq) {
+  for (;;) {
+    const ddb__key_slot *slot = &probe->segment->slots[probe->position];
+    uint64_t hash = atomic_load_explicit(&slot->hash, memory_order_acquire); /* K2 */
+    if (hash == 0) {
+      return false;
+    }
+    probe->position = (probe->position + 1) & probe->segment->mask;
+    if (hash == probe->hash) {
+      *seq = atomic_load_explicit(&slot->seq, memory_order_relaxed);
+      return true;
+    }
+  }
+}
+
+/* On NOMEM nothing changed. */
+ddb_status ddb__keyindex_insert(ddb__keyindex *index, ddb__edit *edit, uint64_t hash, uint64_t seq,
+                                ddb_error *err);
+/* No entry: nothing happens. Cannot fail. */
+void ddb__keyindex_remove(ddb__keyindex *index, uint64_t hash, uint64_t seq);
+
+#endif

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pin.c - long pins, and the reclamation of old versions. See pin.h.
+ *
+ * Cost: a reclaim pass reads one cache line per thread of the process and then does a few comparisons
+ * per item; items are handled by chunks, so nothing is allocated on the way but a chunk for a long
+ * pin's waiting list, without which items simply stay in the queue.
+ */
+#include "store/pin.h"
+
+#include <assert.h>
+
+#include "base/testing.h"
+#include "store/table_private.h"
+
+void ddb__pins_init(ddb__pins *pins) {
+  *pins = (ddb__pins){0};
+  pthread_mutex_init(&pins->mutex, NULL);
+}
+
+static void free_list(ddb__retired_list *list, ddb__heap *heap) {
+  ddb__retired_chunk *chunk;
+  while ((chunk = ddb__retired_list_pop(list)) != NULL) {
+    for (uint32_t i = 0; i < chunk->count; i++) {
+      ddb__retired *item = &chunk->items[i];
+      if (item->memory) {
+        ddb__free(heap, item->memory, item->extra);
+      }
+    }
+    ddb__free(heap, chunk, sizeof *chunk);
+  }
+}
+
+void ddb__pins_fini(ddb__pins *pins, ddb__heap *heap) {
+  assert(!pins->first && "a pinned table is never freed");
+  free_list(&pins->queue, heap);
+  free_list(&pins->released, heap);
+  pthread_mutex_destroy(&pins->mutex);
+}
+
+ddb__long_pin *ddb__pins_add_locked(ddb__pins *pins, uint64_t version, ddb__long_pin **fresh) {
+  ddb__long_pin *after = pins->last;
+  while (after && after->version > version) {
+    after = after->previous;
+  }
+  if (after && after->version == version) {
+    after->count++;
+    return after;
+  }
+  ddb__long_pin *pin = *fresh;
+  *fresh = NULL;
+  *pin = (ddb__long_pin){.version = version, .count = 1, .previous = after};
+  pin->next = after ? after->next : pins->first;
+  *(after ? &after->next : &pins->first) = pin;
+  *(pin->next ? &pin->next->previous : &pins->last) = pin;
+  return pin;
+}
+
+ddb__long_pin *ddb__pins_add(ddb__pins *pins, uint64_t version, ddb__long_pin **fresh) {
+  pthread_mutex_lock(&pins->mutex);
+  ddb__long_pin *pin = ddb__pins_add_locked(pins, version, fresh);
+  pthread_mutex_unlock(&pins->mutex);
+  return pin;
+}
+
+void ddb__pins_drop(ddb__pins *pins, ddb__long_pin *pin, ddb__long_pin **unused) {
+  *unused = NULL;
+  pthread_mutex_lock(&pins->mutex);
+  if (--pin->count == 0) {
+    *(pin->previous ? &pin->previous->next : &pins->first) = pin->next;
+    *(pin->next ? &pin->next->previous : &pins->last) = pin->previous;
+    ddb__retired_list_splice(&pins->released, &pin->waiting);
+    *unused = pin;
+  }
+  pthread_mutex_unlock(&pins->mutex);
+}
+
+#define SHORT_PINS_MAX 64
+
+/* The short pins of one table at one moment. */
+typedef struct scan {
+  uint64_t hold_min; /* every version from this one on may be pinned; UINT64_MAX: none */
+  size_t count;
+  uint64_t versions[SHORT_PINS_MAX];
+} scan;
+
+static void scan_slots(const ddb_table *table, scan *out) {
+  out->hold_min = UINT64_MAX;
+  out->count = 0;
+  for (ddb__thread *thread = ddb__thread_first(); thread; thread = thread->next) {
+    uint64_t word = atomic_load_explicit(&thread->pin_word, memory_order_seq_cst); /* P1 */
+    if (word == 0 ||
+        atomic_load_explicit(&thread->pin_table, memory_order_acquire) != (uintptr_t)table) {
+      continue; /* P3 */
+    }
+    uint64_t version = word & ~DDB__PIN_HOLD;
+    if ((word & DDB__PIN_HOLD) || out->count == SHORT_PINS_MAX) {
+      out->hold_min = version < out->hold_min ? version : out->hold_min;
+    } else {
+      out->versions[out->count++] = version;
+    }
+  }
+}
+
+static bool short_pinned(const scan *pins, const ddb__retired *item) {
+  if (item->retire > pins->hold_min) {
+    return true;
+  }
+  for (size_t i = 0; i < pins->count; i++) {
+    if (item->birth <= pins->versions[i] && pins->versions[i] < item->retire) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* The newest long pin that needs the item: when it goes, an older one may still. */
+static ddb__long_pin *long_pinned(const ddb__pins *pins, const ddb__retired *item) {
+  ddb__long_pin *pin = pins->last;
+  while (pin && pin->version >= item->retire) {
+    pin = pin->previous;
+  }
+  return pin && pin->version >= item->birth ? pin : NULL;
+}
+
+static void free_item(ddb_table *table, const ddb__retired *item) {
+  if (item->memory) {
+    ddb__free(&table->heap, item->memory, item->extra);
+    atomic_fetch_sub_explicit(&table->old_bytes, item->extra, memory_order_relaxed);
+  } else {
+    ddb__keyindex_remove(&table->keys, item->hash, item->extra);
+  }
+}
+
+/* Moves the item to the pin's list; false when there is no memory for a chunk. */
+static bool park(ddb_table *table, ddb__long_pin *pin, const ddb__retired *item) {
+  ddb__retired_chunk *tail = pin->waiting.tail;
+  if (!tail || tail->count == DDB__RETIRED_CHUNK_ITEMS) {
+    tail = ddb__alloc(&table->heap, sizeof *tail);
+    if (!tail) {
+      return false;
+    }
+    tail->count = 0;
+    ddb__retired_list_append(&pin->waiting, tail);
+  }
+  tail->items[tail->count++] = *item;
+  pin->waiting.count++;
+  return true;
+}
+
+/* Frees or parks the chunk's items; those that stay are moved to its front. */
+static uint32_t sweep(ddb_table *table, const scan *pins, ddb__retired_chunk *chunk) {
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < chunk->count; i++) {
+    ddb__retired *item = &chunk->items[i];
+    if (short_pinned(pins, item)) {
+      chunk->items[kept++] = *item;
+      continue;
+    }
+    ddb__long_pin *pin = long_pinned(&table->pins, item);
+    if (!pin) {
+      free_item(table, item);
+    } else if (!park(table, pin, item)) {
+      chunk->items[kept++] = *item;
+    }
+  }
+  uint32_t gone = chunk->count - kept;
+  chunk->count = kept;
+  return gone;
+}
+
+bool ddb__pins_reclaim(ddb_table *table, size_t budget) {
+  ddb__pins *pins = &table->pins;
+  DDB__POINT(RECLAIM);
+  scan slots;
+  scan_slots(table, &slots);
+  bool progress = true;
+  for (size_t seen = 0; progress && seen < budget;) {
+    pthread_mutex_lock(&pins->mutex);
+    ddb__retired_list_splice(&pins->queue, &pins->released);
+    ddb__retired_chunk *chunk = ddb__retired_list_pop(&pins->queue);
+    if (!chunk) {
+      pthread_mutex_unlock(&pins->mutex);
+      return false;
+    }
+    seen += chunk->count ? chunk->count : 1;
+    progress = sweep(table, &slots, chunk) > 0;
+    pthread_mutex_unlock(&pins->mutex);
+    if (chunk->count) {
+      ddb__retired_list_append(&pins->queue, chunk);
+    } else {
+      ddb__free(&table->heap, chunk, sizeof *chunk);
+    }
+  }
+  return progress && pins->queue.count > 0;
+}
+
+const ddb__root *ddb__pin_short(ddb_table *table, ddb__thread *thread) {
+  uint64_t version = atomic_load_explicit(&table->version, memory_order_acquire);
+  atomic_store_explicit(&thread->pin_table, (uintptr_t)table, memory_order_release); /* P3 */
+  if (!DDB__FAULT(PIN_WITHOUT_HOLD)) {
+    atomic_store_explicit(&thread->pin_word, DDB__PIN_HOLD | version, memory_order_seq_cst);
+  }
+  DDB__POINT(PIN_HELD);
+  const ddb__root *root = atomic_load_explicit(&table->current, memory_order_seq_cst); /* P1 */
+  atomic_store_explicit(&thread->pin_word, root->version, memory_order_release);       /* P2 */
+  return root;
+}
+
+void ddb__unpin_short(ddb__thread *thread) {
+  /* Pairs with the scan's load: what was read under the pin is read before it is freed. */
+  atomic_store_explicit(&thread->pin_word, 0, memory_order_release);
+}
+
+enum { PIN_SHORT, PIN_LONG, PIN_NONE };
+
+static ddb_status pin_long(ddb_table *table, ddb_view *view, const ddb__root **root,
+                           ddb_error *err) {
+  ddb__long_pin *fresh = ddb__alloc(&table->db->heap, sizeof *fresh);
+  if (!fresh) {
+    return ddb__fail_memory(err, sizeof *fresh);
+  }
+  pthread_mutex_lock(&table->pins.mutex);
+  *root = atomic_load_explicit(&table->current, memory_order_seq_cst);
+  view->pin = ddb__pins_add_locked(&table->pins, (*root)->version, &fresh);
+  pthread_mutex_unlock(&table->pins.mutex);
+  view->token = PIN_LONG;
+  ddb__free(&table->db->heap, fresh, sizeof *fresh);
+  return DDB_OK;
+}
+
+ddb_status ddb__pin_view(ddb_table *table, ddb_view *view, const ddb__root **root,
+                         ddb_error *err) {
+  ddb__thread *thread = ddb__thread_self();
+  if (!thread) {
+    return ddb__fail_memory(err, sizeof *thread);
+  }
+  if (ddb__table_forked(table)) {
+    view->pin = NULL;
+    view->token = PIN_NONE;
+    *root = atomic_load_explicit(&table->current, memory_order_acquire);
+    return DDB_OK;
+  }
+  bool slot_free = atomic_load_explicit(&thread->pin_word, memory_order_relaxed) == 0;
+  if (!slot_free && !DDB__FAULT(SLOT_REUSED)) {
+    return pin_long(table, view, root, err); /* P4 */
+  }
+  *root = ddb__pin_short(table, thread);
+  view->pin = thread;
+  view->token = PIN_SHORT;
+  return DDB_OK;
+}
+
+void ddb__unpin_long(ddb_table *table, ddb__long_pin *pin) {
+  if (ddb__table_forked(table)) {
+    return;
+  }
+  ddb__long_pin *unused;
+  ddb__pins_drop(&table->pins, pin, &unused);
+  if (!unused) {
+    return;
+  }
+  ddb__free(&table->db->heap, unused, sizeof *unused);
+  bool more = true;
+  while (more && ddb__rwlock_enter_write(table->lock, 0, NULL) == DDB_OK) {
+    more = ddb__pins_reclaim(table, (size_t)8 * DDB__RETIRED_CHUNK_ITEMS);
+    ddb__rwlock_leave_write(table->lock);
+  }
+}
+
+void ddb__unpin_view(ddb_view *view) {
+  if (view->token == PIN_SHORT) {
+    ddb__unpin_short(view->pin);
+  } else if (view->token == PIN_LONG) {
+    ddb__unpin_long(view->table, view->pin);
+  }
+}

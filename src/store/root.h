@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * root.h - one version of a table: immutable once published.
+ */
+#ifndef DDB_STORE_ROOT_H
+#define DDB_STORE_ROOT_H
+
+#include "base/thread.h"
+#include "dictdb.h"
+#include "store/rows.h"
+#include "store/tree.h"
+
+typedef struct ddb__index {
+  uint32_t field_id;
+  ddb_index_kind kind;
+  ddb__tree tree; /* (ddb_value_hash of the field, null when missing) -> seq, every live row */
+} ddb__index;
+
+typedef struct ddb__root {
+  uint64_t version; /* of the table; its birth */
+  uint64_t commit;  /* of the database, set under the latch */
+  /* The thread whose explicit write lock this version was made under; NULL: visible to all. It is
+   * part of the root because a flag beside it can be read at the wrong moment. */
+  const ddb__thread *owner;
+  bool dropped; /* the table is gone from this version on */
+  uint64_t count;
+  int64_t next_key; /* automatic keys: the next one */
+  bool keys_used_up;
+  ddb__rows rows;
+  uint32_t index_count;
+  ddb__index indexes[];
+} ddb__root;
+
+static inline size_t ddb__root_size(uint32_t index_count) {
+  return sizeof(ddb__root) + index_count * sizeof(ddb__index);
+}
+/* NULL: no index on this field. */
+static inline const ddb__index *ddb__root_index(const ddb__root *root, uint32_t field_id) {
+  for (uint32_t i = 0; i < root->index_count; i++) {
+    if (root->indexes[i].field_id == field_id) {
+      return &root->indexes[i];
+    }
+  }
+  return NULL;
+}
+
+#endif

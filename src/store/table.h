@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * table.h - a table as the layers above the store see it. Its inside is in table_private.h.
+ */
+#ifndef DDB_STORE_TABLE_H
+#define DDB_STORE_TABLE_H
+
+#include "dictdb.h"
+#include "store/root.h"
+#include "store/shape.h"
+
+ddb__shapes *ddb__table_shapes(const ddb_table *table);
+ddb__heap *ddb__table_heap(const ddb_table *table);
+static inline const ddb__root *ddb__view_root(const ddb_view *view) {
+  return (const ddb__root *)view->root;
+}
+/* The live row with this key in `root`, through the shared key index. The caller has a pin on the
+ * table (of any version: it protects the index) and one on `root`. NULL: none. */
+const ddb_record *ddb__table_find(const ddb_table *table, const ddb__root *root,
+                                  const ddb_value *key, uint64_t *seq);
+/* Automatic keys go on at `next_key` at least: for loading. */
+ddb_status ddb__table_next_key_raise(ddb_table *table, int64_t next_key, ddb_error *err);
+
+#endif

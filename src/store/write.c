@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * write.c - see write.h.
+ *
+ *   W1  Between begin and end this thread holds the table's write lock, and nothing here calls out.
+ *   W2  Every step that can fail comes before commit; an abort leaves rows, indexes, counters and
+ *       accounting as they were (index segments that were replaced stay replaced: same entries).
+ *   W3  A key hint is added before the row is published: until then it leads readers to a row that
+ *       their version does not have.
+ *   W4  A removed row's hint goes when its whole life, from row_birth on, is out of sight.
+ */
+#include "store/write.h"
+
+#include <assert.h>
+
+#include "store/table_private.h"
+
+static ddb_status begin_locked(ddb__write *write, ddb_table *table, ddb_error *err) {
+  const ddb__root *base = atomic_load_explicit(&table->current, memory_order_relaxed);
+  if (base->dropped) {
+    return ddb__table_dropped(table, err);
+  }
+  ddb_status status = ddb__publish_reserve(table, err);
+  if (status == DDB_OK) {
+    status = ddb__edit_reserve(&table->edit, 0, err); /* room for the root itself */
+  }
+  if (status != DDB_OK) {
+    return status;
+  }
+  size_t size = ddb__root_size(base->index_count);
+  ddb__root *next = ddb__alloc(&table->heap, size);
+  if (!next) {
+    return ddb__fail_memory(err, size);
+  }
+  memcpy(next, base, size);
+  next->version = base->version + 1;
+  table->edit.version = next->version;
+  *write = (ddb__write){.table = table, .base = base, .next = next, .edit = &table->edit};
+  return DDB_OK;
+}
+
+ddb_status ddb__write_begin(ddb__write *write, ddb_table *table, ddb_error *err) {
+  DDB__POINT(BEFORE_LOCK);
+  ddb_status status = ddb__rwlock_enter_write(table->lock, DDB_WAIT_FOREVER, err);
+  if (status != DDB_OK) {
+    return status;
+  }
+  DDB__POINT(LOCKED);
+  status = begin_locked(write, table, err);
+  if (status != DDB_OK) {
+    ddb__rwlock_leave_write(table->lock);
+  }
+  return status;
+}
+
+/* ---- Keys --------------------------------------------------------------------------------- */
+
+static ddb_status key_error(const ddb_table *table, ddb_status status, const char *what,
+                            const ddb_value *key, ddb_error *err) {
+  char text[96];
+  (void)ddb_value_format(key, text, sizeof text);
+  ddb_str field = ddb_table_primary_key(table);
+  (void)ddb__fail(err, status, "table '%.*s': %s %s for primary key '%.*s'",
+                  DDB__STR_ARG(table->name), what, text, DDB__STR_ARG(field));
+  if (err) {
+    ddb__error_text(err->table, sizeof err->table, table->name);
+    ddb__error_text(err->field, sizeof err->field, field);
+  }
+  return status;
+}
+
+static ddb_status check_key(const ddb__write *write, const ddb_value *key, ddb_error *err) {
+  if (key->kind == DDB_NULL || key->kind == DDB_MISSING || ddb__value_is_nan(key)) {
+    return key_error(write->table, DDB_ERR_KEY, "unusable value", key, err);
+  }
+  if (!ddb__value_hashable(key)) {
+    return key_error(write->table, DDB_ERR_KEY, "unhashable value", key, err);
+  }
+  uint64_t seq;
+  const ddb_record *record;
+  if (ddb__write_find(write, key, &seq, &record)) {
+    return key_error(write->table, DDB_ERR_DUPLICATE_KEY, "duplicate value", key, err);
+  }
+  return DDB_OK;
+}
+
+/* Automatic keys go on above every integer key that was ever there. */
+static void raise_next_key(ddb__root *root, const ddb_value *key) {
+  int64_t number;
+  if (ddb__value_to_int(key, &number) && number >= root->next_key) {
+    root->keys_used_up = number == INT64_MAX;
+    root->next_key = number == INT64_MAX ? number : number + 1;
+  }
+}
+
+bool ddb__write_find(const ddb__write *write, const ddb_value *key, uint64_t *seq,
+                     const ddb_record **record) {
+  *record = ddb__table_find(write->table, write->next, key, seq);
+  return *record != NULL;
+}
+
+/* ---- Secondary indexes -------------------------------------------------------------------- */
+
+static uint64_t indexed_hash(const ddb_record *record, uint32_t field_id) {
+  ddb_value value = ddb__record_field(record, field_id);
+  return ddb_value_hash(&value); /* missing and null hash alike */
+}
+
+/* Moves the row's entries from `old` to `new`; either may be NULL. */
+static ddb_status update_indexes(ddb__write *write, uint64_t seq, const ddb_record *old,
+                                 const ddb_record *new, ddb_error *err) {
+  for (uint32_t i = 0; i < write->next->index_count; i++) {
+    ddb__index *index = &write->next->indexes[i];
+    uint64_t before = old ? indexed_hash(old, index->field_id) : 0;
+    uint64_t after = new ? indexed_hash(new, index->field_id) : 0;
+    if (old && new && (before == after || DDB__FAULT(INDEX_STALE_UPDATE))) {
+      continue;
+    }
+    bool changed;
+    ddb_status status = DDB_OK;
+    if (old) {
+      status = ddb__tree_remove(&index->tree, write->edit, (ddb__tree_entry){before, seq},
+                                &changed, err);
+    }
+    if (status == DDB_OK && new) {
+      status = ddb__tree_insert(&index->tree, write->edit, (ddb__tree_entry){after, seq},
+                                &changed, err);
+    }
+    if (status != DDB_OK) {
+      return status;
+    }
+  }
+  return DDB_OK;
+}
+
+/* ---- Steps -------------------------------------------------------------------------------- */
+
+static ddb_record *make_record(ddb__write *write, const ddb__item *item, ddb_error *err) {
+  const ddb_shape *stored = item->shape->stored;
+  ddb_record *record = ddb__record_new(&write->table->heap, stored, item->block);
+  if (!record) {
+    (void)ddb__fail_memory(err, item->block->size);
+    return NULL;
+  }
+  record->birth = record->row_birth = write->next->version;
+  if (item->shape->auto_key) {
+    uint32_t at = item->shape->key_index;
+    uint64_t payload = (uint64_t)write->next->next_key;
+    size_t offset = sizeof(ddb__block) + ddb__align8(record->block.count) + 8 * (size_t)at;
+    record->block.tags[at] = DDB_INT;
+    memcpy((char *)record + offsetof(ddb_record, block) + offset, &payload, sizeof payload);
+  }
+  return record;
+}
+
+static ddb_status resolve_key(const ddb__write *write, const ddb__item *item, ddb_value *key,
+                              ddb_error *err) {
+  if (!item->shape->auto_key) {
+    *key = ddb__block_value(item->block, item->shape->key_index);
+    return check_key(write, key, err);
+  }
+  if (write->next->keys_used_up) {
+    return ddb__fail(err, DDB_ERR_LIMIT, "table '%.*s': automatic keys are used up",
+                     DDB__STR_ARG(write->table->name));
+  }
+  *key = ddb_int(write->next->next_key);
+  return DDB_OK;
+}
+
+ddb_status ddb__write_insert(ddb__write *write, const ddb__item *item, ddb_value *key,
+                             ddb_error *err) {
+  ddb_value own;
+  ddb_status status = resolve_key(write, item, &own, err);
+  if (status != DDB_OK) {
+    return status;
+  }
+  ddb_record *record = make_record(write, item, err);
+  if (!record) {
+    return DDB_ERR_NOMEM;
+  }
+  write->changed = true;
+  uint64_t seq = write->next->rows.end;
+  status = ddb__rows_append(&write->next->rows, write->edit, record, err);
+  if (status != DDB_OK) {
+    ddb__free(&write->table->heap, record, ddb__record_size(record));
+    return status;
+  }
+  status = ddb__keyindex_insert(&write->table->keys, write->edit, ddb_value_hash(&own), seq, err);
+  if (status == DDB_OK) { /* W3 */
+    status = update_indexes(write, seq, NULL, record, err);
+  }
+  if (status == DDB_OK) {
+    write->next->count++;
+    raise_next_key(write->next, &own);
+    *key = own;
+  }
+  return status;
+}
+
+ddb_status ddb__write_update(ddb__write *write, uint64_t seq, const ddb_record *record,
+                             const ddb_shape *changes_shape, const ddb__block *changes,
+                             ddb_error *err) {
+  if (!ddb__record_merge_changes(record, changes_shape, changes)) {
+    return DDB_OK;
+  }
+  const ddb_shape *merged;
+  ddb_status status =
+      ddb__shapes_merge(write->table->shapes, record->shape, changes_shape, &merged, err);
+  if (status != DDB_OK) {
+    return status;
+  }
+  bool too_large = false;
+  ddb_record *new = ddb__record_merge(&write->table->heap, record, changes_shape, changes, merged,
+                                      &too_large);
+  if (!new) {
+    return too_large ? ddb__fail(err, DDB_ERR_LIMIT, "table '%.*s': a record grew too large",
+                                 DDB__STR_ARG(write->table->name))
+                     : ddb__fail_memory(err, ddb__record_size(record));
+  }
+  new->birth = write->next->version;
+  new->row_birth = record->row_birth;
+  write->changed = true;
+  status = ddb__rows_set(&write->next->rows, write->edit, seq, new, err);
+  if (status != DDB_OK) {
+    ddb__free(&write->table->heap, new, ddb__record_size(new));
+    return status;
+  }
+  status = update_indexes(write, seq, record, new, err);
+  if (status == DDB_OK) {
+    status = ddb__edit_reserve(write->edit, 1, err);
+  }
+  if (status == DDB_OK || record->birth == write->next->version) {
+    ddb__edit_drop(write->edit, (void *)(uintptr_t)record, record->birth,
+                   ddb__record_size(record));
+  }
+  return status;
+}
+
+/* Of a row that this statement inserted, nobody has seen anything; of an older one, readers may
+ * need record and hint. Room for two was reserved. */
+static void drop_row(ddb__write *write, uint64_t seq, const ddb_record *record) {
+  ddb_value key = ddb__record_key(record);
+  uint64_t hash = ddb_value_hash(&key);
+  if (record->row_birth == write->next->version) {
+    ddb__keyindex_remove(&write->table->keys, hash, seq);
+  } else {
+    uint64_t birth = DDB__FAULT(HINT_RECORD_BIRTH) ? record->birth : record->row_birth;
+    ddb__edit_retire_hint(write->edit, hash, seq, birth);
+  }
+  ddb__edit_drop(write->edit, (void *)(uintptr_t)record, record->birth, ddb__record_size(record));
+}
+
+ddb_status ddb__write_delete(ddb__write *write, uint64_t seq, const ddb_record *record,
+                             ddb_error *err) {
+  write->changed = true;
+  ddb_status status = ddb__rows_set(&write->next->rows, write->edit, seq, NULL, err);
+  if (status == DDB_OK) {
+    status = update_indexes(write, seq, record, NULL, err);
+  }
+  if (status == DDB_OK) {
+    status = ddb__edit_reserve(write->edit, 2, err);
+  }
+  if (status != DDB_OK) {
+    return status;
+  }
+  ddb_value key = ddb__record_key(record);
+  if (DDB__FAULT(KEY_REUSED) && key.kind == DDB_INT && key.as.integer + 1 == write->next->next_key) {
+    write->next->next_key--;
+  }
+  drop_row(write, seq, record);
+  write->next->count--;
+  return DDB_OK;
+}
+
+/* ---- Ends --------------------------------------------------------------------------------- */
+
+/* W2: the hints of rows that the statement appended are the only thing to undo in shared memory. */
+static void remove_hints(ddb__write *write) {
+  const ddb__rows *rows = &write->next->rows;
+  for (uint64_t seq = write->base->rows.end; seq < rows->end; seq++) {
+    const ddb_record *record = ddb__rows_get(rows, seq);
+    if (record) {
+      ddb_value key = ddb__record_key(record);
+      ddb__keyindex_remove(&write->table->keys, ddb_value_hash(&key), seq);
+    }
+  }
+}
+
+static void discard_next(ddb__write *write) {
+  ddb__heap *heap = &write->table->heap;
+  ddb__root *next = write->next;
+  ddb__rows_free_born(&next->rows, heap, next->version, write->base->rows.end);
+  for (uint32_t i = 0; i < next->index_count; i++) {
+    ddb__tree_free_born(&next->indexes[i].tree, heap, next->version);
+  }
+}
+
+void ddb__write_abort(ddb__write *write) {
+  ddb_table *table = write->table;
+  if (write->changed && DDB__FAULT(ABORT_PUBLISHES)) {
+    ddb__write_commit(write);
+    return;
+  }
+  if (write->changed) {
+    remove_hints(write);
+    discard_next(write);
+  }
+  ddb__edit_keep_unversioned(write->edit);
+  atomic_fetch_add_explicit(&table->old_bytes, write->edit->retired_bytes, memory_order_relaxed);
+  ddb__edit_flush(write->edit, write->next->version, &table->pins.queue);
+  ddb__edit_reset(write->edit, 0);
+  ddb__free(&table->heap, write->next, ddb__root_size(write->next->index_count));
+  ddb__rwlock_leave_write(table->lock);
+}
+
+void ddb__write_commit(ddb__write *write) {
+  if (!write->changed) {
+    ddb__write_abort(write);
+    return;
+  }
+  ddb_table *table = write->table;
+  DDB__POINT(EDITED);
+  ddb__publish(table, write->next);
+  DDB__POINT(PUBLISHED);
+  ddb__publish_retire(table, write->base, write->edit);
+  ddb__rwlock_leave_write(table->lock);
+  DDB__POINT(UNLOCKED);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * write.h - the write path, the only one.
+ *
+ *   ddb__write w;
+ *   status = ddb__write_begin(&w, table, err);        the table's write lock; a private next root
+ *   ... ddb__write_insert / _update / _delete ...     copy on write, hints, retire list
+ *   status ? ddb__write_abort(&w) : ddb__write_commit(&w);   neither can fail
+ *
+ * Between begin and commit `w.next` is the statement's own view of the table; `w.base` the published
+ * one. After a failed step only abort is allowed. commit publishes under the commit latch, then
+ * reclaims, then unlocks; a statement that changed nothing publishes nothing.
+ */
+#ifndef DDB_STORE_WRITE_H
+#define DDB_STORE_WRITE_H
+
+#include "dictdb.h"
+#include "store/builder.h"
+#include "store/edit.h"
+#include "store/root.h"
+
+typedef struct ddb__write {
+  ddb_table *table;
+  const ddb__root *base;
+  ddb__root *next; /* private copy of base, edited */
+  ddb__edit *edit; /* the table's */
+  bool changed;
+} ddb__write;
+
+ddb_status ddb__write_begin(ddb__write *write, ddb_table *table, ddb_error *err);
+/* Inserts a record of the batch, assigning an automatic key when the shape asks for it. *key: the
+ * key, borrowed from the batch's item or an int. DUPLICATE_KEY, KEY, LIMIT, NOMEM. */
+ddb_status ddb__write_insert(ddb__write *write, const ddb__item *item, ddb_value *key,
+                             ddb_error *err);
+/* Finds the live row with this key in `next`. *seq, *record: set when found. */
+bool ddb__write_find(const ddb__write *write, const ddb_value *key, uint64_t *seq,
+                     const ddb_record **record);
+/* Merges `changes` (a block of `changes_shape`) into the row's record. */
+ddb_status ddb__write_update(ddb__write *write, uint64_t seq, const ddb_record *record,
+                             const ddb_shape *changes_shape, const ddb__block *changes,
+                             ddb_error *err);
+ddb_status ddb__write_delete(ddb__write *write, uint64_t seq, const ddb_record *record,
+                             ddb_error *err);
+void ddb__write_commit(ddb__write *write);
+void ddb__write_abort(ddb__write *write);
+
+#endif
