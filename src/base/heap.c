@@ -21,11 +21,17 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
+#include "base/heap_private.h"
+#include "base/slab.h"
 #include "base/status.h"
 
 #define SHARD_COUNT  16u
 #define SHARD_STRIDE 64u
+#define HUGE_PAGE_SIZE ((size_t)2 << 20)
+/* Below it a table's blocks are few: a region for them would be mostly unused. */
+#define SLAB_HEAP_SIZE_MIN ((uint64_t)1 << 20)
 
 typedef struct heap_shard {
   _Alignas(SHARD_STRIDE) _Atomic uint64_t bytes;
@@ -85,6 +91,10 @@ void ddb__heap_open_exclusive(ddb__heap *heap) {
 }
 
 void ddb__heap_close(ddb__heap *heap) {
+  if (heap->slab != NULL) {
+    ddb__slab_free(heap->slab);
+    heap->slab = NULL;
+  }
   pthread_mutex_lock(&list_mutex);
   *(heap->previous != NULL ? &heap->previous->next : &list_first) = heap->next;
   if (heap->next != NULL) {
@@ -139,7 +149,7 @@ ddb_status ddb_allocator_set(const ddb_allocator *wanted, ddb_error *err) {
   return DDB_OK;
 }
 
-void *ddb__alloc(ddb__heap *heap, size_t size) {
+void *ddb__heap_take(ddb__heap *heap, size_t size) {
   if (size > PTRDIFF_MAX) {
     return NULL;
   }
@@ -148,6 +158,63 @@ void *ddb__alloc(ddb__heap *heap, size_t size) {
     count_bytes(heap, size);
   }
   return memory;
+}
+
+void ddb__heap_give(ddb__heap *heap, void *memory, size_t size) {
+  if (memory == NULL) {
+    return;
+  }
+  count_bytes(heap, UINT64_C(0) - (uint64_t)size);
+  allocator.release(allocator.context, memory, size);
+}
+
+static bool system_memory(void) {
+  return allocator.allocate == system_allocate;
+}
+
+void *ddb__heap_take_region(ddb__heap *heap, size_t size, size_t alignment, size_t *allocated,
+                            uintptr_t *start) {
+  if (!system_memory()) {
+    *allocated = size + alignment;
+    void *memory = ddb__heap_take(heap, *allocated);
+    *start = ((uintptr_t)memory + alignment - 1) & ~(uintptr_t)(alignment - 1);
+    return memory;
+  }
+  *allocated = size;
+  void *memory = aligned_alloc(HUGE_PAGE_SIZE, size);
+  if (memory != NULL) {
+    (void)madvise(memory, size, MADV_HUGEPAGE); /* advice: it may be refused */
+    count_bytes(heap, size);
+  }
+  *start = (uintptr_t)memory;
+  return memory;
+}
+
+void ddb__heap_give_region(ddb__heap *heap, void *memory, size_t allocated) {
+  ddb__heap_give(heap, memory, allocated);
+}
+
+/* The testing build keeps each block apart, so that tools see every misuse. */
+#ifdef DDB_TESTING
+static ddb__slab *slab_for(ddb__heap *heap, size_t size) {
+  (void)size;
+  return heap->slab;
+}
+#else
+static ddb__slab *slab_for(ddb__heap *heap, size_t size) {
+  if (!heap->exclusive || size > DDB__SLAB_BLOCK_SIZE_MAX) {
+    return NULL;
+  }
+  if (heap->slab == NULL && ddb__heap_bytes(heap) >= SLAB_HEAP_SIZE_MIN) {
+    heap->slab = ddb__slab_new(heap);
+  }
+  return heap->slab;
+}
+#endif
+
+void *ddb__alloc(ddb__heap *heap, size_t size) {
+  ddb__slab *slab = slab_for(heap, size);
+  return slab != NULL ? ddb__slab_take(slab, size) : ddb__heap_take(heap, size);
 }
 
 void *ddb__alloc_zero(ddb__heap *heap, size_t size) {
@@ -174,7 +241,7 @@ void *ddb__resize(ddb__heap *heap, void *memory, size_t old_size, size_t new_siz
   if (new_size > PTRDIFF_MAX) {
     return NULL;
   }
-  if (allocator.allocate == system_allocate) {
+  if (system_memory() && heap->slab == NULL) {
     return resize_system(heap, memory, old_size, new_size);
   }
   void *moved = ddb__alloc(heap, new_size);
@@ -186,9 +253,9 @@ void *ddb__resize(ddb__heap *heap, void *memory, size_t old_size, size_t new_siz
 }
 
 void ddb__free(ddb__heap *heap, void *memory, size_t size) {
-  if (memory == NULL) {
-    return;
+  bool from_slab = heap->slab != NULL && memory != NULL && size <= DDB__SLAB_BLOCK_SIZE_MAX &&
+                   ddb__slab_give(heap->slab, memory);
+  if (!from_slab) {
+    ddb__heap_give(heap, memory, size);
   }
-  count_bytes(heap, UINT64_C(0) - (uint64_t)size);
-  allocator.release(allocator.context, memory, size);
 }

@@ -83,7 +83,8 @@ static ddb_status resolve_target(ddb__file *file, const char *path, ddb_error *e
   if (!found && errno != ENOENT) {
     return fail_io(err, errno, "resolve", path);
   }
-  return keep_path(file, found ? found : path, err);
+  DDB__TRY(keep_path(file, found ? found : path, err));
+  return *file->name ? DDB_OK : fail_io(err, EISDIR, "replace", path);
 }
 
 static uint64_t unique_number(void) {
@@ -116,14 +117,11 @@ static ddb_status open_directory(ddb__file *file, ddb_error *err) {
   do {
     file->directory = ddb__sys_open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   } while (file->directory < 0 && errno == EINTR);
-  ddb_status status = DDB_OK;
-  if (file->directory < 0) {
-    status = fail_io(err, errno, "open directory", directory);
-  }
+  int error = errno;
   if (slash) {
     *slash = kept;
   }
-  return status;
+  return file->directory < 0 ? fail_io(err, error, "open the directory of", file->path) : DDB_OK;
 }
 
 /* *mode: of the file that is there now; untouched when there is none. */

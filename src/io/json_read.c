@@ -82,8 +82,10 @@ ddb_status ddb__json_fail(const ddb__json_reader *reader, uint64_t offset, const
   return status;
 }
 
+/* The input has ended: at reader->end. */
 static ddb_status fail_truncated(const ddb__json_reader *reader) {
-  return ddb__json_fail(reader, ddb__json_reader_offset(reader), "the file is cut off");
+  uint64_t offset = reader->base + (uint64_t)(reader->end - reader->buffer);
+  return ddb__json_fail(reader, offset, "the file is cut off");
 }
 
 static ddb_status fail_character(const ddb__json_reader *reader, const char *expected) {

@@ -446,9 +446,9 @@ static ddb_status end_set(ddb_builder *builder, const frame *f, ddb_error *err) 
   if (status != DDB_OK || f->expected < 2) {
     return status;
   }
-  status = data_reserve(builder, ddb__sort_scratch_size(f->expected), err);
+  status = data_reserve(builder, 7 + ddb__sort_scratch_size(f->expected), err);
   if (status == DDB_OK) {
-    ddb__sort_set(block_at(builder, f->start), builder->data + builder->size);
+    ddb__sort_set(block_at(builder, f->start), builder->data + ddb__align8(builder->size));
   }
   return status;
 }

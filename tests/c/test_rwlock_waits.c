@@ -385,6 +385,7 @@ static void test_lock_of_an_ended_thread(void **state) {
     actor_open(&fresh);
     assert_int_equal(actor_do(&fresh, side == READ ? UNREAD : UNWRITE, lock), DDB_ERR_NOT_OWNER);
     assert_true(actor_close(&fresh));
+    ddb_rwlock_free(lock); /* its holder will not come back */
   }
   lock = kept;
 }
@@ -407,6 +408,7 @@ static void test_thread_ends_during_the_wait(void **state) {
   }
   assert_int_equal(actor_do(&a, READ, lock), DDB_ERR_DEADLOCK);
   pthread_join(thread, NULL);
+  ddb_rwlock_free(lock);
   lock = kept;
 }
 

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * args.c - arguments of fast calls: binding names to slots, and the common argument kinds.
+ *
+ * No format strings and no tuples: a positional call costs a comparison per argument.
+ */
+#include "pyddb.h"
+
+#include <math.h>
+
+static int bind_keyword(const pyddb_signature *signature, PyObject *name, PyObject *value,
+                        PyObject **slots) {
+  for (uint8_t i = 0; i < signature->count; i++) {
+    if (PyUnicode_CompareWithASCIIString(name, signature->names[i]) == 0) {
+      if (slots[i]) {
+        PyErr_Format(PyExc_TypeError, "%s() got multiple values for argument '%s'",
+                     signature->name, signature->names[i]);
+        return -1;
+      }
+      slots[i] = value;
+      return 0;
+    }
+  }
+  PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'", signature->name,
+               name);
+  return -1;
+}
+
+static int bind_positional(const pyddb_signature *signature, PyObject *const *args,
+                           Py_ssize_t arg_count, PyObject **slots) {
+  if (arg_count > signature->positional_count) {
+    PyErr_Format(PyExc_TypeError, "%s() takes at most %d positional argument%s (%zd given)",
+                 signature->name, signature->positional_count,
+                 signature->positional_count == 1 ? "" : "s", arg_count);
+    return -1;
+  }
+  for (uint8_t i = 0; i < signature->count; i++) {
+    slots[i] = i < arg_count ? args[i] : NULL;
+  }
+  return 0;
+}
+
+static int check_required(const pyddb_signature *signature, PyObject **slots) {
+  for (uint8_t i = 0; i < signature->required_count; i++) {
+    if (!slots[i]) {
+      PyErr_Format(PyExc_TypeError, "%s() missing required argument '%s'", signature->name,
+                   signature->names[i]);
+      return -1;
+    }
+  }
+  return 0;
+}
+
+int pyddb_bind(const pyddb_signature *signature, PyObject *const *args, Py_ssize_t arg_count,
+               PyObject *keyword_names, PyObject **slots) {
+  if (bind_positional(signature, args, arg_count, slots) < 0) {
+    return -1;
+  }
+  if (keyword_names) {
+    Py_ssize_t keyword_count = PyTuple_GET_SIZE(keyword_names);
+    for (Py_ssize_t i = 0; i < keyword_count; i++) {
+      if (bind_keyword(signature, PyTuple_GET_ITEM(keyword_names, i), args[arg_count + i], slots) <
+          0) {
+        return -1;
+      }
+    }
+  }
+  return check_required(signature, slots);
+}
+
+int pyddb_bind_tuple(const pyddb_signature *signature, PyObject *args, PyObject *keywords,
+                     PyObject **slots) {
+  PyObject *const *items = &PyTuple_GET_ITEM(args, 0);
+  if (bind_positional(signature, items, PyTuple_GET_SIZE(args), slots) < 0) {
+    return -1;
+  }
+  PyObject *name, *value;
+  Py_ssize_t position = 0;
+  while (keywords && PyDict_Next(keywords, &position, &name, &value)) {
+    if (bind_keyword(signature, name, value, slots) < 0) {
+      return -1;
+    }
+  }
+  return check_required(signature, slots);
+}
+
+/* ---- Kinds of arguments -------------------------------------------------------------------- */
+
+int pyddb_timeout(pyddb_state *state, PyObject *object, int64_t *timeout_ns) {
+  *timeout_ns = DDB_WAIT_FOREVER;
+  if (!object || object == Py_None) {
+    return 0;
+  }
+  double seconds = PyFloat_AsDouble(object);
+  if (seconds == -1.0 && PyErr_Occurred()) {
+    return -1;
+  }
+  if (isnan(seconds) || seconds < 0) {
+    pyddb_raise_format(state, DDB_ERR_INVALID, "timeout must be None or at least 0 seconds, not %R",
+                       object);
+    return -1;
+  }
+  if (seconds < 9.0e9) {
+    *timeout_ns = (int64_t)ceil(seconds * 1e9);
+  }
+  return 0;
+}
+
+int pyddb_count_argument(pyddb_state *state, PyObject *object, const char *what, uint64_t *out) {
+  if (PyBool_Check(object) || !PyIndex_Check(object)) {
+    pyddb_raise_format(state, DDB_ERR_TYPE, "%s must be an int, not %s", what,
+                       Py_TYPE(object)->tp_name);
+    return -1;
+  }
+  PyObject *number = PyNumber_Index(object);
+  if (!number) {
+    return -1;
+  }
+  int overflow;
+  long long count = PyLong_AsLongLongAndOverflow(number, &overflow);
+  Py_DECREF(number);
+  if (overflow < 0 || (overflow == 0 && count < 0)) {
+    pyddb_raise_format(state, DDB_ERR_INVALID, "%s must not be negative: %R", what, object);
+    return -1;
+  }
+  *out = overflow > 0 ? (uint64_t)INT64_MAX : (uint64_t)count;
+  return 0;
+}
+
+int pyddb_bool_argument(PyObject *object, bool absent, bool *out) {
+  int truth = object ? PyObject_IsTrue(object) : absent;
+  if (truth < 0) {
+    return -1;
+  }
+  *out = truth != 0;
+  return 0;
+}
+
+int pyddb_missing_argument(pyddb_state *state, PyObject *object, pyddb_missing absent,
+                           pyddb_missing *out) {
+  if (!object || object == Py_None) {
+    *out = absent;
+    return 0;
+  }
+  if (PyUnicode_Check(object)) {
+    if (PyUnicode_CompareWithASCIIString(object, "ignore") == 0) {
+      *out = PYDDB_MISSING_IGNORE;
+      return 0;
+    }
+    if (PyUnicode_CompareWithASCIIString(object, "raise") == 0) {
+      *out = PYDDB_MISSING_RAISE;
+      return 0;
+    }
+  }
+  pyddb_raise_format(state, DDB_ERR_INVALID, "missing must be 'ignore' or 'raise', not %R", object);
+  return -1;
+}
+
+/* ---- Texts --------------------------------------------------------------------------------- */
+
+int pyddb_text_init(pyddb_text *text, PyObject *object) {
+  text->owner = NULL;
+  if (PyUnicode_IS_COMPACT_ASCII(object)) {
+    text->str = (ddb_str){(const char *)PyUnicode_1BYTE_DATA(object),
+                          (size_t)PyUnicode_GET_LENGTH(object)};
+    return 0;
+  }
+  /* Not PyUnicode_AsUTF8AndSize: it would leave the bytes in the object for as long as it lives. */
+  text->owner = PyUnicode_AsEncodedString(object, "utf-8", "surrogatepass");
+  if (!text->owner) {
+    return -1;
+  }
+  text->str = (ddb_str){PyBytes_AS_STRING(text->owner), (size_t)PyBytes_GET_SIZE(text->owner)};
+  return 0;
+}
+
+static bool is_ascii(const char *data, size_t size) {
+  size_t i = 0;
+  for (; i + 8 <= size; i += 8) {
+    uint64_t word;
+    memcpy(&word, data + i, 8);
+    if (word & UINT64_C(0x8080808080808080)) {
+      return false;
+    }
+  }
+  unsigned char rest = 0;
+  for (; i < size; i++) {
+    rest |= (unsigned char)data[i];
+  }
+  return rest < 0x80;
+}
+
+PyObject *pyddb_text_out(ddb_str text) {
+  if (text.size > 1 && is_ascii(text.data, text.size)) {
+    PyObject *object = PyUnicode_New((Py_ssize_t)text.size, 127);
+    if (object) {
+      memcpy(PyUnicode_1BYTE_DATA(object), text.data, text.size);
+    }
+    return object;
+  }
+  return PyUnicode_DecodeUTF8(text.data, (Py_ssize_t)text.size, "surrogatepass");
+}
+
+PyObject *pyddb_name_out(ddb_str name) {
+  PyObject *object = pyddb_text_out(name);
+  if (object) {
+    PyUnicode_InternInPlace(&object);
+  }
+  return object;
+}

@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * db.c - DictDB: the catalogue of tables, locks over several of them, snapshots, files.
+ *
+ * The library's catalogue is the truth; `tables` remembers which Table object was made for which
+ * ddb_table, so that a table is the same object each time. An entry is taken as valid only when its
+ * ddb_table is the one that the catalogue gives: a name may have been dropped and made again.
+ */
+#include "pyddb.h"
+
+#include <structmember.h>
+
+typedef struct pyddb_db {
+  PyObject_HEAD
+  pyddb_state *state;
+  ddb_db *db;
+  PyObject *tables; /* dict: name -> Table */
+  PyObject *weak_list;
+  pyddb_missing missing;
+} pyddb_db;
+
+/* ---- Making and freeing -------------------------------------------------------------------- */
+
+/* Takes the reference to db. */
+static PyObject *db_make(pyddb_state *state, PyTypeObject *type, ddb_db *core,
+                         pyddb_missing missing) {
+  pyddb_db *db = (pyddb_db *)type->tp_alloc(type, 0);
+  if (!db) {
+    ddb_db_release(core);
+    return NULL;
+  }
+  db->state = state;
+  db->db = core;
+  db->missing = missing;
+  db->tables = PyDict_New();
+  if (!db->tables) {
+    Py_CLEAR(db);
+  }
+  return (PyObject *)db;
+}
+
+static PyObject *db_tp_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
+  static const char *const names[] = {"missing"};
+  static const pyddb_signature signature = {"DictDB", names, 1, 1, 0};
+  PyObject *slots[1];
+  pyddb_missing missing;
+  pyddb_state *state = pyddb_state_of(type);
+  if (!state || pyddb_bind_tuple(&signature, args, keywords, slots) < 0 ||
+      pyddb_missing_argument(state, slots[0], PYDDB_MISSING_IGNORE, &missing) < 0) {
+    return NULL;
+  }
+  ddb_db *core;
+  ddb_error err;
+  if (ddb_db_new(&core, &err) != DDB_OK) {
+    return pyddb_raise(state, &err);
+  }
+  return db_make(state, type, core, missing);
+}
+
+static int db_traverse(PyObject *self, visitproc visit, void *arg) {
+  Py_VISIT(Py_TYPE(self));
+  Py_VISIT(((pyddb_db *)self)->tables);
+  return 0;
+}
+
+static int db_clear(PyObject *self) {
+  PyObject *tables = ((pyddb_db *)self)->tables;
+  if (tables) {
+    PyDict_Clear(tables);
+  }
+  return 0;
+}
+
+static void db_dealloc(PyObject *self) {
+  pyddb_db *db = (pyddb_db *)self;
+  PyTypeObject *type = Py_TYPE(self);
+  PyObject_GC_UnTrack(self);
+  if (db->weak_list) {
+    PyObject_ClearWeakRefs(self);
+  }
+  Py_CLEAR(db->tables);
+  ddb_db_release(db->db);
+  type->tp_free(self);
+  Py_DECREF(type);
+}
+
+/* ---- Table objects ------------------------------------------------------------------------- */
+
+static bool is_object_of(PyObject *object, ddb_table *core) {
+  return object && ((pyddb_source *)object)->table == core;
+}
+
+/* A new reference to the present entry, NULL without one or with an exception. */
+static PyObject *entry_get(pyddb_db *db, PyObject *name) {
+  PyObject *entry;
+  Py_BEGIN_CRITICAL_SECTION(db->tables);
+  entry = Py_XNewRef(PyDict_GetItemWithError(db->tables, name));
+  Py_END_CRITICAL_SECTION();
+  return entry;
+}
+
+/* Puts `made` in place, unless another thread was faster; returns the object to use. Names are
+ * exact str objects, so no user code runs inside. */
+static PyObject *entry_put(pyddb_db *db, PyObject *name, PyObject *made, ddb_table *core) {
+  PyObject *result = NULL;
+  PyObject *before;
+  Py_BEGIN_CRITICAL_SECTION(db->tables);
+  before = Py_XNewRef(PyDict_GetItemWithError(db->tables, name));
+  if (is_object_of(before, core)) {
+    result = Py_NewRef(before);
+  } else if (!PyErr_Occurred() && PyDict_SetItem(db->tables, name, made) == 0) {
+    result = Py_NewRef(made);
+  }
+  Py_END_CRITICAL_SECTION();
+  Py_XDECREF(before);
+  return result;
+}
+
+static void entry_remove(pyddb_db *db, PyObject *name, ddb_table *core) {
+  PyObject *before;
+  Py_BEGIN_CRITICAL_SECTION(db->tables);
+  before = Py_XNewRef(PyDict_GetItemWithError(db->tables, name));
+  if (is_object_of(before, core) && PyDict_DelItem(db->tables, name) < 0) {
+    PyErr_Clear();
+  }
+  Py_END_CRITICAL_SECTION();
+  Py_XDECREF(before);
+}
+
+/* The Table object of `core`, whose reference is taken. */
+static PyObject *object_of(pyddb_db *db, ddb_table *core, pyddb_missing missing) {
+  PyObject *name = pyddb_name_out(ddb_table_name(core));
+  PyObject *object = name ? entry_get(db, name) : NULL;
+  if (is_object_of(object, core)) {
+    ddb_table_release(core);
+    Py_DECREF(name);
+    return object;
+  }
+  Py_XDECREF(object);
+  PyObject *made = NULL;
+  if (PyErr_Occurred()) {
+    ddb_table_release(core);
+  } else {
+    made = pyddb_table_new(db->state, NULL, core, missing);
+  }
+  object = made ? entry_put(db, name, made, core) : NULL;
+  Py_XDECREF(made);
+  Py_XDECREF(name);
+  return object;
+}
+
+/* The core table of a name; NULL: exception. A reference. */
+static ddb_table *core_by_name(pyddb_db *db, PyObject *name) {
+  if (!PyUnicode_Check(name)) {
+    pyddb_raise_format(db->state, DDB_ERR_TYPE, "a table's name is a str, not '%s'",
+                       Py_TYPE(name)->tp_name);
+    return NULL;
+  }
+  pyddb_text text;
+  if (pyddb_text_init(&text, name) < 0) {
+    return NULL;
+  }
+  ddb_table *core = NULL;
+  ddb_error err;
+  if (ddb_db_table_get(db->db, text.str, &core, &err) != DDB_OK) {
+    pyddb_raise(db->state, &err);
+    core = NULL;
+  }
+  pyddb_text_fini(&text);
+  return core;
+}
+
+/* ---- The catalogue ------------------------------------------------------------------------- */
+
+PyDoc_STRVAR(create_table_doc,
+             "create_table($self, table_name, primary_key='id', schema=None, *, missing=None)\n"
+             "--\n\n"
+             "Makes a table and returns it. schema: dict of field names to types, X | None,\n"
+             "or Column(type, default=...). missing: 'ignore', 'raise', or None for the\n"
+             "database's setting. Raises DuplicateTableError, InvalidArgumentError.");
+
+static PyObject *db_create_table(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                                 PyObject *kw) {
+  static const char *const names[] = {"table_name", "primary_key", "schema", "missing"};
+  static const pyddb_signature signature = {"create_table", names, 4, 3, 1};
+  pyddb_db *db = (pyddb_db *)self;
+  PyObject *slots[4];
+  pyddb_missing missing;
+  if (pyddb_bind(&signature, args, count, kw, slots) < 0 ||
+      pyddb_missing_argument(db->state, slots[3], db->missing, &missing) < 0) {
+    return NULL;
+  }
+  ddb_table *core = pyddb_table_create(db->state, db->db, slots[0], slots[1], slots[2]);
+  return core ? object_of(db, core, missing) : NULL;
+}
+
+PyDoc_STRVAR(drop_table_doc,
+             "drop_table($self, table_name, /)\n--\n\n"
+             "Drops a table; later calls on it raise TableNotFoundError. Snapshots still\n"
+             "see it. Waits for its writers.");
+
+static PyObject *db_drop_table(PyObject *self, PyObject *name) {
+  pyddb_db *db = (pyddb_db *)self;
+  ddb_table *core = core_by_name(db, name);
+  if (!core) {
+    return NULL;
+  }
+  ddb_error err;
+  ddb_status status = ddb_db_table_drop(db->db, ddb_table_name(core), &err);
+  if (status == DDB_OK) {
+    PyObject *key = pyddb_name_out(ddb_table_name(core));
+    if (key) {
+      entry_remove(db, key, core);
+      Py_DECREF(key);
+    }
+    PyErr_Clear();
+  }
+  ddb_table_release(core);
+  return status == DDB_OK ? Py_NewRef(Py_None) : pyddb_raise(db->state, &err);
+}
+
+PyDoc_STRVAR(get_table_doc, "get_table($self, table_name, /)\n--\n\n"
+                            "Returns the table; TableNotFoundError without one. db[name] too.");
+
+static PyObject *db_get_table(PyObject *self, PyObject *name) {
+  pyddb_db *db = (pyddb_db *)self;
+  ddb_table *core = core_by_name(db, name);
+  return core ? object_of(db, core, db->missing) : NULL;
+}
+
+/* The references of the array move to `list` or are dropped. */
+static PyObject *list_of_objects(pyddb_db *db, ddb_table **cores, size_t count) {
+  PyObject *list = PyList_New(0);
+  for (size_t i = 0; list && i < count; i++) {
+    PyObject *object = object_of(db, ddb_table_acquire(cores[i]), db->missing);
+    if (!object || PyList_Append(list, object) < 0) {
+      Py_CLEAR(list);
+    }
+    Py_XDECREF(object);
+  }
+  return list;
+}
+
+static PyObject *table_objects(pyddb_db *db) {
+  ddb_table **cores;
+  size_t count;
+  ddb_error err;
+  if (ddb_db_tables(db->db, &cores, &count, &err) != DDB_OK) {
+    return pyddb_raise(db->state, &err);
+  }
+  PyObject *list = list_of_objects(db, cores, count);
+  ddb_tables_free(cores, count);
+  return list;
+}
+
+PyDoc_STRVAR(list_tables_doc, "list_tables($self)\n--\n\n"
+                              "Returns the names of the tables, in order of creation.");
+
+static PyObject *db_list_tables(PyObject *self, PyObject *unused) {
+  (void)unused;
+  pyddb_db *db = (pyddb_db *)self;
+  ddb_table **cores;
+  size_t count;
+  ddb_error err;
+  if (ddb_db_tables(db->db, &cores, &count, &err) != DDB_OK) {
+    return pyddb_raise(db->state, &err);
+  }
+  PyObject *list = PyList_New(0);
+  for (size_t i = 0; list && i < count; i++) {
+    PyObject *name = pyddb_name_out(ddb_table_name(cores[i]));
+    if (!name || PyList_Append(list, name) < 0) {
+      Py_CLEAR(list);
+    }
+    Py_XDECREF(name);
+  }
+  ddb_tables_free(cores, count);
+  return list;
+}
+
+static PyObject *db_get_tables(PyObject *self, void *unused) {
+  (void)unused;
+  PyObject *objects = table_objects((pyddb_db *)self);
+  PyObject *dict = objects ? PyDict_New() : NULL;
+  for (Py_ssize_t i = 0; dict && i < PyList_GET_SIZE(objects); i++) {
+    PyObject *object = PyList_GET_ITEM(objects, i);
+    if (PyDict_SetItem(dict, ((pyddb_source *)object)->table_name, object) < 0) {
+      Py_CLEAR(dict);
+    }
+  }
+  Py_XDECREF(objects);
+  return dict;
+}
+
+static int db_contains(PyObject *self, PyObject *name) {
+  pyddb_db *db = (pyddb_db *)self;
+  if (!PyUnicode_Check(name)) {
+    return 0;
+  }
+  pyddb_text text;
+  if (pyddb_text_init(&text, name) < 0) {
+    return -1;
+  }
+  ddb_table *core = NULL;
+  ddb_error err;
+  ddb_status status = ddb_db_table_get(db->db, text.str, &core, &err);
+  pyddb_text_fini(&text);
+  if (status == DDB_OK) {
+    ddb_table_release(core);
+    return 1;
+  }
+  if (status == DDB_ERR_TABLE_NOT_FOUND) {
+    return 0;
+  }
+  pyddb_raise(db->state, &err);
+  return -1;
+}
+
+static Py_ssize_t db_length(PyObject *self) {
+  PyObject *list = db_list_tables(self, NULL);
+  Py_ssize_t count = list ? PyList_GET_SIZE(list) : -1;
+  Py_XDECREF(list);
+  return count;
+}
+
+static PyObject *db_iter(PyObject *self) {
+  PyObject *list = db_list_tables(self, NULL);
+  PyObject *iterator = list ? PyObject_GetIter(list) : NULL;
+  Py_XDECREF(list);
+  return iterator;
+}
+
+static PyObject *db_repr(PyObject *self) {
+  PyObject *list = db_list_tables(self, NULL);
+  PyObject *text = list ? PyUnicode_FromFormat("<DictDB tables=%R>", list) : NULL;
+  Py_XDECREF(list);
+  return text;
+}
+
+/* ---- Locks, snapshots, memory, files ------------------------------------------------------- */
+
+/* Table objects of the positional arguments, names or Tables; none: all tables. */
+static PyObject *guard_tables(pyddb_db *db, PyObject *const *args, Py_ssize_t count) {
+  if (count == 0) {
+    PyObject *list = table_objects(db);
+    PyObject *all = list ? PyList_AsTuple(list) : NULL;
+    Py_XDECREF(list);
+    return all;
+  }
+  PyObject *tables = PyTuple_New(count);
+  for (Py_ssize_t i = 0; tables && i < count; i++) {
+    PyObject *table = PyObject_TypeCheck(args[i], db->state->table_type)
+                          ? Py_NewRef(args[i])
+                          : db_get_table((PyObject *)db, args[i]);
+    if (!table) {
+      Py_CLEAR(tables);
+      break;
+    }
+    PyTuple_SET_ITEM(tables, i, table);
+  }
+  return tables;
+}
+
+PyDoc_STRVAR(write_lock_doc,
+             "write_lock($self, *tables, timeout=None)\n--\n\n"
+             "Returns a context manager that holds the write side of several tables (names\n"
+             "or Tables; none given: all), taken in one global order. What the block writes\n"
+             "becomes visible at one instant. `as` gives the tables, as a tuple. timeout:\n"
+             "seconds, or None; then LockTimeoutError is raised and none is held.");
+
+static PyObject *db_write_lock(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                               PyObject *kw) {
+  static const char *const names[] = {"timeout"};
+  static const pyddb_signature signature = {"write_lock", names, 1, 0, 0};
+  pyddb_db *db = (pyddb_db *)self;
+  PyObject *slots[1];
+  int64_t timeout_ns;
+  if (pyddb_bind(&signature, args + count, 0, kw, slots) < 0 ||
+      pyddb_timeout(db->state, slots[0], &timeout_ns) < 0) {
+    return NULL;
+  }
+  PyObject *tables = guard_tables(db, args, count);
+  PyObject *guard = tables ? pyddb_db_guard_new(db->state, tables, timeout_ns) : NULL;
+  Py_XDECREF(tables);
+  return guard;
+}
+
+PyDoc_STRVAR(snapshot_doc,
+             "snapshot($self)\n--\n\n"
+             "Returns a Snapshot: one instant of all tables, taken in constant time. Use it\n"
+             "with `with`, or close it.");
+
+static PyObject *db_snapshot(PyObject *self, PyObject *unused) {
+  (void)unused;
+  return pyddb_snapshot_new(((pyddb_db *)self)->state, ((pyddb_db *)self)->db);
+}
+
+PyDoc_STRVAR(memory_doc, "memory($self)\n--\n\n"
+                         "Returns a dict: total_bytes, and old_bytes, the part of it that only\n"
+                         "superseded versions hold.");
+
+static PyObject *db_memory(PyObject *self, PyObject *unused) {
+  (void)unused;
+  ddb_memory memory;
+  ddb_db_memory(((pyddb_db *)self)->db, &memory);
+  return pyddb_memory_dict(&memory);
+}
+
+static PyObject *db_save(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw) {
+  pyddb_db *db = (pyddb_db *)self;
+  return pyddb_save(db->state, db->db, NULL, args, count, kw);
+}
+
+static PyObject *db_load(PyObject *class, PyObject *const *args, Py_ssize_t count, PyObject *kw) {
+  PyTypeObject *type = (PyTypeObject *)class;
+  pyddb_state *state = pyddb_state_of(type);
+  ddb_db *core = state ? pyddb_load(state, args, count, kw) : NULL;
+  return core ? db_make(state, type, core, PYDDB_MISSING_IGNORE) : NULL;
+}
+
+/* ---- The type ------------------------------------------------------------------------------ */
+
+static PyMethodDef db_methods[] = {
+    {"create_table", PYDDB_FAST(db_create_table), PYDDB_FAST_FLAGS, create_table_doc},
+    {"drop_table", db_drop_table, METH_O, drop_table_doc},
+    {"get_table", db_get_table, METH_O, get_table_doc},
+    {"list_tables", db_list_tables, METH_NOARGS, list_tables_doc},
+    {"write_lock", PYDDB_FAST(db_write_lock), PYDDB_FAST_FLAGS, write_lock_doc},
+    {"snapshot", db_snapshot, METH_NOARGS, snapshot_doc},
+    {"memory", db_memory, METH_NOARGS, memory_doc},
+    {"save", PYDDB_FAST(db_save), PYDDB_FAST_FLAGS, pyddb_save_doc},
+    {"load", PYDDB_FAST(db_load), PYDDB_FAST_FLAGS | METH_CLASS, pyddb_load_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef db_getset[] = {
+    {"tables", db_get_tables, NULL, "A new dict of table names to Tables.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef db_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(pyddb_db, weak_list), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+PyDoc_STRVAR(db_doc, "DictDB(missing='ignore')\n--\n\n"
+                     "A database: named tables of dict records, in memory, shared by threads.\n"
+                     "missing='raise': update and delete raise when nothing matches.");
+
+static PyType_Slot db_slots[] = {
+    PYDDB_SLOT(Py_tp_new, db_tp_new),
+    PYDDB_SLOT(Py_tp_dealloc, db_dealloc),
+    PYDDB_SLOT(Py_tp_traverse, db_traverse),
+    PYDDB_SLOT(Py_tp_clear, db_clear),
+    PYDDB_SLOT(Py_tp_repr, db_repr),
+    PYDDB_SLOT(Py_tp_iter, db_iter),
+    PYDDB_SLOT(Py_mp_subscript, db_get_table),
+    PYDDB_SLOT(Py_mp_length, db_length),
+    PYDDB_SLOT(Py_sq_contains, db_contains),
+    {Py_tp_methods, db_methods},
+    {Py_tp_getset, db_getset},
+    {Py_tp_members, db_members},
+    {Py_tp_doc, (void *)(uintptr_t)db_doc},
+    {0, NULL},
+};
+
+PyType_Spec pyddb_db_spec = {
+    .name = "dictdb._core.DictDB",
+    .basicsize = sizeof(pyddb_db),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .slots = db_slots,
+};

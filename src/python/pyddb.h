@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pyddb.h - what the files of the extension module dictdb._core share.
+ *
+ *   module.c        the module, its state, and the wait hooks
+ *   exceptions.c    exception types; ddb_error -> Python exception
+ *   args.c          positional and keyword arguments of fast calls
+ *   threads.c       detaching from the interpreter around long work
+ *   convert_in.c    Python value  -> ddb_builder      convert_time_in.c    dates and times
+ *   convert_out.c   ddb_value     -> Python value     convert_time_out.c
+ *   batch.c         mappings -> records of a builder; the cache of shapes
+ *   db.c, db_guard.c, snapshot.c, files.c, table.c, table_write.c, table_read.c, select.c,
+ *   record_view.c, field.c, cond.c, lock.c, schema.c: the types and what they do
+ *   testing.c       what only the testing build has
+ *
+ * Invariants
+ *   I1  No Python code runs between the library's taking and releasing of a lock: all conversion
+ *       happens before a statement or, on an open view, after it.
+ *   I2  What is borrowed from a Python container is held by a strong reference before anything can
+ *       run Python code; exact dicts are read inside a critical section.
+ *   I3  No mutable static data but two words about the process (is the hook set? which thread state
+ *       did this thread detach from?): everything else hangs on the module's state or on an object.
+ *   I4  Every object holds a pointer to its module's state. The object's type holds the module.
+ *
+ * Thread-safety levels (CPython's words): every method of every type is "shared" or better; what is
+ * stored in the C library is "atomic".
+ */
+#ifndef PYDDB_H
+#define PYDDB_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dictdb.h"
+
+/* ISO C has no cast from a function to an object pointer, but the slots are declared so. */
+#define PYDDB_SLOT(slot, function) {(slot), __extension__(void *)(function)}
+#define PYDDB_FAST(function) ((PyCFunction)(void (*)(void))(function))
+#define PYDDB_FAST_FLAGS (METH_FASTCALL | METH_KEYWORDS)
+
+#if PY_VERSION_HEX < 0x030D0000
+#define Py_BEGIN_CRITICAL_SECTION(object) {
+#define Py_END_CRITICAL_SECTION() }
+#endif
+
+/* Objects that threads share keep what readers need off the cache line of the reference count. */
+#ifdef Py_GIL_DISABLED
+#define PYDDB_APART char apart[128 - sizeof(PyObject)];
+#else
+#define PYDDB_APART
+#endif
+
+/* ---- The module's state -------------------------------------------------------------------- */
+
+#define PYDDB_SPARE_COUNT 8
+
+typedef struct pyddb_spare {
+  _Atomic(ddb_builder *) builder;
+  char apart[64 - sizeof(void *)];
+} pyddb_spare;
+
+/* Types of other modules, imported when first a value might need them. */
+typedef struct pyddb_foreign {
+  PyObject *decimal;
+  PyObject *uuid;
+  PyObject *zone_info;
+} pyddb_foreign;
+
+typedef struct pyddb_state {
+  PyObject *module; /* borrowed: the module owns the state */
+  PyObject *exceptions[DDB_STATUS_COUNT];
+  PyObject *missing_file_error; /* StorageError that is a FileNotFoundError too */
+  PyTypeObject *db_type;
+  PyTypeObject *db_guard_type;
+  PyTypeObject *snapshot_type;
+  PyTypeObject *table_type;
+  PyTypeObject *table_view_type;
+  PyTypeObject *iterator_type;
+  PyTypeObject *record_view_type;
+  PyTypeObject *field_type;
+  PyTypeObject *cond_type;
+  PyTypeObject *lock_type;
+  PyTypeObject *guard_type;
+  PyObject *table_class;   /* the Python subclass that databases make; NULL: table_type */
+  PyObject *schema_encode; /* Python helpers, see schema.c; NULL until they are registered */
+  PyObject *schema_decode;
+  PyObject *id_text;       /* interned "id" */
+  void *datetime_capi;     /* PyDateTime_CAPI of this interpreter */
+  _Atomic(pyddb_foreign *) foreign;
+  pyddb_spare spare[PYDDB_SPARE_COUNT];
+} pyddb_state;
+
+extern struct PyModuleDef pyddb_module;
+/* The state of the module that `type` or a base of it belongs to. NULL: an exception is set. */
+pyddb_state *pyddb_state_of(PyTypeObject *type);
+/* Borrowed for as long as the state lives. NULL: an exception is set. */
+const pyddb_foreign *pyddb_foreign_get(pyddb_state *state);
+/* A builder from the spare ones, or a new one; NULL: an exception is set. */
+ddb_builder *pyddb_builder_take(pyddb_state *state);
+void pyddb_builder_give(pyddb_state *state, ddb_builder *builder); /* NULL is allowed */
+
+/* ---- Exceptions ---------------------------------------------------------------------------- */
+
+int pyddb_exceptions_init(pyddb_state *state);
+/* Sets the exception of `err` (status must not be OK). Always returns NULL. */
+PyObject *pyddb_raise(pyddb_state *state, const ddb_error *err);
+/* An exception of the status's type, with a text as PyUnicode_FromFormat makes it. */
+PyObject *pyddb_raise_format(pyddb_state *state, ddb_status status, const char *format, ...);
+/* The argument, at most 80 characters of its repr(), for messages; never NULL without exception. */
+PyObject *pyddb_short_repr(PyObject *object);
+
+/* ---- Threads ------------------------------------------------------------------------------- */
+
+/* Around work without Python objects that may take long. Not to be nested. */
+void pyddb_detach(void);
+void pyddb_attach(void);
+/* Runs function(context) attached, from a callback inside pyddb_detach ... pyddb_attach. 0 when the
+ * thread is not detached. */
+int pyddb_detached_call(int (*function)(void *context), void *context);
+void pyddb_wait_hooks_install(void);
+
+/* For loops that hold the interpreter long: lets signals and other threads through each 5 ms. */
+typedef struct pyddb_breath {
+  uint64_t last_ns;
+  uint32_t steps;
+} pyddb_breath;
+int pyddb_breath_slow(pyddb_breath *breath);
+static inline int pyddb_breathe(pyddb_breath *breath) {
+  return (++breath->steps & 127u) == 0 ? pyddb_breath_slow(breath) : 0;
+}
+
+/* ---- Arguments ----------------------------------------------------------------------------- */
+
+typedef struct pyddb_signature {
+  const char *name;         /* of the function, for messages */
+  const char *const *names; /* of all arguments, positional ones first */
+  uint8_t count;            /* of names */
+  uint8_t positional_count; /* that may be given by position */
+  uint8_t required_count;
+} pyddb_signature;
+
+/* Puts the arguments into slots[count] (borrowed; NULL where absent). */
+int pyddb_bind(const pyddb_signature *signature, PyObject *const *args, Py_ssize_t arg_count,
+               PyObject *keyword_names, PyObject **slots);
+/* The same for the tuple and dict that tp_new gets. */
+int pyddb_bind_tuple(const pyddb_signature *signature, PyObject *args, PyObject *keywords,
+                     PyObject **slots);
+/* Seconds or None (or NULL) to nanoseconds; what: "timeout". */
+int pyddb_timeout(pyddb_state *state, PyObject *object, int64_t *timeout_ns);
+/* A count that is not negative; `what` names it. */
+int pyddb_count_argument(pyddb_state *state, PyObject *object, const char *what, uint64_t *out);
+int pyddb_bool_argument(PyObject *object, bool absent, bool *out);
+
+/* "ignore" or "raise": what happens when nothing matched. */
+typedef enum pyddb_missing { PYDDB_MISSING_IGNORE, PYDDB_MISSING_RAISE } pyddb_missing;
+int pyddb_missing_argument(pyddb_state *state, PyObject *object, pyddb_missing absent,
+                           pyddb_missing *out);
+
+/* UTF-8 of a str for as long as the struct lives; `owner` is NULL when the str itself lends it. */
+typedef struct pyddb_text {
+  ddb_str str;
+  PyObject *owner;
+} pyddb_text;
+int pyddb_text_init(pyddb_text *text, PyObject *object);
+static inline void pyddb_text_fini(pyddb_text *text) { Py_CLEAR(text->owner); }
+/* A str to an interned str object or any other; new reference. */
+PyObject *pyddb_text_out(ddb_str text);
+PyObject *pyddb_name_out(ddb_str name); /* interned */
+
+/* ---- Conversion ---------------------------------------------------------------------------- */
+
+/* What is being converted, for messages. All borrowed, may be NULL. */
+typedef struct pyddb_input {
+  pyddb_state *state;
+  ddb_builder *builder;
+  PyObject *table; /* name */
+  PyObject *field; /* name */
+} pyddb_input;
+
+/* Appends one value to the builder. -1: exception set, the item under construction dropped. */
+int pyddb_append(const pyddb_input *in, PyObject *object);
+/* What dates, times and zones do; -2: not one of them. */
+int pyddb_append_temporal(const pyddb_input *in, PyObject *object);
+int pyddb_append_value(const pyddb_input *in, const ddb_value *value);
+/* UnsupportedTypeError that names table, field and type. Returns -1. */
+int pyddb_refuse(const pyddb_input *in, PyObject *object, const char *advice);
+
+/* One value outside records; `builder` is NULL when the object itself lends the bytes. */
+typedef struct pyddb_value {
+  ddb_value value;
+  ddb_builder *builder;
+} pyddb_value;
+int pyddb_value_init(pyddb_state *state, PyObject *object, PyObject *table, PyObject *field,
+                     pyddb_value *out);
+void pyddb_value_fini(pyddb_state *state, pyddb_value *value);
+
+PyObject *pyddb_value_out(pyddb_state *state, const ddb_value *value);
+PyObject *pyddb_temporal_out(pyddb_state *state, const ddb_value *value);
+
+/* ---- Where records come from: a table, or a table as a snapshot sees it -------------------- */
+
+#define PYDDB_NAMES_WAYS 64
+#define PYDDB_SHAPE_WAYS 32
+
+/* Interned names of the fields of one shape. Immutable, freed with the cache. */
+typedef struct pyddb_names {
+  const ddb_shape *shape;
+  PyObject *tuple;
+} pyddb_names;
+
+typedef struct pyddb_shape_entry pyddb_shape_entry; /* see batch.c */
+typedef struct pyddb_snapshot pyddb_snapshot;
+
+/* The common start of Table and TableView. */
+typedef struct pyddb_source {
+  PyObject_HEAD
+  PYDDB_APART
+  pyddb_state *state;
+  ddb_table *table;
+  pyddb_snapshot *snapshot; /* strong; NULL: the present version */
+  PyObject *table_name;
+  PyObject *primary_key;
+  PyObject *field_names; /* frozenset of the schema's names; NULL: no schema */
+  PyObject *weak_list;
+  _Atomic(pyddb_names *) names[PYDDB_NAMES_WAYS];
+} pyddb_source;
+
+typedef struct pyddb_table {
+  pyddb_source source;
+  PyObject *lock;
+  pyddb_missing missing;
+  _Atomic(pyddb_shape_entry *) shapes[PYDDB_SHAPE_WAYS];
+  _Atomic(pyddb_shape_entry *) retired;
+  _Atomic uint32_t retired_count;
+} pyddb_table;
+
+/* Fills in what `source` derives from its table, whose reference it takes even on failure. */
+int pyddb_source_init(pyddb_source *source, pyddb_state *state, ddb_table *table);
+void pyddb_source_fini(pyddb_source *source);
+int pyddb_source_traverse(pyddb_source *source, visitproc visit, void *arg);
+
+/* Opens a view of a source; *closing is for _close. May wait. */
+int pyddb_view_open(pyddb_source *source, ddb_view *view);
+void pyddb_view_close(pyddb_source *source, ddb_view *view);
+
+/* The interned names of a shape as a tuple: borrowed from the cache, or *owned is set. */
+PyObject *pyddb_names_get(pyddb_source *source, const ddb_shape *shape, PyObject **owned);
+/* A new dict. */
+PyObject *pyddb_record_out(pyddb_source *source, const ddb_record *record);
+PyObject *pyddb_record_dict(pyddb_state *state, const ddb_record *record, PyObject *names);
+
+/* Shape for these keys (str objects), in order. NULL: exception set. */
+const ddb_shape *pyddb_shape_get(pyddb_table *table, ddb_shape_kind kind, PyObject *const *keys,
+                                 Py_ssize_t count);
+void pyddb_shapes_fini(pyddb_table *table);
+/* Appends one mapping as a record or as changes; `what` names it in messages. */
+int pyddb_append_record(pyddb_table *table, ddb_builder *builder, ddb_shape_kind kind,
+                        bool validate, PyObject *mapping, const char *what);
+bool pyddb_is_mapping(PyObject *object);
+
+/* ---- Types --------------------------------------------------------------------------------- */
+
+typedef struct pyddb_field {
+  PyObject_HEAD
+  PYDDB_APART
+  pyddb_state *state;
+  PyObject *name;
+} pyddb_field;
+
+typedef struct pyddb_cond {
+  PyObject_HEAD
+  PYDDB_APART
+  pyddb_state *state;
+  ddb_cond *cond;
+  PyObject *point_field; /* only few records of a given key can match: the field asked for; or NULL */
+} pyddb_cond;
+
+struct pyddb_snapshot {
+  PyObject_HEAD
+  pyddb_state *state;
+  ddb_snapshot *snapshot;
+  ddb_table **tables; /* of its instant, one reference each */
+  size_t table_count;
+  PyObject *weak_list;
+  _Atomic uint32_t users; /* open views, and the object itself until it is closed */
+  _Atomic bool closed;
+};
+
+/* The type objects' specs: each file makes its type. */
+extern PyType_Spec pyddb_db_spec, pyddb_db_guard_spec, pyddb_snapshot_spec, pyddb_table_spec,
+    pyddb_table_view_spec, pyddb_iterator_spec, pyddb_record_view_spec, pyddb_field_spec,
+    pyddb_cond_spec, pyddb_lock_spec, pyddb_guard_spec;
+
+/* A Table object of `type` (NULL: the state's) for `table`, whose reference is taken. */
+PyObject *pyddb_table_new(pyddb_state *state, PyTypeObject *type, ddb_table *table,
+                          pyddb_missing missing);
+/* Makes the table in `db`; both for Table() and DictDB.create_table. */
+ddb_table *pyddb_table_create(pyddb_state *state, ddb_db *db, PyObject *name, PyObject *key,
+                              PyObject *schema);
+/* dict name -> type, or None; new reference. */
+PyObject *pyddb_schema_out(pyddb_state *state, ddb_table *table);
+/* A schema as ddb_table_create wants it, with what it points to. */
+typedef struct pyddb_schema {
+  PyObject *rows; /* list of (name, bits) or (name, bits, default) */
+  pyddb_text *texts;
+  ddb_schema_field *fields;
+  ddb_value *defaults;
+  ddb_builder *builder;
+  size_t count;
+} pyddb_schema;
+int pyddb_schema_init(pyddb_state *state, PyObject *table, PyObject *object, pyddb_schema *schema);
+void pyddb_schema_fini(pyddb_state *state, pyddb_schema *schema);
+
+PyObject *pyddb_field_new(pyddb_state *state, PyObject *name);
+/* str or Field to str (new reference). `what`: "order_by". Checks that the schema has it. */
+PyObject *pyddb_field_argument(pyddb_source *source, PyObject *object, const char *what);
+/* UnknownFieldError when a schema lacks `name`. */
+int pyddb_field_check(pyddb_source *source, PyObject *name);
+/* None, NULL or a Condition to ddb_cond *, borrowed from the object. */
+int pyddb_cond_argument(pyddb_source *source, PyObject *object, pyddb_cond **out);
+PyObject *pyddb_cond_new(pyddb_state *state, ddb_cond *cond, PyObject *point_field);
+/* Will a statement with this condition be so short that detaching costs more than it gives? */
+bool pyddb_is_short(pyddb_source *source, const pyddb_cond *cond, uint64_t record_count);
+extern PyMethodDef pyddb_cond_functions[];
+
+/* A lock object over the lock of `table` (a reference of its own is taken). */
+PyObject *pyddb_lock_new(pyddb_state *state, ddb_table *table);
+
+PyObject *pyddb_record_view_new(pyddb_source *source, const ddb_record *record);
+/* An iterator over copies of the records, as dicts. */
+PyObject *pyddb_source_iter(PyObject *self);
+/* Views and TableViews of a snapshot. */
+int pyddb_snapshot_use(pyddb_snapshot *snapshot);
+void pyddb_snapshot_unuse(pyddb_snapshot *snapshot);
+PyObject *pyddb_snapshot_new(pyddb_state *state, ddb_db *db);
+
+/* (filename, file_format=None, *, progress=None) of db (when snapshot is NULL) or snapshot. */
+PyObject *pyddb_save(pyddb_state *state, ddb_db *db, pyddb_snapshot *snapshot,
+                     PyObject *const *args, Py_ssize_t count, PyObject *kw);
+ddb_db *pyddb_load(pyddb_state *state, PyObject *const *args, Py_ssize_t count, PyObject *kw);
+extern const char pyddb_save_doc[], pyddb_load_doc[];
+
+/* DictDB.write_lock: tables is a tuple of Table objects. */
+PyObject *pyddb_db_guard_new(pyddb_state *state, PyObject *tables, int64_t timeout_ns);
+PyObject *pyddb_memory_dict(const ddb_memory *memory);
+
+/* Methods of Table and TableView alike. */
+PyObject *pyddb_source_get(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw);
+PyObject *pyddb_source_select(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                              PyObject *kw);
+PyObject *pyddb_source_count(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw);
+PyObject *pyddb_source_all(PyObject *self, PyObject *unused);
+PyObject *pyddb_source_copy(PyObject *self, PyObject *unused);
+PyObject *pyddb_source_columns(PyObject *self, PyObject *unused);
+PyObject *pyddb_source_size(PyObject *self, PyObject *unused);
+PyObject *pyddb_source_indexed_fields(PyObject *self, PyObject *unused);
+PyObject *pyddb_source_has_index(PyObject *self, PyObject *field);
+Py_ssize_t pyddb_source_length(PyObject *self);
+int pyddb_source_contains(PyObject *self, PyObject *key);
+extern const char pyddb_get_doc[], pyddb_select_doc[], pyddb_count_doc[], pyddb_all_doc[],
+    pyddb_copy_doc[], pyddb_columns_doc[], pyddb_size_doc[], pyddb_indexed_fields_doc[],
+    pyddb_has_index_doc[];
+PyObject *pyddb_source_field(PyObject *self, PyObject *name);
+PyObject *pyddb_source_attribute(PyObject *self, PyObject *name);
+
+/* Methods of Table that write. */
+PyObject *pyddb_table_insert(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw);
+PyObject *pyddb_table_upsert(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw);
+PyObject *pyddb_table_update(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw);
+PyObject *pyddb_table_delete(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw);
+PyObject *pyddb_table_validate(PyObject *self, PyObject *record);
+extern const char pyddb_insert_doc[], pyddb_upsert_doc[], pyddb_update_doc[], pyddb_delete_doc[],
+    pyddb_validate_doc[];
+
+#ifdef DDB_TESTING
+/* Under the planted fault: the public write lock is taken before the conversion. */
+bool pyddb_test_convert_locked(void);
+extern PyMethodDef pyddb_test_functions[];
+#endif
+
+#endif

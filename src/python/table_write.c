@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * table_write.c - the methods of Table that write.
+ *
+ * Each converts all it was given, which may run the caller's code, and then makes one call into the
+ * library, which is all or nothing. A statement about one record stays attached; one that may take
+ * long detaches first.
+ */
+#include "pyddb.h"
+
+#define DETACH_RECORDS 64
+
+/* ---- The planted fault --------------------------------------------------------------------- */
+
+/* Only the testing build can hold the lock here; in others both calls vanish. */
+static int convert_begin(pyddb_table *table) {
+#ifdef DDB_TESTING
+  ddb_error err;
+  if (pyddb_test_convert_locked() &&
+      ddb_rwlock_acquire_write(ddb_table_lock(table->source.table), DDB_WAIT_FOREVER, &err) !=
+          DDB_OK) {
+    pyddb_raise(table->source.state, &err);
+    return -1;
+  }
+#else
+  (void)table;
+#endif
+  return 0;
+}
+
+static void convert_end(pyddb_table *table) {
+#ifdef DDB_TESTING
+  if (pyddb_test_convert_locked()) {
+    ddb_rwlock_release_write(ddb_table_lock(table->source.table), NULL);
+  }
+#else
+  (void)table;
+#endif
+}
+
+static int append_mapping(pyddb_table *table, ddb_builder *builder, ddb_shape_kind kind,
+                          bool validate, PyObject *mapping, const char *what) {
+  if (convert_begin(table) < 0) {
+    return -1;
+  }
+  int result = pyddb_append_record(table, builder, kind, validate, mapping, what);
+  convert_end(table);
+  return result;
+}
+
+/* ---- insert -------------------------------------------------------------------------------- */
+
+static PyObject *insert_one(pyddb_table *table, PyObject *record, bool validate) {
+  pyddb_state *state = table->source.state;
+  ddb_builder *builder = pyddb_builder_take(state);
+  if (!builder) {
+    return NULL;
+  }
+  PyObject *result = NULL;
+  if (append_mapping(table, builder, DDB_SHAPE_RECORD, validate, record, "a record") == 0) {
+    ddb_error err;
+    ddb_value key;
+    if (ddb_table_insert(table->source.table, builder, &key, &err) == DDB_OK) {
+      result = pyddb_value_out(state, &key);
+    } else {
+      pyddb_raise(state, &err);
+    }
+  }
+  pyddb_builder_give(state, builder);
+  return result;
+}
+
+static PyObject *keys_out(pyddb_state *state, const ddb_value *keys, size_t count) {
+  PyObject *list = PyList_New((Py_ssize_t)count);
+  for (size_t i = 0; list && i < count; i++) {
+    PyObject *key = pyddb_value_out(state, &keys[i]);
+    if (!key) {
+      Py_CLEAR(list);
+      break;
+    }
+    PyList_SET_ITEM(list, (Py_ssize_t)i, key);
+  }
+  return list;
+}
+
+static PyObject *insert_batch(pyddb_table *table, ddb_builder *batch) {
+  size_t count = ddb_builder_count(batch);
+  ddb_value *keys = PyMem_Calloc(count ? count : 1, sizeof *keys);
+  if (!keys) {
+    return PyErr_NoMemory();
+  }
+  bool is_long = count > DETACH_RECORDS;
+  if (is_long) {
+    pyddb_detach();
+  }
+  ddb_error err;
+  ddb_status status =
+      count ? ddb_table_insert(table->source.table, batch, keys, &err) : DDB_OK;
+  if (is_long) {
+    pyddb_attach();
+  }
+  PyObject *result = status == DDB_OK ? keys_out(table->source.state, keys, count)
+                                      : pyddb_raise(table->source.state, &err);
+  PyMem_Free(keys);
+  return result;
+}
+
+static int append_all(pyddb_table *table, ddb_builder *batch, PyObject *iterator, bool validate) {
+  pyddb_breath breath = {0};
+  PyObject *record;
+  while ((record = PyIter_Next(iterator))) {
+    int result = pyddb_append_record(table, batch, DDB_SHAPE_RECORD, validate, record,
+                                     "each item of an iterable");
+    Py_DECREF(record);
+    if (result < 0 || pyddb_breathe(&breath) < 0) {
+      return -1;
+    }
+  }
+  return PyErr_Occurred() ? -1 : 0;
+}
+
+static PyObject *insert_many(pyddb_table *table, PyObject *iterator, bool validate) {
+  pyddb_state *state = table->source.state;
+  ddb_builder *batch = pyddb_builder_take(state);
+  PyObject *result = NULL;
+  if (batch && convert_begin(table) == 0) {
+    int converted = append_all(table, batch, iterator, validate);
+    convert_end(table);
+    result = converted == 0 ? insert_batch(table, batch) : NULL;
+  }
+  pyddb_builder_give(state, batch);
+  return result;
+}
+
+/* NULL with an exception when records is not an iterable that could hold mappings. */
+static PyObject *iterator_of(pyddb_table *table, PyObject *records) {
+  bool is_text =
+      PyUnicode_Check(records) || PyBytes_Check(records) || PyByteArray_Check(records);
+  PyObject *iterator = is_text ? NULL : PyObject_GetIter(records);
+  if (iterator || (!is_text && !PyErr_ExceptionMatches(PyExc_TypeError))) {
+    return iterator;
+  }
+  if (!is_text && Py_TYPE(records)->tp_iter) {
+    return NULL;
+  }
+  PyErr_Clear();
+  return pyddb_raise_format(table->source.state, DDB_ERR_TYPE,
+                            "table %R: insert() takes a mapping or an iterable of mappings, "
+                            "not '%s'",
+                            table->source.table_name, Py_TYPE(records)->tp_name);
+}
+
+static int check_batch_size(pyddb_state *state, PyObject *object) {
+  uint64_t size = 1;
+  if (object && object != Py_None && pyddb_count_argument(state, object, "batch_size", &size) < 0) {
+    return -1;
+  }
+  if (size == 0) {
+    pyddb_raise_format(state, DDB_ERR_INVALID, "batch_size must be at least 1");
+    return -1;
+  }
+  return 0;
+}
+
+const char pyddb_insert_doc[] =
+    "insert($self, record, /, *, batch_size=None, skip_validation=False)\n--\n\n"
+    "Inserts one record (a mapping) or many (an iterable of mappings).\n\n"
+    "Returns the record's primary key, or the list of keys. All or nothing: when\n"
+    "any record cannot be inserted, or the iterable raises, none is. The mappings\n"
+    "are copied and not changed; a missing key is assigned (int). batch_size is\n"
+    "accepted for compatibility and checked; the statement is one batch always.\n"
+    "skip_validation leaves out the check of the values' types.\n\n"
+    "Raises DuplicateKeyError, PrimaryKeyError, SchemaValidationError,\n"
+    "UnsupportedTypeError (a TypeError), LimitError, TableNotFoundError.";
+
+PyObject *pyddb_table_insert(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                             PyObject *kw) {
+  static const char *const names[] = {"record", "batch_size", "skip_validation"};
+  static const pyddb_signature signature = {"insert", names, 3, 1, 1};
+  pyddb_table *table = (pyddb_table *)self;
+  PyObject *slots[3];
+  bool skip;
+  if (pyddb_bind(&signature, args, count, kw, slots) < 0 ||
+      pyddb_bool_argument(slots[2], false, &skip) < 0 ||
+      check_batch_size(table->source.state, slots[1]) < 0) {
+    return NULL;
+  }
+  if (pyddb_is_mapping(slots[0])) {
+    return insert_one(table, slots[0], !skip);
+  }
+  PyObject *iterator = iterator_of(table, slots[0]);
+  PyObject *result = iterator ? insert_many(table, iterator, !skip) : NULL;
+  Py_XDECREF(iterator);
+  return result;
+}
+
+/* ---- upsert -------------------------------------------------------------------------------- */
+
+static int conflict_argument(pyddb_state *state, PyObject *object, ddb_conflict *conflict) {
+  static const struct {
+    const char *name;
+    ddb_conflict conflict;
+  } choices[] = {
+      {"update", DDB_CONFLICT_UPDATE},
+      {"ignore", DDB_CONFLICT_IGNORE},
+      {"error", DDB_CONFLICT_ERROR},
+  };
+  for (size_t i = 0; i < 3; i++) {
+    if (!object || (PyUnicode_Check(object) &&
+                    PyUnicode_CompareWithASCIIString(object, choices[i].name) == 0)) {
+      *conflict = choices[i].conflict;
+      return 0;
+    }
+  }
+  pyddb_raise_format(state, DDB_ERR_INVALID,
+                     "on_conflict must be 'update', 'ignore' or 'error', not %R", object);
+  return -1;
+}
+
+static PyObject *upsert_result(pyddb_state *state, const ddb_value *key, ddb_action action) {
+  const char *name = action == DDB_ACTION_INSERTED  ? "inserted"
+                     : action == DDB_ACTION_UPDATED ? "updated"
+                                                    : "ignored";
+  PyObject *key_object = pyddb_value_out(state, key);
+  return key_object ? Py_BuildValue("(NN)", key_object, PyUnicode_InternFromString(name)) : NULL;
+}
+
+const char pyddb_upsert_doc[] =
+    "upsert($self, record, on_conflict='update')\n--\n\n"
+    "Inserts a record, or does what on_conflict says when its key exists:\n"
+    "'update' merges its fields into the record there, 'ignore' leaves that one,\n"
+    "'error' raises DuplicateKeyError.\n\n"
+    "Returns (key, 'inserted' | 'updated' | 'ignored').";
+
+PyObject *pyddb_table_upsert(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                             PyObject *kw) {
+  static const char *const names[] = {"record", "on_conflict"};
+  static const pyddb_signature signature = {"upsert", names, 2, 2, 1};
+  pyddb_table *table = (pyddb_table *)self;
+  pyddb_state *state = table->source.state;
+  PyObject *slots[2];
+  ddb_conflict conflict;
+  if (pyddb_bind(&signature, args, count, kw, slots) < 0 ||
+      conflict_argument(state, slots[1], &conflict) < 0) {
+    return NULL;
+  }
+  ddb_builder *builder = pyddb_builder_take(state);
+  if (!builder) {
+    return NULL;
+  }
+  PyObject *result = NULL;
+  if (append_mapping(table, builder, DDB_SHAPE_RECORD, true, slots[0], "a record") == 0) {
+    ddb_error err;
+    ddb_value key;
+    ddb_action action;
+    if (ddb_table_upsert(table->source.table, builder, conflict, &key, &action, &err) == DDB_OK) {
+      result = upsert_result(state, &key, action);
+    } else {
+      pyddb_raise(state, &err);
+    }
+  }
+  pyddb_builder_give(state, builder);
+  return result;
+}
+
+/* ---- update and delete --------------------------------------------------------------------- */
+
+/* Whether a statement with this condition should detach. The count may be old: it is a guess. */
+static int is_long(pyddb_table *table, const pyddb_cond *where, bool *out) {
+  ddb_view view;
+  if (pyddb_view_open(&table->source, &view) < 0) {
+    return -1;
+  }
+  *out = !pyddb_is_short(&table->source, where, ddb_view_count(&view));
+  pyddb_view_close(&table->source, &view);
+  return 0;
+}
+
+static PyObject *matched_out(pyddb_table *table, uint64_t matched, pyddb_missing missing,
+                             const char *verb) {
+  if (matched == 0 && missing == PYDDB_MISSING_RAISE) {
+    return pyddb_raise_format(table->source.state, DDB_ERR_RECORD_NOT_FOUND,
+                              "table %R: no record to %s matched", table->source.table_name, verb);
+  }
+  return PyLong_FromUnsignedLongLong(matched);
+}
+
+/* changes: NULL deletes. */
+static PyObject *run(pyddb_table *table, const ddb_builder *changes, const pyddb_cond *where,
+                     pyddb_missing missing) {
+  bool detach;
+  if (is_long(table, where, &detach) < 0) {
+    return NULL;
+  }
+  ddb_table *core = table->source.table;
+  const ddb_cond *cond = where ? where->cond : NULL;
+  uint64_t matched = 0;
+  ddb_error err;
+  if (detach) {
+    pyddb_detach();
+  }
+  ddb_status status = changes ? ddb_table_update(core, changes, cond, &matched, &err)
+                              : ddb_table_delete(core, cond, &matched, &err);
+  if (detach) {
+    pyddb_attach();
+  }
+  if (status != DDB_OK) {
+    return pyddb_raise(table->source.state, &err);
+  }
+  return matched_out(table, matched, missing, changes ? "update" : "delete");
+}
+
+const char pyddb_update_doc[] =
+    "update($self, changes, where=None, *, missing=None)\n--\n\n"
+    "Merges changes (a mapping) into every record that where holds for.\n\n"
+    "where is a Condition; None means all records. Returns how many matched\n"
+    "(int). All or nothing. missing='raise' raises RecordNotFoundError when\n"
+    "nothing matched; None means the table's own setting.\n\n"
+    "Raises PrimaryKeyError when changes name the primary key,\n"
+    "SchemaValidationError, UnsupportedTypeError, UnknownFieldError.";
+
+PyObject *pyddb_table_update(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                             PyObject *kw) {
+  static const char *const names[] = {"changes", "where", "missing"};
+  static const pyddb_signature signature = {"update", names, 3, 2, 1};
+  pyddb_table *table = (pyddb_table *)self;
+  pyddb_state *state = table->source.state;
+  PyObject *slots[3];
+  pyddb_cond *where;
+  pyddb_missing missing;
+  if (pyddb_bind(&signature, args, count, kw, slots) < 0 ||
+      pyddb_cond_argument(&table->source, slots[1], &where) < 0 ||
+      pyddb_missing_argument(state, slots[2], table->missing, &missing) < 0) {
+    return NULL;
+  }
+  ddb_builder *builder = pyddb_builder_take(state);
+  if (!builder) {
+    return NULL;
+  }
+  PyObject *result = NULL;
+  if (append_mapping(table, builder, DDB_SHAPE_CHANGES, true, slots[0], "changes") == 0) {
+    result = run(table, builder, where, missing);
+  }
+  pyddb_builder_give(state, builder);
+  return result;
+}
+
+const char pyddb_delete_doc[] =
+    "delete($self, where=None, *, missing=None)\n--\n\n"
+    "Deletes every record that where (a Condition; None: all) holds for.\n\n"
+    "Returns how many (int). All or nothing. missing='raise' raises\n"
+    "RecordNotFoundError when nothing matched; None means the table's setting.";
+
+PyObject *pyddb_table_delete(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                             PyObject *kw) {
+  static const char *const names[] = {"where", "missing"};
+  static const pyddb_signature signature = {"delete", names, 2, 1, 0};
+  pyddb_table *table = (pyddb_table *)self;
+  PyObject *slots[2];
+  pyddb_cond *where;
+  pyddb_missing missing;
+  if (pyddb_bind(&signature, args, count, kw, slots) < 0 ||
+      pyddb_cond_argument(&table->source, slots[0], &where) < 0 ||
+      pyddb_missing_argument(table->source.state, slots[1], table->missing, &missing) < 0) {
+    return NULL;
+  }
+  return run(table, NULL, where, missing);
+}
+
+/* ---- validate_record ----------------------------------------------------------------------- */
+
+const char pyddb_validate_doc[] =
+    "validate_record($self, record, /)\n--\n\n"
+    "Checks that a record (a mapping) could be inserted, apart from its key\n"
+    "being taken. Raises what insert would raise; returns None.";
+
+PyObject *pyddb_table_validate(PyObject *self, PyObject *record) {
+  pyddb_table *table = (pyddb_table *)self;
+  ddb_builder *builder = pyddb_builder_take(table->source.state);
+  if (!builder) {
+    return NULL;
+  }
+  int result =
+      pyddb_append_record(table, builder, DDB_SHAPE_RECORD, true, record, "a record");
+  pyddb_builder_give(table->source.state, builder);
+  return result == 0 ? Py_NewRef(Py_None) : NULL;
+}

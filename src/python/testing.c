@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * testing.c - module functions of the testing build: planted faults, stopping points, a data race.
+ *
+ * They reach into the library's test interface, which no public header has; the declarations here
+ * repeat those of its testing header, enumerations being unsigned.
+ */
+#include "pyddb.h"
+
+#ifdef DDB_TESTING
+
+void ddb__test_fault_set(unsigned fault);
+int ddb__test_fault_find(const char *name);
+void ddb__test_sleep_set(unsigned point, unsigned milliseconds);
+void ddb__test_yield_set(unsigned period, uint64_t seed);
+bool ddb__fault_planted(unsigned fault);
+
+/* In the library's order. */
+static const char *const point_names[] = {"BEFORE_LOCK", "LOCKED",  "EDITED",  "PUBLISHED",
+                                          "UNLOCKED",    "RECLAIM", "PIN_HELD"};
+#define POINT_COUNT (sizeof point_names / sizeof point_names[0])
+
+bool pyddb_test_convert_locked(void) {
+  int fault = ddb__test_fault_find("CONVERT_UNDER_LOCK");
+  return fault > 0 && ddb__fault_planted((unsigned)fault);
+}
+
+PyDoc_STRVAR(fault_doc, "_test_fault(name, /)\n--\n\nPlants a fault by its name; None: none.");
+
+static PyObject *test_fault(PyObject *module, PyObject *name) {
+  (void)module;
+  int fault = 0;
+  if (name != Py_None) {
+    const char *text = PyUnicode_AsUTF8(name);
+    if (!text) {
+      return NULL;
+    }
+    fault = ddb__test_fault_find(text);
+    if (fault < 0) {
+      PyErr_Format(PyExc_ValueError, "no fault is named %R", name);
+      return NULL;
+    }
+  }
+  ddb__test_fault_set((unsigned)fault);
+  Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(sleep_doc, "_test_sleep(point, milliseconds, /)\n--\n\n"
+                        "Lets every thread sleep at a point (its name); 0 ends it.");
+
+static PyObject *test_sleep(PyObject *module, PyObject *args) {
+  (void)module;
+  const char *name;
+  unsigned milliseconds;
+  if (!PyArg_ParseTuple(args, "sI:_test_sleep", &name, &milliseconds)) {
+    return NULL;
+  }
+  for (unsigned point = 0; point < POINT_COUNT; point++) {
+    if (strcmp(name, point_names[point]) == 0) {
+      ddb__test_sleep_set(point, milliseconds);
+      Py_RETURN_NONE;
+    }
+  }
+  PyErr_Format(PyExc_ValueError, "no point is named '%s'", name);
+  return NULL;
+}
+
+PyDoc_STRVAR(yield_doc, "_test_yield(period, seed=0, /)\n--\n\n"
+                        "One reached point in period yields the processor; 0: none.");
+
+static PyObject *test_yield(PyObject *module, PyObject *args) {
+  (void)module;
+  unsigned period;
+  unsigned long long seed = 0;
+  if (!PyArg_ParseTuple(args, "I|K:_test_yield", &period, &seed)) {
+    return NULL;
+  }
+  ddb__test_yield_set(period, seed);
+  Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(points_doc, "_test_points()\n--\n\nReturns the names of the points.");
+
+static PyObject *test_points(PyObject *module, PyObject *unused) {
+  (void)module;
+  (void)unused;
+  PyObject *list = PyList_New(0);
+  for (size_t i = 0; list && i < POINT_COUNT; i++) {
+    PyObject *name = PyUnicode_FromString(point_names[i]);
+    if (!name || PyList_Append(list, name) < 0) {
+      Py_CLEAR(list);
+    }
+    Py_XDECREF(name);
+  }
+  return list;
+}
+
+PyDoc_STRVAR(race_doc, "_test_race(count, /)\n--\n\n"
+                       "Adds to a counter without any synchronisation, detached: a data race when\n"
+                       "two threads do, which ThreadSanitizer must report.");
+
+static PyObject *test_race(PyObject *module, PyObject *argument) {
+  static volatile unsigned long counter;
+  (void)module;
+  unsigned long count = PyLong_AsUnsignedLong(argument);
+  if (count == (unsigned long)-1 && PyErr_Occurred()) {
+    return NULL;
+  }
+  pyddb_detach();
+  for (unsigned long i = 0; i < count; i++) {
+    counter = counter + 1;
+  }
+  pyddb_attach();
+  return PyLong_FromUnsignedLong(counter);
+}
+
+PyMethodDef pyddb_test_functions[] = {
+    {"_test_fault", test_fault, METH_O, fault_doc},
+    {"_test_sleep", test_sleep, METH_VARARGS, sleep_doc},
+    {"_test_yield", test_yield, METH_VARARGS, yield_doc},
+    {"_test_points", test_points, METH_NOARGS, points_doc},
+    {"_test_race", test_race, METH_O, race_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+#else
+
+/* ISO C wants a translation unit to declare something. */
+typedef int pyddb_testing_is_off;
+
+#endif
