@@ -30,7 +30,7 @@
 #include "io/try.h"
 
 #define NAME_BYTES_KEPT 200
-#define CREATE_TRIES 100
+#define CREATE_TRIES    100
 
 static const ddb__file no_file = {.fd = -1, .directory = -1};
 
@@ -43,8 +43,7 @@ static ddb_status fail_io(ddb_error *err, int error, const char *action, const c
 #else
   const char *reason = strerror_r(error, text, sizeof text) == 0 ? text : "unknown error";
 #endif
-  ddb_status status =
-      ddb__fail(err, DDB_ERR_IO, "cannot %s '%.200s': %s", action, path, reason);
+  ddb_status status = ddb__fail(err, DDB_ERR_IO, "cannot %s '%.200s': %s", action, path, reason);
   if (err) {
     err->os_error = error;
   }
@@ -93,8 +92,8 @@ static uint64_t unique_number(void) {
   (void)clock_gettime(CLOCK_REALTIME, &now);
   uint64_t mix = (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
   mix ^= (uint64_t)getpid() << 40;
-  mix += atomic_fetch_add_explicit(&counter, 1, memory_order_relaxed) *
-         UINT64_C(0x9e3779b97f4a7c15);
+  mix +=
+      atomic_fetch_add_explicit(&counter, 1, memory_order_relaxed) * UINT64_C(0x9e3779b97f4a7c15);
   mix = (mix ^ (mix >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
   mix = (mix ^ (mix >> 27)) * UINT64_C(0x94d049bb133111eb);
   return mix ^ (mix >> 31);

@@ -16,14 +16,14 @@
 #include "dictdb.h"
 
 typedef struct ddb__file {
-  int fd;               /* -1: none */
-  int directory;        /* replacing: the directory of all names below, else -1 */
-  char *path;           /* replacing: symbolic links are followed; NUL-terminated, owned */
-  size_t path_size;     /* bytes allocated at path */
-  const char *name;     /* replacing: the last part of path */
-  uint64_t size;        /* bytes of the file: written so far, or to be read (0: not known) */
-  bool temporary_made;  /* the file `temporary` exists */
-  char temporary[256];  /* replacing: its name */
+  int fd;              /* -1: none */
+  int directory;       /* replacing: the directory of all names below, else -1 */
+  char *path;          /* replacing: symbolic links are followed; NUL-terminated, owned */
+  size_t path_size;    /* bytes allocated at path */
+  const char *name;    /* replacing: the last part of path */
+  uint64_t size;       /* bytes of the file: written so far, or to be read (0: not known) */
+  bool temporary_made; /* the file `temporary` exists */
+  char temporary[256]; /* replacing: its name */
 } ddb__file;
 
 /* Makes a temporary file beside `path`, with the mode of the file that is there now. On error there

@@ -3,8 +3,8 @@
  * json_decode.c - one function per "$type", and plain JSON.
  *
  * Invariants
- *   1. Only what json_write.c could have written is taken: a wrong member, a missing one, a text that
- *      has another form, a key given twice are all DDB_ERR_CORRUPT.
+ *   1. Only what json_write.c could have written is taken: a wrong member, a missing one, a text
+ *      that has another form, a key given twice are all DDB_ERR_CORRUPT.
  *   2. Recursion is as deep as the tape, which the reader holds to DDB__JSON_DEPTH_MAX.
  *   3. Work is linear in the input, but for integers in decimal digits (quadratic, and therefore
  *      bounded: longer ones are written in hexadecimal).
@@ -21,11 +21,11 @@
 #include "store/number.h"
 #include "store/text.h"
 
-#define DIGITS_MAX 100000
+#define DIGITS_MAX    100000
 #define QUADRATIC_MAX 8 /* that many keys are compared with each other, more are hashed */
 
 /* The status is spelled out so that a compiler sees that it is not OK. */
-#define CORRUPT(decoder, ...) \
+#define CORRUPT(decoder, ...)                                                                      \
   ((void)ddb__fail((decoder)->err, DDB_ERR_CORRUPT, __VA_ARGS__), (ddb_status)DDB_ERR_CORRUPT)
 
 void ddb__json_decoder_fini(ddb__json_decoder *decoder) {
@@ -445,7 +445,7 @@ static ddb_status check_few_keys(const ddb__json_decoder *decoder, size_t index)
   return DDB_OK;
 }
 
-/* An open-addressed table of key nodes in the scratch memory; 0: a free place (node 0 is no key). */
+/* An open-addressed table of key nodes in the scratch memory; 0: free (node 0 is no key). */
 static ddb_status check_many_keys(ddb__json_decoder *decoder, size_t index) {
   size_t count = node_at(decoder, index)->size / 2;
   size_t capacity = 16;
@@ -522,18 +522,12 @@ static const struct {
   const char *name;
   typed_decoder decode;
 } typed_decoders[] = {
-    {"datetime", decode_datetime},
-    {"time", decode_time},
-    {"date", decode_date},
-    {"timedelta", decode_timedelta},
-    {"decimal", decode_decimal},
-    {"bytes", decode_bytes},
-    {"uuid", decode_uuid},
-    {"tuple", decode_tuple},
-    {"set", decode_set},
-    {"frozenset", decode_frozenset},
-    {"dict", decode_pairs},
-    {"int", decode_int},
+    {"datetime", decode_datetime}, {"time", decode_time},
+    {"date", decode_date},         {"timedelta", decode_timedelta},
+    {"decimal", decode_decimal},   {"bytes", decode_bytes},
+    {"uuid", decode_uuid},         {"tuple", decode_tuple},
+    {"set", decode_set},           {"frozenset", decode_frozenset},
+    {"dict", decode_pairs},        {"int", decode_int},
     {"str", decode_str},
 };
 

@@ -14,7 +14,7 @@
 typedef struct ddb__json_decoder {
   const ddb__json_tape *tape;
   const ddb__json_reader *reader; /* whose text the nodes' texts are in */
-  bool typed;                     /* {"$type": ...} means what json_write.h says; else it is a dict */
+  bool typed; /* {"$type": ...} means what json_write.h says; else it is a dict */
   ddb_error *err;
   uint8_t *scratch; /* owned; starts as NULL */
   size_t scratch_size;

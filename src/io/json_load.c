@@ -5,9 +5,9 @@
  *   file --64 KiB--> reader --tokens--> tape --values--> batch of records --> table
  *
  * Invariants
- *   1. A file with the mark "format" (its first key) must have a version that we know and a checksum,
- *      its last key, that holds. A file without it must be of the original layout and nothing else:
- *      damage to the mark cannot turn a marked file into an unmarked one that loads.
+ *   1. A file with the mark "format" (its first key) must have a version that we know and a
+ *      checksum, its last key, that holds. A file without it must be of the original layout and
+ *      nothing else: damage to the mark cannot turn a marked file into an unmarked one that loads.
  *   2. On every error the half-built database is released; nothing is left of it.
  *   3. Memory: the database, one batch, the largest record twice.
  * Locks: none of our own; nobody else has the database yet.
@@ -21,8 +21,7 @@
 
 /* ---- Input -------------------------------------------------------------------------------- */
 
-static ddb_status fill(void *context, char *buffer, size_t capacity, size_t *size,
-                       ddb_error *err) {
+static ddb_status fill(void *context, char *buffer, size_t capacity, size_t *size, ddb_error *err) {
   ddb__loader *loader = context;
   DDB__TRY(ddb__file_read(&loader->file, buffer, capacity, size, err));
   uint64_t total = loader->progress.total;
@@ -146,15 +145,14 @@ static ddb_status read_file(ddb__loader *loader) {
 static ddb_status init(ddb__loader *loader, const char *path) {
   ddb_error *err = loader->err;
   ddb__checksum_start(&loader->checksum);
-  loader->decoder = (ddb__json_decoder){
-      .tape = &loader->tape, .reader = &loader->reader, .err = err};
+  loader->decoder =
+      (ddb__json_decoder){.tape = &loader->tape, .reader = &loader->reader, .err = err};
   DDB__TRY(ddb__file_open(&loader->file, path, err));
   loader->progress.total = loader->file.size;
   DDB__TRY(ddb__json_reader_init(&loader->reader, fill, loader, &loader->checksum, err));
   DDB__TRY(ddb_builder_new(&loader->batch, err));
   DDB__TRY(ddb_builder_new(&loader->defaults, err));
-  loader->offsets =
-      ddb__alloc(&ddb__heap_process, DDB__LOAD_BATCH_COUNT * sizeof *loader->offsets);
+  loader->offsets = ddb__alloc(&ddb__heap_process, DDB__LOAD_BATCH_COUNT * sizeof *loader->offsets);
   if (!loader->offsets) {
     return ddb__fail_memory(err, DDB__LOAD_BATCH_COUNT * sizeof *loader->offsets);
   }
@@ -162,8 +160,7 @@ static ddb_status init(ddb__loader *loader, const char *path) {
 }
 
 static void fini(ddb__loader *loader) {
-  ddb__free(&ddb__heap_process, loader->offsets,
-            DDB__LOAD_BATCH_COUNT * sizeof *loader->offsets);
+  ddb__free(&ddb__heap_process, loader->offsets, DDB__LOAD_BATCH_COUNT * sizeof *loader->offsets);
   ddb__free(&ddb__heap_process, loader->names, loader->field_capacity * sizeof *loader->names);
   ddb__free(&ddb__heap_process, loader->values, loader->field_capacity * sizeof *loader->values);
   ddb_builder_free(loader->batch);

@@ -15,7 +15,7 @@
 #include "io/layout.h"
 
 #define DDB__LOAD_BATCH_COUNT 4096
-#define DDB__LOAD_BATCH_SIZE ((uint64_t)4 * 1024 * 1024) /* bytes of JSON */
+#define DDB__LOAD_BATCH_SIZE  ((uint64_t)4 * 1024 * 1024) /* bytes of JSON */
 
 /* One load; on the stack of ddb_db_load_json. */
 typedef struct ddb__loader {

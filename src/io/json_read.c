@@ -3,8 +3,8 @@
  * json_read.c - the tokenizer.
  *
  * Why our own: of the C libraries in Debian 12, Jansson, cJSON, json-c, parson and JSON-GLib build
- * the whole tree of a file and hold integers as int64 or double; YAJL streams, but has had no release
- * since 2014 and loses lone surrogates. A backup must come back exactly, from a file of any size.
+ * the whole tree of a file and hold integers as int64 or double; YAJL streams, but has had no
+ * release since 2014 and loses lone surrogates. A backup must come back exactly, however large.
  *
  *   input --fill--> buffer [ consumed | at ... end )         64 KiB, moved down before each fill
  *   text:  [ texts of tokens that the user still needs ... )
@@ -38,7 +38,7 @@ enum expect {
   EXPECT_END
 };
 
-#define AT_END (-1)
+#define AT_END           (-1)
 #define NUMBER_LOOKAHEAD 40 /* nearly all numbers are shorter */
 
 /* ---- Life --------------------------------------------------------------------------------- */
@@ -74,8 +74,8 @@ ddb_status ddb__json_fail(const ddb__json_reader *reader, uint64_t offset, const
   va_start(arguments, format);
   (void)vsnprintf(text, sizeof text, format, arguments);
   va_end(arguments);
-  ddb_status status = ddb__fail(reader->err, DDB_ERR_CORRUPT, "%s (byte %llu)", text,
-                                (unsigned long long)offset);
+  ddb_status status =
+      ddb__fail(reader->err, DDB_ERR_CORRUPT, "%s (byte %llu)", text, (unsigned long long)offset);
   if (reader->err) {
     reader->err->offset = offset;
   }
@@ -213,7 +213,7 @@ static bool hex_unit(const char *at, uint32_t *unit) {
   return true;
 }
 
-/* reader->at is behind "\u". A high and a low surrogate in a row are one character, as in Python. */
+/* reader->at is behind "\u". A high and a low surrogate in a row make one character. */
 static ddb_status read_unicode_escape(ddb__json_reader *reader) {
   uint32_t code;
   DDB__TRY(want(reader, 10));

@@ -26,7 +26,7 @@ typedef enum ddb__json_token {
   DDB__JSON_OBJECT_END,
   DDB__JSON_ARRAY,
   DDB__JSON_ARRAY_END,
-  DDB__JSON_KEY,    /* its colon is consumed */
+  DDB__JSON_KEY, /* its colon is consumed */
   DDB__JSON_STRING,
   DDB__JSON_INT,
   DDB__JSON_BIGINT, /* text: "-" and digits */
@@ -61,9 +61,9 @@ typedef struct ddb__json_reader {
   char *buffer; /* DDB__JSON_READ_SIZE bytes, owned */
   const char *at;
   const char *end;
-  const char *summed; /* bytes before it are in the checksum */
+  const char *summed;      /* bytes before it are in the checksum */
   ddb__checksum *checksum; /* NULL: none is kept */
-  uint64_t base;      /* offset of buffer[0] in the input */
+  uint64_t base;           /* offset of buffer[0] in the input */
   bool ended;
   uint8_t expect;
   uint32_t depth;
@@ -82,8 +82,8 @@ ddb_status ddb__json_next(ddb__json_reader *reader);
 ddb_status ddb__json_skip(ddb__json_reader *reader);
 /* Brings the checksum up to the end of the last token (a key's colon is part of it). */
 void ddb__json_reader_sum(ddb__json_reader *reader);
-/* The input has been set to `offset`: goes on there, at the same depth, with a value (before_value) or
- * with what follows one. A checksum is then of no use. */
+/* The input has been set to `offset`: goes on there, at the same depth, with a value (before_value)
+ * or with what follows one. A checksum is then of no use. */
 void ddb__json_reader_move(ddb__json_reader *reader, uint64_t offset, bool before_value);
 /* Offset of the next byte. */
 static inline uint64_t ddb__json_reader_offset(const ddb__json_reader *reader) {

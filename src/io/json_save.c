@@ -6,12 +6,12 @@
  *   ...]}, ...}, "checksum": of all bytes before it}
  *
  * Invariants
- *   1. The snapshot is one instant; each of its tables is read through one view, opened and closed on
- *      this thread. Nobody waits for us, and we for nobody.
+ *   1. The snapshot is one instant; each of its tables is read through one view, opened and closed
+ *      on this thread. Nobody waits for us, and we for nobody.
  *   2. Every value that a table can hold has a text (json_write.c), so that nothing but memory, the
  *      disk and the caller's will can stop a save; the target is not touched until all is on disk.
  *   3. Memory: one buffer, whatever the size of the database.
- * A schema goes out twice: "schema_types" says all of it, "schema" what the original layout can say,
+ * A schema goes out twice: "schema_types" says all of it, "schema" what the original layout can,
  * and only if all records keep to it: a first pass over the tables with a schema finds that out.
  */
 #include "base/heap.h"
@@ -26,7 +26,7 @@
 #include "store/table.h"
 
 #define QUICK_NAME_SIZE_MAX 1024
-#define CHECK_PERIOD 4096 /* records between two looks at the progress function */
+#define CHECK_PERIOD        4096 /* records between two looks at the progress function */
 
 typedef struct saver {
   ddb_snapshot *snapshot;
@@ -90,8 +90,7 @@ static ddb_status write_plain_schema(saver *s, const ddb_schema_field *fields, s
     DDB__TRY(ddb__json_write_text(&s->writer, i ? ", " : "{"));
     DDB__TRY(ddb__json_write_string(&s->writer, fields[i].name));
     DDB__TRY(ddb__json_write_text(&s->writer, ": "));
-    DDB__TRY(ddb__json_write_string(&s->writer,
-                                    ddb_str_from(ddb__layout_plain_name(&fields[i]))));
+    DDB__TRY(ddb__json_write_string(&s->writer, ddb_str_from(ddb__layout_plain_name(&fields[i]))));
   }
   return ddb__json_write_text(&s->writer, "}");
 }
@@ -149,7 +148,7 @@ static ddb_status write_schema(saver *s, const ddb_table *table, const ddb_view 
 
 /* ---- Tables ------------------------------------------------------------------------------- */
 
-/* A name that an object's key cannot keep stands inside the table; its key is then a mere number. */
+/* A name that an object's key cannot keep stands inside the table; its key is then any text. */
 static ddb_status write_table_name(saver *s, const ddb_table *table, size_t index) {
   ddb_str name = ddb_table_name(table);
   if (ddb__json_key_is_plain(name)) {
@@ -206,8 +205,8 @@ static void look_at_shape(saver *s, const ddb_shape *shape) {
   for (uint32_t i = 0; i < shape->count; i++) {
     ddb_str name = shape->names[i];
     s->names_are_plain &= ddb__json_key_is_plain(name);
-    s->names_are_quick &= name.size <= QUICK_NAME_SIZE_MAX &&
-                          ddb__scan_plain(name.data, name.size) == name.size;
+    s->names_are_quick &=
+        name.size <= QUICK_NAME_SIZE_MAX && ddb__scan_plain(name.data, name.size) == name.size;
   }
 }
 
@@ -319,8 +318,8 @@ static ddb_status write_checksum(saver *s) {
 }
 
 static ddb_status write_all(saver *s) {
-  DDB__TRY(ddb__json_write_text(
-      &s->writer, "{\n\"format\": {\"name\": \"" DDB__LAYOUT_NAME "\", \"version\": "));
+  DDB__TRY(ddb__json_write_text(&s->writer, "{\n\"format\": {\"name\": \"" DDB__LAYOUT_NAME
+                                            "\", \"version\": "));
   ddb_value version = ddb_int(DDB__LAYOUT_VERSION);
   DDB__TRY(ddb__json_write_value(&s->writer, &version));
   DDB__TRY(ddb__json_write_text(&s->writer, "},\n\"tables\": {"));
@@ -356,9 +355,7 @@ static ddb_status save_to(saver *s, const char *path) {
 
 ddb_status ddb_snapshot_save_json(ddb_snapshot *snapshot, const char *path, ddb_progress progress,
                                   void *context, ddb_error *err) {
-  saver s = {.snapshot = snapshot,
-             .progress = {.call = progress, .context = context},
-             .err = err};
+  saver s = {.snapshot = snapshot, .progress = {.call = progress, .context = context}, .err = err};
   if (!snapshot) {
     return ddb__fail(err, DDB_ERR_INVALID, "no snapshot given");
   }

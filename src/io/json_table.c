@@ -5,13 +5,13 @@
  *   tape: [ name | properties ... | the record in hand ]      cut back to the properties per record
  *
  * Invariants
- *   1. The table is created when its properties are known, before its first record is inserted. In a
- *      file of the original layout they may stand behind the records: those are then passed over and
- *      read again.
+ *   1. The table is created when its properties are known, before its first record is inserted. In
+ *      a file of the original layout they may stand behind the records: those are then passed over
+ *      and read again.
  *   2. Everything goes through the public statements: a file can bring nothing in that a program
  *      could not insert. A record that the table refuses is DDB_ERR_CORRUPT with its number.
- *   3. Texts of properties stay in the reader's text until the table is done; they are named by node,
- *      since the text moves when it grows.
+ *   3. Texts of properties stay in the reader's text until the table is done; they are named by
+ *      node, since the text moves when it grows.
  * Ownership: the table reference of `load`. Locks: none of our own.
  */
 #include "io/json_load.h"
@@ -28,14 +28,14 @@
 #define NAME_NODE 0 /* the table's key in "tables" */
 
 /* X(enumerator, key, also in the original layout) */
-#define PROPERTY_MAP(X)                                                                           \
-  X(NAME, "name", false)                                                                          \
-  X(PRIMARY_KEY, "primary_key", true)                                                             \
-  X(SCHEMA, "schema", true)                                                                       \
-  X(SCHEMA_TYPES, "schema_types", false)                                                          \
-  X(SCHEMA_EXCEPTIONS, "schema_exceptions", false)                                                \
-  X(NEXT_KEY, "next_key", false)                                                                  \
-  X(INDEXES, "indexes", false)                                                                    \
+#define PROPERTY_MAP(X)                                                                            \
+  X(NAME, "name", false)                                                                           \
+  X(PRIMARY_KEY, "primary_key", true)                                                              \
+  X(SCHEMA, "schema", true)                                                                        \
+  X(SCHEMA_TYPES, "schema_types", false)                                                           \
+  X(SCHEMA_EXCEPTIONS, "schema_exceptions", false)                                                 \
+  X(NEXT_KEY, "next_key", false)                                                                   \
+  X(INDEXES, "indexes", false)                                                                     \
   X(RECORDS, "records", true)
 
 typedef enum property {
@@ -60,9 +60,9 @@ typedef struct table_load {
   ddb_table *table;             /* NULL: not created yet; owned */
   const ddb_shape *shape;       /* of the last record */
   bool validate;
-  uint64_t record_count;        /* records read, batch included */
-  uint64_t batch_offset;        /* where the batch's first record begins */
-  uint64_t records_offset;      /* records that were passed over begin here; 0: none were */
+  uint64_t record_count;   /* records read, batch included */
+  uint64_t batch_offset;   /* where the batch's first record begins */
+  uint64_t records_offset; /* records that were passed over begin here; 0: none were */
 } table_load;
 
 /* ---- Errors ------------------------------------------------------------------------------- */
@@ -111,7 +111,7 @@ static ddb_status blame(const table_load *load, ddb_status status, uint64_t reco
   return DDB_ERR_CORRUPT;
 }
 
-#define CORRUPT(load, ...)                                                                        \
+#define CORRUPT(load, ...)                                                                         \
   ((void)ddb__fail((load)->loader->err, DDB_ERR_CORRUPT, __VA_ARGS__), (ddb_status)DDB_ERR_CORRUPT)
 
 /* ---- Properties --------------------------------------------------------------------------- */
@@ -132,8 +132,7 @@ size_t ddb__json_table_member(const ddb__loader *loader, size_t index, const cha
   return 0;
 }
 
-static ddb_status member_str(const table_load *load, size_t index, const char *name,
-                             ddb_str *out) {
+static ddb_status member_str(const table_load *load, size_t index, const char *name, ddb_str *out) {
   size_t member = ddb__json_table_member(load->loader, index, name);
   if (!member) {
     return CORRUPT(load, "\"%s\" is missing", name);
@@ -253,8 +252,7 @@ static ddb_status create_with(table_load *load, const schema_load *schema) {
   ddb__loader *loader = load->loader;
   ddb_str name = ddb__json_node_text(&loader->decoder, NAME_NODE);
   if (load->nodes[PROPERTY_NAME]) {
-    DDB__TRY(ddb__json_decode_str(&loader->decoder, load->nodes[PROPERTY_NAME], "\"name\"",
-                                  &name));
+    DDB__TRY(ddb__json_decode_str(&loader->decoder, load->nodes[PROPERTY_NAME], "\"name\"", &name));
   }
   if (load->nodes[PROPERTY_PRIMARY_KEY]) {
     DDB__TRY(ddb__json_decode_str(&loader->decoder, load->nodes[PROPERTY_PRIMARY_KEY],
@@ -344,8 +342,8 @@ static ddb_status find_shape(table_load *load, size_t count, bool same) {
   }
   ddb__loader *loader = load->loader;
   const ddb_shape *shape;
-  DDB__TRY(ddb_table_shape(load->table, DDB_SHAPE_RECORD, loader->names, count, &shape,
-                           loader->err));
+  DDB__TRY(
+      ddb_table_shape(load->table, DDB_SHAPE_RECORD, loader->names, count, &shape, loader->err));
   if (loader->marked && shape->auto_key) {
     return CORRUPT(load, "the primary key is missing");
   }
@@ -366,8 +364,8 @@ static ddb_status build_record(table_load *load, size_t index) {
   const ddb_shape *shape = load->shape;
   bool same = shape && shape->input_count == count;
   for (size_t i = 0; i < count; i++) {
-    DDB__TRY(ddb__json_decode_entry(&loader->decoder, &entries, &loader->names[i],
-                                    &loader->values[i]));
+    DDB__TRY(
+        ddb__json_decode_entry(&loader->decoder, &entries, &loader->names[i], &loader->values[i]));
     same = same && ddb__text_equal(loader->names[i], shape->names[i]);
   }
   DDB__TRY(find_shape(load, count, same));

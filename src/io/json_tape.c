@@ -16,7 +16,7 @@
 
 #define CAPACITY_FIRST 256
 #define NODE_COUNT_MAX ((size_t)UINT32_MAX / 2)
-#define NOTHING_OPEN SIZE_MAX
+#define NOTHING_OPEN   SIZE_MAX
 
 void ddb__json_tape_fini(ddb__json_tape *tape) {
   ddb__free(&ddb__heap_process, tape->nodes, tape->capacity * sizeof *tape->nodes);
@@ -28,9 +28,8 @@ static ddb_status grow(ddb__json_tape *tape, const ddb__json_reader *reader) {
     return ddb__json_fail(reader, reader->token_offset, "a record of too many values");
   }
   size_t capacity = tape->capacity ? tape->capacity * 2 : CAPACITY_FIRST;
-  ddb__json_node *nodes =
-      ddb__resize(&ddb__heap_process, tape->nodes, tape->capacity * sizeof *nodes,
-                  capacity * sizeof *nodes);
+  ddb__json_node *nodes = ddb__resize(&ddb__heap_process, tape->nodes,
+                                      tape->capacity * sizeof *nodes, capacity * sizeof *nodes);
   if (!nodes) {
     return ddb__fail_memory(reader->err, capacity * sizeof *nodes);
   }

@@ -5,8 +5,8 @@
  *   {"a": [1, 2]}   ->   DICT(count 2, end 5)  STR "a"  LIST(count 2, end 5)  INT 1  INT 2
  *
  * A builder wants to know how many items a container has before it gets them, and whether an object
- * is a {"$type": ...}: so a record is read to a tape first. The tape holds one record at a time (and
- * a table's properties before it). Texts are in the reader's text; a node has the offset.
+ * is a {"$type": ...}: so a record is read to a tape first. The tape holds one record at a time
+ * (and a table's properties before it). Texts are in the reader's text; a node has the offset.
  * Thread-safety: distinct.
  */
 #ifndef DDB_IO_JSON_TAPE_H
@@ -34,7 +34,7 @@ typedef struct ddb__json_tape {
 } ddb__json_tape;
 
 void ddb__json_tape_fini(ddb__json_tape *tape);
-/* Appends the value that the reader's last token begins (or the key that it is); reads to its end. */
+/* Appends the value that the reader's last token begins (or the key that it is), to its end. */
 ddb_status ddb__json_tape_read(ddb__json_tape *tape, ddb__json_reader *reader);
 /* Index of the node behind this one and its children: its next sibling. */
 static inline size_t ddb__json_tape_after(const ddb__json_tape *tape, size_t index) {

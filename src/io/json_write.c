@@ -6,12 +6,12 @@
  *   all else                                {"$type": "<name>", "value": ..., <more>}
  *
  * Invariants
- *   1. Output is valid UTF-8, and valid JSON but for NaN, Infinity and -Infinity, which Python's json
- *      writes and reads too.
+ *   1. Output is valid UTF-8, and valid JSON but for NaN, Infinity and -Infinity, which Python's
+ *      json writes and reads too.
  *   2. An object has the key "$type" only if this file put it there: a dict that has the key itself
  *      is written as pairs.
  *   3. Recursion is as deep as the value, which its builder has held to DDB_DEPTH_MAX.
- * Ownership: the buffer. Locks: none. Cost: one pass; short texts are formatted in the buffer itself.
+ * Ownership: the buffer. Locks: none. Cost: one pass; short texts are made in the buffer itself.
  */
 #include "io/json_write.h"
 
@@ -28,7 +28,7 @@
 
 /* Python's json refuses integers of more than 4,300 digits; these bytes make at most that many. */
 #define PLAIN_MAGNITUDE_SIZE_MAX 1785
-#define PLAIN_DIGITS_MAX 4301 /* with the sign */
+#define PLAIN_DIGITS_MAX         4301 /* with the sign */
 
 /* ---- The buffer --------------------------------------------------------------------------- */
 
@@ -87,8 +87,8 @@ static char *put_unicode_escape(char *out, uint32_t unit) {
 }
 
 static ddb_status put_escape(ddb__json_writer *writer, uint8_t byte) {
-  static const char letters[32] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f',
-                                   ['\r'] = 'r'};
+  static const char letters[32] = {
+      ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
   DDB__TRY(ddb__json_room(writer, 6));
   char *out = writer->buffer + writer->used;
   char letter = byte < 0x20 ? letters[byte] : (char)byte;
@@ -283,8 +283,8 @@ static ddb_status put_temporal(ddb__json_writer *writer, const ddb_value *value)
   char text[DDB__TIME_TEXT_SIZE];
   memcpy(&temporal, value->as.data, sizeof temporal);
   bool is_time = value->kind == DDB_TIME;
-  size_t size = is_time ? ddb__time_text_time(&temporal, text)
-                        : ddb__time_text_datetime(&temporal, text);
+  size_t size =
+      is_time ? ddb__time_text_time(&temporal, text) : ddb__time_text_datetime(&temporal, text);
   DDB__TRY(open_typed(writer, is_time ? "time" : "datetime"));
   DDB__TRY(ddb__json_write_string(writer, (ddb_str){text, size}));
   if (temporal.fold) {

@@ -12,7 +12,7 @@
 #include "dictdb.h"
 
 #define DDB__JSON_BUFFER_SIZE ((size_t)256 * 1024)
-#define DDB__JSON_ROOM_MAX ((size_t)8 * 1024) /* the most that ddb__json_room gives */
+#define DDB__JSON_ROOM_MAX    ((size_t)8 * 1024) /* the most that ddb__json_room gives */
 
 /* Takes the bytes that a full buffer holds. */
 typedef ddb_status (*ddb__json_flush)(void *context, const char *data, size_t size, ddb_error *err);

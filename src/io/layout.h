@@ -7,32 +7,32 @@
 
 #include "dictdb.h"
 
-#define DDB__LAYOUT_NAME "dictdb"
+#define DDB__LAYOUT_NAME    "dictdb"
 #define DDB__LAYOUT_VERSION 1
 
 /* X(type bits, name in "schema_types", name in the original layout's "schema" or NULL). In this
  * order a set of bits is taken apart, largest part first: float is taken before int, int before the
  * two kinds of integers. */
-#define DDB__LAYOUT_TYPE_MAP(X)                                                                   \
-  X(DDB_TYPE_FLOAT, "float", "float")                                                             \
-  X(DDB_TYPE_INT, "int", "int")                                                                   \
-  X(DDB_TYPE(DDB_STR_KIND), "str", "str")                                                         \
-  X(DDB_TYPE(DDB_BOOL), "bool", "bool")                                                           \
-  X(DDB_TYPE(DDB_LIST), "list", "list")                                                           \
-  X(DDB_TYPE(DDB_DICT), "dict", "dict")                                                           \
-  X(DDB_TYPE(DDB_NULL), "null", NULL)                                                             \
-  X(DDB_TYPE(DDB_FLOAT), "float64", NULL)                                                         \
-  X(DDB_TYPE(DDB_INT), "int64", NULL)                                                             \
-  X(DDB_TYPE(DDB_BIGINT), "bigint", NULL)                                                         \
-  X(DDB_TYPE(DDB_DECIMAL), "decimal", NULL)                                                       \
-  X(DDB_TYPE(DDB_BYTES), "bytes", NULL)                                                           \
-  X(DDB_TYPE(DDB_DATE), "date", NULL)                                                             \
-  X(DDB_TYPE(DDB_DATETIME), "datetime", NULL)                                                     \
-  X(DDB_TYPE(DDB_TIME), "time", NULL)                                                             \
-  X(DDB_TYPE(DDB_TIMEDELTA), "timedelta", NULL)                                                   \
-  X(DDB_TYPE(DDB_TUPLE), "tuple", NULL)                                                           \
-  X(DDB_TYPE(DDB_SET), "set", NULL)                                                               \
-  X(DDB_TYPE(DDB_FROZENSET), "frozenset", NULL)                                                   \
+#define DDB__LAYOUT_TYPE_MAP(X)                                                                    \
+  X(DDB_TYPE_FLOAT, "float", "float")                                                              \
+  X(DDB_TYPE_INT, "int", "int")                                                                    \
+  X(DDB_TYPE(DDB_STR_KIND), "str", "str")                                                          \
+  X(DDB_TYPE(DDB_BOOL), "bool", "bool")                                                            \
+  X(DDB_TYPE(DDB_LIST), "list", "list")                                                            \
+  X(DDB_TYPE(DDB_DICT), "dict", "dict")                                                            \
+  X(DDB_TYPE(DDB_NULL), "null", NULL)                                                              \
+  X(DDB_TYPE(DDB_FLOAT), "float64", NULL)                                                          \
+  X(DDB_TYPE(DDB_INT), "int64", NULL)                                                              \
+  X(DDB_TYPE(DDB_BIGINT), "bigint", NULL)                                                          \
+  X(DDB_TYPE(DDB_DECIMAL), "decimal", NULL)                                                        \
+  X(DDB_TYPE(DDB_BYTES), "bytes", NULL)                                                            \
+  X(DDB_TYPE(DDB_DATE), "date", NULL)                                                              \
+  X(DDB_TYPE(DDB_DATETIME), "datetime", NULL)                                                      \
+  X(DDB_TYPE(DDB_TIME), "time", NULL)                                                              \
+  X(DDB_TYPE(DDB_TIMEDELTA), "timedelta", NULL)                                                    \
+  X(DDB_TYPE(DDB_TUPLE), "tuple", NULL)                                                            \
+  X(DDB_TYPE(DDB_SET), "set", NULL)                                                                \
+  X(DDB_TYPE(DDB_FROZENSET), "frozenset", NULL)                                                    \
   X(DDB_TYPE(DDB_UUID), "uuid", NULL)
 
 #define DDB__LAYOUT_ALL_TYPES (DDB_TYPE(DDB_KIND_COUNT) - 1)

@@ -19,8 +19,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define EXACT_LIMIT 9007199254740992.0 /* 2^53 */
-#define POWER_MAX 22
+#define EXACT_LIMIT      9007199254740992.0 /* 2^53 */
+#define POWER_MAX        22
 #define QUICK_DIGITS_MAX 12 /* after the point: with more, the C library is as quick */
 
 static const double powers[POWER_MAX + 1] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,

@@ -3,8 +3,8 @@
  * syscalls.h - every call to the operating system that file.c makes, one thin wrapper each, so that
  * a test can make the n-th of them fail.
  *
- * Each wrapper is the call of that name: same arguments, same result, same errno. In a release build
- * it is nothing else. Thread-safety: atomic.
+ * Each wrapper is the call of that name: same arguments, same result, same errno. In a release
+ * build it is nothing else. Thread-safety: atomic.
  */
 #ifndef DDB_IO_SYSCALLS_H
 #define DDB_IO_SYSCALLS_H
@@ -15,19 +15,19 @@
 #include "dictdb.h"
 
 /* X(enumerator, name of the call) */
-#define DDB__SYS_MAP(X)                                                                           \
-  X(REALPATH, "realpath")                                                                         \
-  X(OPEN, "open")                                                                                 \
-  X(OPENAT, "openat")                                                                             \
-  X(READ, "read")                                                                                 \
-  X(LSEEK, "lseek")                                                                               \
-  X(WRITE, "write")                                                                               \
-  X(FSTAT, "fstat")                                                                               \
-  X(FSTATAT, "fstatat")                                                                           \
-  X(FCHMOD, "fchmod")                                                                             \
-  X(FSYNC, "fsync")                                                                               \
-  X(RENAMEAT, "renameat")                                                                         \
-  X(UNLINKAT, "unlinkat")                                                                         \
+#define DDB__SYS_MAP(X)                                                                            \
+  X(REALPATH, "realpath")                                                                          \
+  X(OPEN, "open")                                                                                  \
+  X(OPENAT, "openat")                                                                              \
+  X(READ, "read")                                                                                  \
+  X(LSEEK, "lseek")                                                                                \
+  X(WRITE, "write")                                                                                \
+  X(FSTAT, "fstat")                                                                                \
+  X(FSTATAT, "fstatat")                                                                            \
+  X(FCHMOD, "fchmod")                                                                              \
+  X(FSYNC, "fsync")                                                                                \
+  X(RENAMEAT, "renameat")                                                                          \
+  X(UNLINKAT, "unlinkat")                                                                          \
   X(CLOSE, "close")
 
 typedef enum ddb__sys_call {

@@ -4,15 +4,15 @@
  *
  *   2013-01-31T05:17:00.000250+01:00:30.5     date T time [.micros] [offset]
  *
- * Counting days in years that start in March puts the leap day last: a date is then a closed formula
- * over eras of 400 years (146,097 days each).
+ * Counting days in years that start in March puts the leap day last: a date is then a closed
+ * formula over eras of 400 years (146,097 days each).
  */
 #include "io/time_text.h"
 
 #define MICROS_PER_SECOND INT64_C(1000000)
 #define MICROS_PER_MINUTE (60 * MICROS_PER_SECOND)
-#define MICROS_PER_HOUR (60 * MICROS_PER_MINUTE)
-#define MICROS_PER_DAY (24 * MICROS_PER_HOUR)
+#define MICROS_PER_HOUR   (60 * MICROS_PER_MINUTE)
+#define MICROS_PER_DAY    (24 * MICROS_PER_HOUR)
 /* Days from 0000-03-01 to 0000-12-31: ordinal 1 is day 306 of that count. */
 #define DAYS_TO_ORDINAL 305
 
@@ -188,8 +188,8 @@ static bool take_clock(ddb_str *text, bool seconds_needed, int64_t *micros) {
   } else if (seconds_needed) {
     return false;
   }
-  *micros = hour * MICROS_PER_HOUR + minute * MICROS_PER_MINUTE + second * MICROS_PER_SECOND +
-            fraction;
+  *micros =
+      hour * MICROS_PER_HOUR + minute * MICROS_PER_MINUTE + second * MICROS_PER_SECOND + fraction;
   return hour < 24 && minute < 60 && second < 60;
 }
 

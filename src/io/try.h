@@ -5,12 +5,12 @@
 
 #include "dictdb.h"
 
-#define DDB__TRY(call)                                                                            \
-  do {                                                                                            \
-    ddb_status try_status_ = (call);                                                              \
-    if (try_status_ != DDB_OK) {                                                                  \
-      return try_status_;                                                                         \
-    }                                                                                             \
+#define DDB__TRY(call)                                                                             \
+  do {                                                                                             \
+    ddb_status try_status_ = (call);                                                               \
+    if (try_status_ != DDB_OK) {                                                                   \
+      return try_status_;                                                                          \
+    }                                                                                              \
   } while (0)
 
 #endif

@@ -67,6 +67,9 @@ ddb_status ddb__bound_field(const ddb__shapes *shapes, ddb_str name, uint32_t *f
 
 /* The bits of `mask` whose records match. */
 uint64_t ddb__bound_eval(ddb__bound *bound, const ddb_record *const *records, uint64_t mask);
+/* Bytes from the start of a record like the last ones that evaluating reads, 0: none, SIZE_MAX: it
+ * depends on the values. */
+size_t ddb__bound_reach(const ddb__bound *bound);
 /* The meaning of a leaf, for one value: what all the loops amount to. */
 bool ddb__bound_leaf_matches(const ddb_cond *leaf, const ddb_value *value);
 

@@ -102,7 +102,7 @@ static ddb_status collect(columns *c, ddb__plan *plan, ddb_error *err) {
   ddb__batch batch;
   ddb_status status = DDB_OK;
   const ddb_shape *last = NULL;
-  ddb__scan_init(&scan, plan);
+  ddb__scan_init(&scan, plan, true);
   while (!status && ddb__scan_next(&scan, &batch)) {
     for (uint64_t mask = batch.mask; mask != 0 && !status; mask &= mask - 1) {
       const ddb_shape *shape = batch.records[__builtin_ctzll(mask)]->shape;

@@ -248,3 +248,18 @@ static uint64_t eval_node(ddb__bound *bound, ddb__bound_node *node,
 uint64_t ddb__bound_eval(ddb__bound *bound, const ddb_record *const *records, uint64_t mask) {
   return eval_node(bound, &bound->nodes[0], records, mask);
 }
+
+size_t ddb__bound_reach(const ddb__bound *bound) {
+  size_t reach = 0;
+  for (size_t i = 0; i < bound->count; i++) {
+    const ddb__bound_node *node = &bound->nodes[i];
+    if (node->kind == DDB__BOUND_TEXT || node->kind == DDB__BOUND_LEAF) {
+      return SIZE_MAX;
+    }
+    if (node->kind == DDB__BOUND_NUMBER || node->kind == DDB__BOUND_NULL) {
+      size_t end = node->payload_at ? node->payload_at + sizeof(uint64_t) : offsetof(ddb_record, block);
+      reach = end > reach ? end : reach;
+    }
+  }
+  return reach;
+}

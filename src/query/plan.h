@@ -62,12 +62,15 @@ typedef struct ddb__scan_run {
 
 typedef struct ddb__scan {
   ddb__plan *plan;
+  bool reads_all;      /* the caller reads the records that match */
+  size_t reach;        /* bytes of a record to fetch ahead; 0: the records are not read at all */
   uint64_t position;   /* the next row, or the next candidate's index */
   ddb__scan_run ahead; /* the run after the last one given, on its way into the cache */
   const ddb_record *gathered[DDB__BATCH_MAX];
 } ddb__scan;
 
-void ddb__scan_init(ddb__scan *scan, ddb__plan *plan);
+/* reads_all: will the caller read more of each record than its address? (Only speed depends on it.) */
+void ddb__scan_init(ddb__scan *scan, ddb__plan *plan, bool reads_all);
 /* The next rows that match, in order; false at the end. The batch is valid until the next call. */
 bool ddb__scan_next(ddb__scan *scan, ddb__batch *batch);
 

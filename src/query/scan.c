@@ -11,10 +11,26 @@
 
 _Static_assert(DDB__ROWS_FAN <= DDB__BATCH_MAX, "a leaf's rows are bits of one word");
 
-/* Brings the head of a record, its tags and its first payloads in. */
-static inline void fetch_ahead(const ddb_record *record) {
-  __builtin_prefetch(&record->shape, 0, 3);
-  __builtin_prefetch((const char *)record + 64, 0, 3);
+#define LINE 64u
+#define REACH_MAX 512u
+
+/* Brings the lines in that hold the first `reach` bytes of a record, from its shape on. */
+static inline void fetch_ahead(const ddb_record *record, size_t reach) {
+  const char *from = (const char *)&record->shape;
+  const char *to = (const char *)record + reach;
+  for (; from < to; from = (const char *)(((uintptr_t)from | (LINE - 1)) + 1)) {
+    __builtin_prefetch(from, 0, 3);
+  }
+}
+
+/* What the next records are likely to be read of, to judge by one of these: for numbers their place,
+ * for texts and the rest all of it. */
+static void guess_reach(ddb__scan *scan, const ddb_record *record) {
+  size_t reach = ddb__bound_reach(&scan->plan->bound);
+  if (scan->reads_all || reach == SIZE_MAX) {
+    reach = ddb__record_size(record);
+  }
+  scan->reach = reach < REACH_MAX ? reach : REACH_MAX;
 }
 
 /* The next leaf with a record, its records on their way. */
@@ -29,7 +45,7 @@ static ddb__scan_run run_next(ddb__scan *scan) {
     for (uint64_t i = 0; run.records && i < count; i++) {
       const ddb_record *record = run.records[i];
       if (record) {
-        fetch_ahead(record);
+        fetch_ahead(record, scan->reach);
         run.live |= UINT64_C(1) << i;
       }
     }
@@ -49,15 +65,17 @@ static bool gather(ddb__scan *scan, ddb__batch *batch) {
     const ddb_record *record = ddb__rows_get(rows, seqs->items[scan->position]);
     scan->gathered[count] = record;
     if (record) {
-      fetch_ahead(record);
+      fetch_ahead(record, scan->reach);
       batch->mask |= UINT64_C(1) << count;
     }
   }
   return count > 0;
 }
 
-void ddb__scan_init(ddb__scan *scan, ddb__plan *plan) {
+void ddb__scan_init(ddb__scan *scan, ddb__plan *plan, bool reads_all) {
   scan->plan = plan;
+  scan->reads_all = reads_all;
+  scan->reach = reads_all || ddb__bound_reach(&plan->bound) > 0 ? 2 * LINE : 0;
   scan->position = 0;
   if (!plan->by_candidates) {
     scan->ahead = run_next(scan);
@@ -79,6 +97,9 @@ static bool batch_next(ddb__scan *scan, ddb__batch *batch) {
 
 bool ddb__scan_next(ddb__scan *scan, ddb__batch *batch) {
   while (batch_next(scan, batch)) {
+    if (scan->reach > 0 && batch->mask != 0) {
+      guess_reach(scan, batch->records[__builtin_ctzll(batch->mask)]);
+    }
     batch->mask = ddb__bound_eval(&scan->plan->bound, batch->records, batch->mask);
     if (batch->mask != 0) {
       return true;

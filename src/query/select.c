@@ -155,7 +155,7 @@ static ddb_status run_unordered(selection *s, ddb__plan *plan, ddb_error *err) {
   ddb__batch batch;
   bool done = false;
   ddb_status status = DDB_OK;
-  ddb__scan_init(&scan, plan);
+  ddb__scan_init(&scan, plan, s->query->distinct);
   while (!done && !status && ddb__scan_next(&scan, &batch)) {
     for (uint64_t mask = batch.mask; mask != 0 && !done && !status; mask &= mask - 1) {
       status = emit(s, batch.records[__builtin_ctzll(mask)], &done, err);
@@ -185,7 +185,7 @@ static ddb_status run_ordered(selection *s, ddb__plan *plan, ddb_error *err) {
   ddb__scan scan;
   ddb__batch batch;
   ddb_status status = DDB_OK;
-  ddb__scan_init(&scan, plan);
+  ddb__scan_init(&scan, plan, true);
   while (!status && ddb__scan_next(&scan, &batch)) {
     for (uint64_t mask = batch.mask; mask != 0 && !status; mask &= mask - 1) {
       status = ddb__order_add(&order, batch.records[__builtin_ctzll(mask)], err);
@@ -256,7 +256,7 @@ ddb_status ddb_view_count_where(const ddb_view *view, const ddb_cond *where, uin
   ddb__scan scan;
   ddb__batch batch;
   uint64_t matched = 0;
-  ddb__scan_init(&scan, &plan);
+  ddb__scan_init(&scan, &plan, false);
   while (ddb__scan_next(&scan, &batch)) {
     matched += (uint64_t)__builtin_popcountll(batch.mask);
   }

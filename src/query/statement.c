@@ -66,7 +66,7 @@ static ddb_status find_all(matches *found, const ddb__source *source, const ddb_
   }
   ddb__scan scan;
   ddb__batch batch;
-  ddb__scan_init(&scan, &plan);
+  ddb__scan_init(&scan, &plan, true);
   while (!status && ddb__scan_next(&scan, &batch)) {
     for (uint64_t mask = batch.mask; mask != 0 && !status; mask &= mask - 1) {
       unsigned i = (unsigned)__builtin_ctzll(mask);

@@ -16,8 +16,8 @@
 __extension__ typedef unsigned __int128 wide;
 
 #define SCRATCH_LIMBS 512 /* 4 KiB: about 9,800 digits */
-#define CHUNK UINT64_C(10000000000000000000)
-#define CHUNK_DIGITS 19
+#define CHUNK         UINT64_C(10000000000000000000)
+#define CHUNK_DIGITS  19
 
 /* ---- Scratch ------------------------------------------------------------------------------ */
 
@@ -83,8 +83,7 @@ uint64_t ddb__big_to_u64(ddb__big big) {
 }
 
 static size_t bit_count(ddb__big big) {
-  return big.size == 0 ? 0
-                       : big.size * 8 - (size_t)(__builtin_clz(big.bytes[big.size - 1]) - 24);
+  return big.size == 0 ? 0 : big.size * 8 - (size_t)(__builtin_clz(big.bytes[big.size - 1]) - 24);
 }
 
 int ddb__big_compare(ddb__big a, ddb__big b) {
@@ -189,9 +188,9 @@ static int compare_roughly(ddb__big a, const ddb__decimal *b) {
     return 0;
   }
   size_t last = limb_count(a) - 1;
-  long double bits = logl((long double)limb_at(a, last) * 0x1p64L +
-                          (long double)limb_at(a, last - 1)) +
-                     (long double)(last - 1) * 64 * logl(2);
+  long double bits =
+      logl((long double)limb_at(a, last) * 0x1p64L + (long double)limb_at(a, last - 1)) +
+      (long double)(last - 1) * 64 * logl(2);
   long double coefficient = 0;
   const char *at = b->digits;
   for (int i = 0; i < CHUNK_DIGITS; i++) {
@@ -205,10 +204,10 @@ int ddb__big_compare_decimal(ddb__big a, const ddb__decimal *b) {
   /* 2^(bits-1) <= a < 2^bits gives bounds of the exponent of its first digit; log10(2) is rounded
    * down for the one and up for the other. */
   size_t bits = bit_count(a);
-  int64_t low = (int64_t)((wide)(bits - 1) * UINT64_C(301029995663981195) /
-                          UINT64_C(1000000000000000000));
-  int64_t high = (int64_t)((wide)bits * UINT64_C(301029995663981196) /
-                           UINT64_C(1000000000000000000));
+  int64_t low =
+      (int64_t)((wide)(bits - 1) * UINT64_C(301029995663981195) / UINT64_C(1000000000000000000));
+  int64_t high =
+      (int64_t)((wide)bits * UINT64_C(301029995663981196) / UINT64_C(1000000000000000000));
   if (b->digit_count == 0 || b->adjusted < low) {
     return 1;
   }
@@ -282,7 +281,7 @@ size_t ddb__bigint_format(const ddb_value *a, char *buffer, size_t capacity) {
         count--;
       }
     } while (count > 0);
-    if (negative) {
+    if (negative && big.size > 0) {
       put(&out, '-');
     }
     put_chunk(&out, chunks[chunk_count - 1], false);

@@ -25,8 +25,8 @@
 
 #define DATA_CAPACITY_FIRST 1024
 #define ITEM_CAPACITY_FIRST 16
-#define KEPT_DATA_MAX ((size_t)3 << 18)  /* of the 1 MiB that clear keeps */
-#define KEPT_ITEMS_MAX ((size_t)1 << 18)
+#define KEPT_DATA_MAX       ((size_t)3 << 18) /* of the 1 MiB that clear keeps */
+#define KEPT_ITEMS_MAX      ((size_t)1 << 18)
 
 typedef struct frame {
   size_t start;       /* of the block in data */
@@ -52,8 +52,8 @@ struct ddb_builder {
   item *items;
   size_t item_count;
   size_t item_capacity;
-  const ddb_shape *shape; /* of the open record */
-  uint32_t depth;         /* frames in use */
+  const ddb_shape *shape;          /* of the open record */
+  uint32_t depth;                  /* frames in use */
   frame frames[DDB_DEPTH_MAX + 1]; /* a record is no level of nesting */
 };
 
@@ -115,8 +115,8 @@ static ddb_status drop(ddb_builder *builder, ddb_status status) {
 
 /* ---- Room --------------------------------------------------------------------------------- */
 
-static ddb_status __attribute__((noinline, cold)) data_grow(ddb_builder *builder, size_t need,
-                                                            ddb_error *err) {
+static ddb_status __attribute__((noinline, cold))
+data_grow(ddb_builder *builder, size_t need, ddb_error *err) {
   size_t capacity = builder->capacity > 0 ? builder->capacity : DATA_CAPACITY_FIRST;
   while (capacity - builder->size < need) {
     capacity *= 2; /* need is below 2^40: no overflow */
@@ -139,9 +139,9 @@ static inline ddb_status data_reserve(ddb_builder *builder, size_t need, ddb_err
 }
 
 static ddb_status __attribute__((noinline, cold)) fail_size(ddb_builder *builder, ddb_error *err) {
-  return drop(builder, ddb__fail(err, DDB_ERR_LIMIT,
-                                 "a record of more than %u bytes (DDB_RECORD_SIZE_MAX)",
-                                 DDB_RECORD_SIZE_MAX));
+  return drop(builder,
+              ddb__fail(err, DDB_ERR_LIMIT, "a record of more than %u bytes (DDB_RECORD_SIZE_MAX)",
+                        DDB_RECORD_SIZE_MAX));
 }
 
 /* The same for bytes that become part of the item (B3). */
@@ -160,8 +160,8 @@ static void align_size(ddb_builder *builder) {
 static ddb_status __attribute__((noinline, cold)) items_grow(ddb_builder *builder, ddb_error *err) {
   size_t old = builder->item_capacity;
   size_t capacity = old > 0 ? old * 2 : ITEM_CAPACITY_FIRST;
-  item *items = ddb__resize(&ddb__heap_process, builder->items, old * sizeof(item),
-                            capacity * sizeof(item));
+  item *items =
+      ddb__resize(&ddb__heap_process, builder->items, old * sizeof(item), capacity * sizeof(item));
   if (items == NULL) {
     return drop(builder, ddb__fail_memory(err, capacity * sizeof(item)));
   }
@@ -540,8 +540,8 @@ ddb_status ddb_builder_end(ddb_builder *builder, ddb_error *err) {
   }
   frame *f = top(builder);
   if (f->next != f->expected) {
-    return drop(builder, ddb__fail(err, DDB_ERR_INVALID, "%u of %u announced values", f->next,
-                                   f->expected));
+    return drop(builder,
+                ddb__fail(err, DDB_ERR_INVALID, "%u of %u announced values", f->next, f->expected));
   }
   ddb_status status = end_frame(builder, f, err);
   if (status != DDB_OK) {

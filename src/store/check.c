@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * check.c - the checks a builder makes on what a caller appends: ranges are those of Python's types,
- * so that whatever is stored can be given back.
+ * check.c - the checks a builder makes on what a caller appends: ranges are those of Python's
+ * types, so that whatever is stored can be given back.
  */
 #include "store/check.h"
 
@@ -10,8 +10,8 @@
 #include "store/text.h"
 #include "store/value.h"
 
-#define DAY_MICROS INT64_C(86400000000)
-#define ORDINAL_MAX INT64_C(3652059) /* 9999-12-31 */
+#define DAY_MICROS        INT64_C(86400000000)
+#define ORDINAL_MAX       INT64_C(3652059) /* 9999-12-31 */
 #define DURATION_DAYS_MAX INT64_C(999999999)
 
 static ddb_status fail_value(ddb_error *err, uint8_t kind, const char *problem) {

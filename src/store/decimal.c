@@ -14,12 +14,12 @@
 #include "store/number.h"
 
 /* Beyond Python's own bounds of an exponent, so that sums with a digit count stay in int64. */
-#define EXPONENT_MAX INT64_C(2000000000000000000)
+#define EXPONENT_MAX        INT64_C(2000000000000000000)
 #define DOUBLE_ADJUSTED_MAX 308
 #define DOUBLE_ADJUSTED_MIN (-324)
-#define LIMB_BASE UINT32_C(1000000000)
-#define LIMB_DIGITS 9
-#define LIMB_COUNT_MAX (DDB__DOUBLE_DIGITS_MAX / LIMB_DIGITS)
+#define LIMB_BASE           UINT32_C(1000000000)
+#define LIMB_DIGITS         9
+#define LIMB_COUNT_MAX      (DDB__DOUBLE_DIGITS_MAX / LIMB_DIGITS)
 
 /* ---- Parsing ------------------------------------------------------------------------------ */
 

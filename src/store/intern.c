@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * intern.c - growing and freeing the sets of intern.h. Tables double at three quarters full, so that
- * all older ones together are smaller than the newest.
+ * intern.c - growing and freeing the sets of intern.h. Tables double at three quarters full, so
+ * that all older ones together are smaller than the newest.
  */
 #include "store/intern.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * intern.h - a grow-only hash set of pointers: looked up without a lock, added to under the owner's.
+ * intern.h - a grow-only hash set of pointers: looked up without a lock, added to under the
+ * owner's.
  *
  *   table --> { mask | slot[0] ... slot[mask] } --> items, each starting with ddb__interned
  *     |

@@ -20,7 +20,7 @@
 
 /* Hashes of what is not finite, as CPython has them; NaN is ours. */
 #define HASH_INFINITE 314159
-#define HASH_NAN UINT64_C(0x7ff8000000000001)
+#define HASH_NAN      UINT64_C(0x7ff8000000000001)
 
 typedef enum number_place { BELOW_ALL, FINITE, ABOVE_ALL, NOT_A_NUMBER } number_place;
 typedef enum number_form { FORM_U64, FORM_BIG, FORM_DOUBLE, FORM_DECIMAL } number_form;
@@ -144,9 +144,8 @@ static int compare_magnitudes(const number *a, const number *b) {
            : b->form == FORM_DOUBLE ? ddb__big_compare_double(a->as.big, b->as.real)
                                     : ddb__big_compare_decimal(a->as.big, &b->as.decimal);
   case FORM_DOUBLE:
-    return b->form == FORM_DOUBLE
-               ? (a->as.real > b->as.real) - (a->as.real < b->as.real)
-               : -ddb__decimal_compare_double(&b->as.decimal, a->as.real);
+    return b->form == FORM_DOUBLE ? (a->as.real > b->as.real) - (a->as.real < b->as.real)
+                                  : -ddb__decimal_compare_double(&b->as.decimal, a->as.real);
   case FORM_DECIMAL:
     return ddb__decimal_compare(&a->as.decimal, &b->as.decimal);
   }

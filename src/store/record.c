@@ -2,11 +2,11 @@
 /*
  * record.c - making, merging and copying records.
  *
- * A merge that puts inline values in the place of inline values (the usual update of numbers) is one
- * memcpy and a patch per field. Any other lays the record out anew: sizes first, then the values, by
- * the same walk, so that nothing of a replaced text stays behind.
- * Ownership: a record of a table belongs to the table's heap; a copy to the process's, and it holds
- * a reference to the registry of its shape. Records are immutable: everything here is atomic.
+ * A merge that puts inline values in the place of inline values (the usual update of numbers) is
+ * one memcpy and a patch per field. Any other lays the record out anew: sizes first, then the
+ * values, by the same walk, so that nothing of a replaced text stays behind. Ownership: a record of
+ * a table belongs to the table's heap; a copy to the process's, and it holds a reference to the
+ * registry of its shape. Records are immutable: everything here is atomic.
  */
 #include "store/record.h"
 
@@ -130,8 +130,8 @@ static inline ddb__span source_span(source from) {
 }
 
 static size_t align_for(uint8_t kind, size_t offset) {
-  bool bytes = kind == DDB_STR_KIND || kind == DDB_BYTES || kind == DDB_BIGINT ||
-               kind == DDB_DECIMAL;
+  bool bytes =
+      kind == DDB_STR_KIND || kind == DDB_BYTES || kind == DDB_BIGINT || kind == DDB_DECIMAL;
   return bytes ? offset : ddb__align8(offset);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * schema.c - a table's schema: copied from the options of the table's creation, constant from then
- * on, freed with the registry of shapes that owns it. Defaults are normalised by a builder first, so
- * that what a record is filled with is as sound as what a caller appends.
+ * on, freed with the registry of shapes that owns it. Defaults are normalised by a builder first,
+ * so that what a record is filled with is as sound as what a caller appends.
  */
 #include "store/schema.h"
 

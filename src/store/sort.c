@@ -3,8 +3,8 @@
  * sort.c - a stable merge sort of indexes: short runs by insertion, then merges that cost one
  * comparison where the runs are in order already.
  *
- * Equal values are neighbours after sorting (V1 of value.c), so that one pass finds duplicates. NaNs
- * are neighbours too and stay: they equal nothing.
+ * Equal values are neighbours after sorting (V1 of value.c), so that one pass finds duplicates.
+ * NaNs are neighbours too and stay: they equal nothing.
  */
 #include "store/sort.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * text.c - UTF-8 validation with a fast path for ASCII, and the edit distance behind "did you mean".
+ * text.c - UTF-8 validation with a fast path for ASCII, and the edit distance behind "did you
+ * mean".
  */
 #include "store/text.h"
 

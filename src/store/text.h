@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * text.h - what the store asks of a string: that it is UTF-8, and which known name is nearest to it.
+ * text.h - what the store asks of a string: that it is UTF-8, and which known name is nearest to
+ * it.
  */
 #ifndef DDB_STORE_TEXT_H
 #define DDB_STORE_TEXT_H

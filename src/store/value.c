@@ -59,12 +59,24 @@ static const uint8_t kind_ranks[DDB_KIND_COUNT] = {
 
 const char *ddb_kind_name(ddb_kind kind) {
   static const char *const names[DDB_KIND_COUNT] = {
-      [DDB_MISSING] = "missing",     [DDB_NULL] = "None",         [DDB_BOOL] = "bool",
-      [DDB_INT] = "int",             [DDB_BIGINT] = "int",        [DDB_FLOAT] = "float",
-      [DDB_DECIMAL] = "Decimal",     [DDB_STR_KIND] = "str",      [DDB_BYTES] = "bytes",
-      [DDB_DATE] = "date",           [DDB_DATETIME] = "datetime", [DDB_TIME] = "time",
-      [DDB_TIMEDELTA] = "timedelta", [DDB_LIST] = "list",         [DDB_DICT] = "dict",
-      [DDB_TUPLE] = "tuple",         [DDB_SET] = "set",           [DDB_FROZENSET] = "frozenset",
+      [DDB_MISSING] = "missing",
+      [DDB_NULL] = "None",
+      [DDB_BOOL] = "bool",
+      [DDB_INT] = "int",
+      [DDB_BIGINT] = "int",
+      [DDB_FLOAT] = "float",
+      [DDB_DECIMAL] = "Decimal",
+      [DDB_STR_KIND] = "str",
+      [DDB_BYTES] = "bytes",
+      [DDB_DATE] = "date",
+      [DDB_DATETIME] = "datetime",
+      [DDB_TIME] = "time",
+      [DDB_TIMEDELTA] = "timedelta",
+      [DDB_LIST] = "list",
+      [DDB_DICT] = "dict",
+      [DDB_TUPLE] = "tuple",
+      [DDB_SET] = "set",
+      [DDB_FROZENSET] = "frozenset",
       [DDB_UUID] = "UUID",
   };
   return (unsigned)kind < DDB_KIND_COUNT ? names[kind] : "unknown";

@@ -15,7 +15,7 @@
 #include "store/value.h"
 
 #define DECIMAL_BYTES_MAX 512 /* magnitudes up to this size are written in decimal */
-#define DAY_MICROS INT64_C(86400000000)
+#define DAY_MICROS        INT64_C(86400000000)
 
 typedef struct sink {
   char *buffer;
@@ -213,15 +213,14 @@ static void put_float(sink *out, double real) {
 
 /* ---- Dates and times ---------------------------------------------------------------------- */
 
-/* Proleptic Gregorian date of an ordinal: 400-year cycles of 146,097 days from 1 March of year 0. */
+/* Proleptic Gregorian date of an ordinal: 400-year cycles of 146,097 days from 1 March of year 0.
+ */
 static void put_date(sink *out, int64_t ordinal) {
   int64_t day = ordinal + 305; /* 1 March 0000 is day 0 of its cycle: ordinal -305 */
   int64_t cycle = day / 146097 - (day % 146097 < 0);
   int64_t in_cycle = day - cycle * 146097;
-  int64_t year_of_cycle =
-      (in_cycle - in_cycle / 1460 + in_cycle / 36524 - in_cycle / 146096) / 365;
-  int64_t in_year =
-      in_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
+  int64_t year_of_cycle = (in_cycle - in_cycle / 1460 + in_cycle / 36524 - in_cycle / 146096) / 365;
+  int64_t in_year = in_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
   int64_t shifted = (5 * in_year + 2) / 153; /* months from March */
   int64_t month = shifted < 10 ? shifted + 3 : shifted - 9;
   int64_t year = year_of_cycle + cycle * 400 + (month <= 2);

@@ -18,21 +18,47 @@ static const int64_t ints[] = {0,
                                INT64_MIN,
                                INT64_C(2305843009213693951),
                                INT64_C(2305843009213693952)};
-static const double doubles[] = {0.0,    -0.0,     1.0,       -1.0,    2.0,      0.5,    0.1,
-                                 10.0,   0x1p53,   0x1p63,    -0x1p63, 0x1p64,   1e100,  5e-324,
-                                 1e22,   0x1p61,   INFINITY,  NAN,     -INFINITY};
-static const char *const decimals[] = {
-    "0",    "-0",       "0E+5",  "1",     "1.0",   "1.00E0",    "-1",
-    "0.5",  "0.1",      "10",    "1E+1",  "1E100", "1E+100",    "2.0",
-    "NaN",  "Infinity", "-Inf",  "1E-400", "sNaN1", "9007199254740993",
-    "9223372036854775808",       "18446744073709551616",        "1E+22",
-    "0.1000000000000000055511151231257827021181583404541015625"};
-static const char *const texts[] = {"",  "a",           "b",           "ab",          "a\x00z",
-                                    "z", "\xc3\xa9",    "\xed\xa0\x80", "\xef\xbf\xbf", "\xf0\x90\x80\x80",
+static const double doubles[] = {0.0,  -0.0,   1.0,      -1.0,    2.0,      0.5,   0.1,
+                                 10.0, 0x1p53, 0x1p63,   -0x1p63, 0x1p64,   1e100, 5e-324,
+                                 1e22, 0x1p61, INFINITY, NAN,     -INFINITY};
+static const char *const decimals[] = {"0",
+                                       "-0",
+                                       "0E+5",
+                                       "1",
+                                       "1.0",
+                                       "1.00E0",
+                                       "-1",
+                                       "0.5",
+                                       "0.1",
+                                       "10",
+                                       "1E+1",
+                                       "1E100",
+                                       "1E+100",
+                                       "2.0",
+                                       "NaN",
+                                       "Infinity",
+                                       "-Inf",
+                                       "1E-400",
+                                       "sNaN1",
+                                       "9007199254740993",
+                                       "9223372036854775808",
+                                       "18446744073709551616",
+                                       "1E+22",
+                                       "0.1000000000000000055511151231257827021181583404541015625"};
+static const char *const texts[] = {"",
+                                    "a",
+                                    "b",
+                                    "ab",
+                                    "a\x00z",
+                                    "z",
+                                    "\xc3\xa9",
+                                    "\xed\xa0\x80",
+                                    "\xef\xbf\xbf",
+                                    "\xf0\x90\x80\x80",
                                     "a somewhat longer text, beyond sixteen bytes"};
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define PICK(array) ((array)[support_below(state, COUNT(array))])
+#define PICK(array)  ((array)[support_below(state, COUNT(array))])
 
 static ddb_value text_value(uint8_t kind, const char *text, size_t size) {
   return ddb_value_make(kind, (uint32_t)size, (uint64_t)(uintptr_t)text);
@@ -110,7 +136,8 @@ static void append_number(ddb_builder *builder, uint64_t *state) {
     value = ddb_float(PICK(doubles));
     break;
   case 3:
-    value = text_value(DDB_DECIMAL, text[0] == 's' ? "NaN" : text, text[0] == 's' ? 3 : strlen(text));
+    value =
+        text_value(DDB_DECIMAL, text[0] == 's' ? "NaN" : text, text[0] == 's' ? 3 : strlen(text));
     break;
   default:
     append_bigint(builder, state);

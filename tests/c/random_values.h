@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * random_values.h - random values of all kinds, from a domain so small that equal ones come up often.
+ * random_values.h - random values of all kinds, from a domain so small that equal ones come up
+ * often.
  */
 #ifndef DDB_TESTS_RANDOM_VALUES_H
 #define DDB_TESTS_RANDOM_VALUES_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_file.c - files are replaced whole or not at all: modes, links, devices, and every system call
- * made to fail once.
+ * test_file.c - files are replaced whole or not at all: modes, links, devices, and every system
+ * call made to fail once.
  */
 #include <dirent.h>
 #include <errno.h>

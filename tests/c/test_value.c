@@ -296,8 +296,7 @@ static void test_format(void **unused) {
   check_text(typed(DDB_STR_KIND, "'\"\\\n\x01\x7f"), "'\\'\"\\\\\\n\\x01\\x7f'");
   check_text(typed(DDB_STR_KIND, "\xc3\xa9\xed\xb2\x80\xc2\x80"), "'\xc3\xa9\\udc80\\x80'");
   check_text(typed(DDB_BYTES, "a\xff\t'"), "b\"a\\xff\\t'\"");
-  check_text(typed(DDB_UUID, "0123456789abcdef"),
-             "UUID('30313233-3435-3637-3839-616263646566')");
+  check_text(typed(DDB_UUID, "0123456789abcdef"), "UUID('30313233-3435-3637-3839-616263646566')");
   check_text(ddb_value_make(DDB_DATE, 0, 1), "date('0001-01-01')");
   check_text(ddb_value_make(DDB_DATE, 0, 3652059), "date('9999-12-31')");
   check_text(ddb_value_make(DDB_DATE, 0, 735354), "date('2014-05-01')");
@@ -318,9 +317,9 @@ static void test_format_containers(void **unused) {
   ddb_builder *b = builder_make();
   const ddb_value items[] = {typed(DDB_STR_KIND, "b"), ddb_int(2), typed(DDB_STR_KIND, "a"),
                              ddb_int(1)};
-  const char *expected[] = {"['b', 2, 'a', 1]", "('b', 2, 'a', 1)", "('b',)",
+  const char *expected[] = {"['b', 2, 'a', 1]", "('b', 2, 'a', 1)",    "('b',)",
                             "{1, 2, 'a', 'b'}", "frozenset({2, 'b'})", "set()",
-                            "{'b': 2, 'a': 1}", "frozenset()", "()"};
+                            "{'b': 2, 'a': 1}", "frozenset()",         "()"};
   append_list(b, DDB_LIST, 4, items);
   append_list(b, DDB_TUPLE, 4, items);
   append_list(b, DDB_TUPLE, 1, items);

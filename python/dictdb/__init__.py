@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DictDB: tables of dict records, in memory, safe and fast from any number of threads.
+
+    from dictdb import DictDB
+
+    db = DictDB()
+    users = db.create_table("users")
+    key = users.insert({"name": "Ada", "age": 36})
+    adults = users.select(where=users.age >= 18)
+
+Every statement is atomic. Readers wait for nothing but another thread's explicit write lock.
+"""
+
+from dictdb._core import (
+    And,
+    Condition,
+    CorruptFileError,
+    DeadlockError,
+    DictDBError,
+    DuplicateIndexError,
+    DuplicateKeyError,
+    DuplicateTableError,
+    Field,
+    ForkedProcessError,
+    IndexNotFoundError,
+    InvalidArgumentError,
+    LimitError,
+    LockOwnershipError,
+    LockTimeoutError,
+    MissingFileError,
+    Not,
+    Or,
+    PrimaryKeyError,
+    RecordNotFoundError,
+    RecordView,
+    RWLock,
+    SchemaValidationError,
+    Snapshot,
+    StorageError,
+    TableNotFoundError,
+    TableView,
+    UnknownFieldError,
+    UnsupportedTypeError,
+    __version__,
+)
+
+from dictdb._backup import BackupManager
+from dictdb._database import DictDB
+from dictdb._logging import logger
+from dictdb._schema import Column
+from dictdb._table import Table
+
+__all__ = [
+    "And",
+    "BackupManager",
+    "Column",
+    "Condition",
+    "CorruptFileError",
+    "DeadlockError",
+    "DictDB",
+    "DictDBError",
+    "DuplicateIndexError",
+    "DuplicateKeyError",
+    "DuplicateTableError",
+    "Field",
+    "ForkedProcessError",
+    "IndexNotFoundError",
+    "InvalidArgumentError",
+    "LimitError",
+    "LockOwnershipError",
+    "LockTimeoutError",
+    "MissingFileError",
+    "Not",
+    "Or",
+    "PrimaryKeyError",
+    "RWLock",
+    "RecordNotFoundError",
+    "RecordView",
+    "SchemaValidationError",
+    "Snapshot",
+    "StorageError",
+    "Table",
+    "TableNotFoundError",
+    "TableView",
+    "UnknownFieldError",
+    "UnsupportedTypeError",
+    "__version__",
+    "logger",
+]

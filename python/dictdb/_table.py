@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The class of tables: the compiled Table, with fields as attributes."""
+
+from __future__ import annotations
+
+from dictdb import _core, _schema
+
+
+class Table(_core.Table):
+    """A table of dict records that threads share.
+
+    ``table.age`` is the Field named "age", as are ``table["age"]`` and ``table.field("age")``;
+    the latter two work for any name, also for those of methods.
+    """
+
+    __slots__ = ()
+    __module__ = "dictdb"
+
+    __getattr__ = _core.Table._attribute
+
+
+_core._register(Table, _schema.encode, _schema.decode)

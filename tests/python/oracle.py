@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What conditions and orders mean, in plain Python: the model that the core is held against.
+
+A condition is written as a tuple, so that it can be built for the table and evaluated here:
+``("<", field, value)``, ``("in", field, values)``, ``("between", field, low, high)``,
+``("null", field)``, ``("and" | "or", left, right)``, ``("not", condition)``.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import operator
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+import dictdb
+
+Cond = tuple[Any, ...]
+
+_KINDS: list[tuple[str, tuple[type, ...]]] = [
+    ("number", (bool, int, float, Decimal)),
+    ("str", (str,)),
+    ("bytes", (bytes,)),
+    ("datetime", (datetime.datetime,)),
+    ("date", (datetime.date,)),
+    ("time", (datetime.time,)),
+    ("timedelta", (datetime.timedelta,)),
+    ("list", (list,)),
+    ("dict", (dict,)),
+]
+_RANKS = ["null", "number", "str", "bytes", "date", "datetime", "time", "timedelta", "list", "dict"]
+_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+def kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    for name, types in _KINDS:
+        if isinstance(value, types):
+            return name
+    raise AssertionError(f"not a value of the model: {value!r}")
+
+
+def is_nan(value: Any) -> bool:
+    return value.is_nan() if isinstance(value, Decimal) else value != value
+
+
+def _aware(value: Any) -> bool:
+    return isinstance(value, (datetime.datetime, datetime.time)) and value.utcoffset() is not None
+
+
+def comparable(a: Any, b: Any) -> bool:
+    """Whether ``<`` is defined between the two, as a condition."""
+    if kind(a) != kind(b) or kind(a) in ("null", "list", "dict"):
+        return False
+    return not is_nan(a) and not is_nan(b) and _aware(a) == _aware(b)
+
+
+def compare(a: Any, b: Any) -> int:
+    """The total order over all values: -1, 0 or 1."""
+    ranks = _RANKS.index(kind(a)), _RANKS.index(kind(b))
+    if ranks[0] != ranks[1]:
+        return -1 if ranks[0] < ranks[1] else 1
+    if kind(a) == "number" and (is_nan(a) or is_nan(b)):
+        return int(is_nan(a)) - int(is_nan(b))
+    if _aware(a) != _aware(b):
+        return 1 if _aware(a) else -1
+    if kind(a) == "list":
+        for x, y in zip(a, b, strict=False):
+            if compare(x, y):
+                return compare(x, y)
+        return (len(a) > len(b)) - (len(a) < len(b))
+    if kind(a) == "null":
+        return 0
+    return int(a > b) - int(a < b)
+
+
+def matches(cond: Cond | None, record: Mapping[str, Any]) -> bool:
+    """Whether the condition holds for the record."""
+    if cond is None:
+        return True
+    if cond[0] == "and":
+        return matches(cond[1], record) and matches(cond[2], record)
+    if cond[0] == "or":
+        return matches(cond[1], record) or matches(cond[2], record)
+    if cond[0] == "not":
+        return not matches(cond[1], record)
+    value = record.get(cond[1])
+    return _leaf(cond[0], value, cond[2:])
+
+
+def _leaf(name: str, value: Any, operands: tuple[Any, ...]) -> bool:
+    if name == "null":
+        return value is None
+    if name == "==":
+        return bool(value == operands[0])
+    if name == "!=":
+        return bool(value != operands[0])
+    if name == "in":
+        return any(bool(value == item) for item in operands[0])
+    if name == "between":
+        low, high = operands
+        return _leaf(">=", value, (low,)) and _leaf("<=", value, (high,))
+    if name in _OPERATORS:
+        return comparable(value, operands[0]) and _OPERATORS[name](value, operands[0])
+    if name == "contains":
+        if isinstance(value, (str, bytes)):
+            return isinstance(operands[0], type(value)) and operands[0] in value
+        return isinstance(value, (list, tuple, dict)) and operands[0] in value
+    return (
+        isinstance(value, (str, bytes))
+        and isinstance(operands[0], type(value))
+        and bool(getattr(value, name)(operands[0]))
+    )
+
+
+def build(cond: Cond | None, table: Any) -> dictdb.Condition | None:
+    """The same condition, made with the table's fields."""
+    if cond is None:
+        return None
+    name = cond[0]
+    if name in ("and", "or"):
+        left, right = build(cond[1], table), build(cond[2], table)
+        assert left is not None
+        assert right is not None
+        return left & right if name == "and" else left | right
+    if name == "not":
+        inner = build(cond[1], table)
+        assert inner is not None
+        return ~inner
+    field = table.field(cond[1])
+    made: dict[str, Callable[[], dictdb.Condition]] = {
+        "null": lambda: field.is_null(),
+        "==": lambda: field == cond[2],
+        "!=": lambda: field != cond[2],
+        "<": lambda: field < cond[2],
+        "<=": lambda: field <= cond[2],
+        ">": lambda: field > cond[2],
+        ">=": lambda: field >= cond[2],
+        "in": lambda: field.is_in(cond[2]),
+        "between": lambda: field.between(cond[2], cond[3]),
+        "contains": lambda: field.contains(cond[2]),
+        "startswith": lambda: field.startswith(cond[2]),
+        "endswith": lambda: field.endswith(cond[2]),
+    }
+    return made[name]()
+
+
+def ordered(
+    rows: Iterable[dict[str, Any]], order_by: str | list[str] | None
+) -> list[dict[str, Any]]:
+    """The rows sorted, stable, by names; ``-`` before a name: descending."""
+    result = list(rows)
+    names = [order_by] if isinstance(order_by, str) else list(order_by or [])
+    for name in reversed(names):
+        field = name.removeprefix("-")
+        key = functools.cmp_to_key(lambda a, b: compare(a, b))
+        result.sort(key=lambda r, f=field, k=key: k(r.get(f)), reverse=name.startswith("-"))
+    return result
+
+
+def distinct(rows: Iterable[dict[str, Any]], fields: list[str] | None) -> list[dict[str, Any]]:
+    """The first of each set of rows that are equal on the fields (None: on all of them)."""
+    kept: list[dict[str, Any]] = []
+    for row in rows:
+        if not any(_same(row, other, fields) for other in kept):
+            kept.append(row)
+    return kept
+
+
+def _same(a: dict[str, Any], b: dict[str, Any], fields: list[str] | None) -> bool:
+    names = fields if fields is not None else list({**a, **b})
+    return all(compare(a.get(name), b.get(name)) == 0 for name in names)

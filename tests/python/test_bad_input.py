@@ -1,0 +1,554 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hostile and mistaken input: a clear error that names the culprit, or it works; nothing changed,
+nothing leaked."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dictdb import (
+    And,
+    DictDB,
+    DictDBError,
+    DuplicateKeyError,
+    InvalidArgumentError,
+    LimitError,
+    PrimaryKeyError,
+    SchemaValidationError,
+    Table,
+    UnknownFieldError,
+    UnsupportedTypeError,
+    _core,
+)
+from helpers import in_thread, nothing_leaked, records, unchanged
+
+# What a table may keep after a refused statement: names of fields, room to build records in.
+SLACK = 64 * 1024
+REPEAT = 200
+
+deep: list[Any] = []
+for _ in range(100_000):
+    deep = [deep]
+selfish: list[Any] = [1]
+selfish.append(selfish)
+selfish_dict: dict[str, Any] = {}
+selfish_dict["me"] = selfish_dict
+mutual: list[Any] = [{"back": None}]
+mutual[0]["back"] = mutual
+
+
+def refused(table: Table, error: type[Exception], call: Callable[[], Any], *culprits: str) -> None:
+    """The call raises `error` naming the culprits, changes nothing and leaks nothing."""
+    with unchanged(table):
+        with pytest.raises(error) as caught:
+            call()
+    assert isinstance(caught.value, DictDBError), type(caught.value)
+    for culprit in culprits:
+        assert culprit in str(caught.value), f"{culprit!r} is not named in: {caught.value}"
+    del caught
+    with nothing_leaked(SLACK):
+        for _ in range(REPEAT):
+            try:
+                call()
+            except error:
+                pass
+
+
+def writes(table: Table, record: Any) -> list[Callable[[], Any]]:
+    return [
+        lambda: table.insert(record),
+        lambda: table.insert([{"fine": 1}, record]),
+        lambda: table.insert(iter([{"fine": 1}, record])),
+        lambda: table.upsert(record),
+        lambda: table.update(record),
+    ]
+
+
+@pytest.mark.parametrize("culprit", [5, None, "text", 3.5, object(), b"x", True, {1, 2}])
+def test_not_a_mapping(users: Table, culprit: Any) -> None:
+    for call in (lambda: users.update(culprit), lambda: users.upsert(culprit)):
+        refused(users, TypeError, call, type(culprit).__name__)
+    refused(users, TypeError, lambda: users.insert([{"a": 1}, culprit]), type(culprit).__name__)
+    if not isinstance(culprit, (str, bytes, set)):
+        refused(users, TypeError, lambda: users.insert(culprit), type(culprit).__name__)
+    else:
+        refused(users, TypeError, lambda: users.insert(culprit))
+
+
+def test_pairs_are_not_a_mapping(users: Table) -> None:
+    refused(users, TypeError, lambda: users.insert([("name", "x"), ("age", 3)]), "tuple")
+
+
+@pytest.mark.parametrize("name", [1, None, b"name", ("a",), 2.5, True])
+def test_field_names_that_are_not_strings(users: Table, name: Any) -> None:
+    for call in writes(users, {"a": 1, name: 2}):
+        refused(users, TypeError, call, repr(name))
+
+
+@pytest.mark.parametrize(
+    "key", [[1], {"a": 1}, {1}, [], ([1],), ({"a": {}},)], ids=lambda key: repr(key)
+)
+def test_unhashable_keys(users: Table, key: Any) -> None:
+    refused(users, PrimaryKeyError, lambda: users.insert({"id": key}), "id")
+    refused(users, PrimaryKeyError, lambda: users.insert([{"a": 1}, {"id": key}]), "id")
+    refused(users, PrimaryKeyError, lambda: users.upsert({"id": key}), "id")
+    refused(users, (PrimaryKeyError, TypeError), lambda: users.get(key))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("key", [math.nan, Decimal("NaN"), (1, math.nan)], ids=repr)
+def test_nan_keys(users: Table, key: Any) -> None:
+    refused(users, PrimaryKeyError, lambda: users.insert({"id": key}), "id")
+    refused(users, PrimaryKeyError, lambda: users.upsert({"id": key, "a": 1}), "id")
+    assert users.get(key) is None
+    assert key not in users
+
+
+def test_a_key_of_none(users: Table) -> None:
+    """None is no key; it is not taken for a missing one either."""
+    refused(users, PrimaryKeyError, lambda: users.insert({"id": None, "name": "x"}), "id")
+    refused(users, PrimaryKeyError, lambda: users.upsert({"id": None, "name": "x"}), "id")
+    assert users.get(None) is None
+    assert None not in users
+
+
+def test_the_key_cannot_be_updated(users: Table) -> None:
+    refused(users, PrimaryKeyError, lambda: users.update({"id": 9}), "id")
+    refused(users, PrimaryKeyError, lambda: users.update({"age": 1, "id": 9}), "id")
+
+
+def test_large_integers(users: Table) -> None:
+    for number in (2**70, -(2**70), 2**63, 2**63 - 1, -(2**63), -(2**63) - 1, 10**4000):
+        key = users.insert({"id": number, "n": number, "list": [number]})
+        assert key == number
+        assert users.get(number) == {"id": number, "n": number, "list": [number]}
+        assert users.count(where=users.n == number) == 1
+        assert users.delete(where=users.id == number) == 1
+    refused(users, ValueError, lambda: users.select(limit=-(2**70)), "limit")
+    assert users.select(limit=2**70) == users.select()
+    assert users.select(offset=2**70) == []
+
+
+def test_automatic_keys_run_out() -> None:
+    table = Table("t")
+    table.insert({"id": 2**63 - 2})
+    assert table.insert({"a": 1}) == 2**63 - 1
+    refused(table, LimitError, lambda: table.insert({"a": 1}))
+    refused(table, LimitError, lambda: table.insert([{"id": "x"}, {"a": 1}]))
+    assert table.insert({"id": 7}) == 7
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\udfffb", "\0", "a\0b", "\0" * 300, "\U0010ffff", ""])
+def test_odd_strings_are_strings(users: Table, text: str, db: DictDB, tmp_path: Path) -> None:
+    key = users.insert({"id": "k" + text, text: text, "nested": {text: [text]}})
+    assert key == "k" + text
+    assert users.get(key) == {"id": key, text: text, "nested": {text: [text]}}
+    field = users.field(text)
+    assert users.count(where=field == text) == 1
+    assert users.count(where=And(field == text, users["id"].endswith(text))) == 1
+    assert repr(field == text)
+    users.create_index(text)
+    assert users.has_index(text)
+    assert users.select(where=field == text)[0]["id"] == key
+    db.save(tmp_path / "odd.json")
+    assert DictDB.load(tmp_path / "odd.json")["users"].get(key) == users.get(key)
+
+
+@pytest.mark.parametrize("value", [deep, selfish, selfish_dict, mutual], ids=["deep", *"123"])
+def test_nesting_without_end(users: Table, value: Any) -> None:
+    for call in writes(users, {"fine": 1, "value": value}):
+        refused(users, (LimitError, ValueError), call, "value")  # type: ignore[arg-type]
+    refused(users, ValueError, lambda: users.select(where=users.age == value))
+    refused(users, ValueError, lambda: users.select(where=users.age.is_in([1, value])))
+    refused(users, ValueError, lambda: users.insert({"id": ((value,),)}))
+
+
+def test_deep_nesting_in_a_thread_with_a_small_stack(users: Table) -> None:
+    def nest(depth: int) -> Any:
+        value: Any = "leaf"
+        for _ in range(depth):
+            value = {"v": [value]}
+        return value
+
+    def work() -> None:
+        users.insert({"id": 100, "value": nest(90)})
+        assert users.get(100) == {"id": 100, "value": nest(90)}
+        with pytest.raises(ValueError):
+            users.insert({"value": nest(1000)})
+
+    before = threading.stack_size(256 * 1024)
+    try:
+        in_thread(work)
+    finally:
+        threading.stack_size(before)
+
+
+def test_deeply_nested_conditions(users: Table) -> None:
+    def chain() -> Any:
+        cond = users.age == 1
+        for _ in range(100_000):
+            cond = ~cond
+        return cond
+
+    try:
+        cond = chain()
+    except LimitError:
+        pass
+    else:
+        assert users.count(where=cond) >= 0
+    wide = users.age == -1
+    try:
+        for n in range(2_000):
+            wide = wide | (users.age == n)
+        assert users.count(where=wide) == 4
+        assert repr(wide)
+    except LimitError:
+        pass
+    assert users.count(where=users.age.is_in(range(100_000))) == 4
+
+
+class ChangingMapping(Mapping[str, Any]):
+    """Its keys change while they are read."""
+
+    def __init__(self) -> None:
+        self.contents: dict[str, Any] = {"a": 1, "b": 2}
+        self.reads = 0
+
+    def __getitem__(self, name: str) -> Any:
+        self.reads += 1
+        self.contents[f"new{self.reads}"] = self.reads
+        return self.contents[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.contents)
+
+    def __len__(self) -> int:
+        return len(self.contents)
+
+
+class ShortMapping(ChangingMapping):
+    """Names a key that it does not have."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["a", "ghost"])
+
+
+class LyingMapping(ChangingMapping):
+    def __len__(self) -> int:
+        return 2**62
+
+
+class TwiceMapping(ChangingMapping):
+    def __iter__(self) -> Iterator[str]:
+        return iter(["a", "b", "a"])
+
+
+def test_a_mapping_that_changes_while_it_is_read(users: Table) -> None:
+    for make in (ChangingMapping, LyingMapping):
+        for call in writes(users, make()):
+            before = users.count()
+            try:
+                call()
+            except (RuntimeError, ValueError, MemoryError, OverflowError):
+                assert users.count() == before
+
+
+def test_a_mapping_without_the_key_it_names(users: Table) -> None:
+    for call in writes(users, ShortMapping()):
+        with unchanged(users), pytest.raises(KeyError, match="ghost"):
+            call()
+
+
+def test_a_mapping_that_names_a_key_twice(users: Table) -> None:
+    """As in dict(mapping): once; or it is refused. Never a record with two fields of a name."""
+    for call in writes(users, TwiceMapping()):
+        before = records(users)
+        try:
+            call()
+        except ValueError as error:
+            assert "a" in str(error)
+            assert records(users) == before
+    assert all(len(row) == len(set(row)) for row in users.select(copy=False))
+
+
+def test_a_dict_that_a_method_of_its_values_changes(users: Table) -> None:
+    record: dict[str, Any] = {}
+
+    class Clears:
+        def __index__(self) -> int:
+            record.clear()
+            return 1
+
+        def utcoffset(self, when: Any) -> None:
+            record.clear()
+
+    class Zone(datetime.tzinfo):
+        def utcoffset(self, when: Any) -> datetime.timedelta:
+            record.clear()
+            nested.clear()
+            return datetime.timedelta(0)
+
+        def dst(self, when: Any) -> None:
+            return None
+
+        def tzname(self, when: Any) -> str:
+            return "Z"
+
+    nested: list[Any] = []
+    for _ in range(50):
+        moment = datetime.datetime(2013, 1, 1, tzinfo=Zone())
+        nested[:] = [1, moment, "x" * 10, [2], moment]
+        record.update({"a": moment, "b": nested, "c": {"d": [moment]}, "e": Clears()})
+        for call in writes(users, record):
+            try:
+                call()
+            except (TypeError, RuntimeError, ValueError):
+                pass
+            record.update({"a": moment, "b": nested, "c": {"d": [moment]}})
+
+
+def test_an_iterator_that_raises_half_way(users: Table) -> None:
+    class Mine(Exception):
+        pass
+
+    def produce() -> Iterator[dict[str, Any]]:
+        yield {"a": 1}
+        yield {"b": 2}
+        raise Mine("half way")
+
+    with nothing_leaked(SLACK):
+        for _ in range(REPEAT):
+            with unchanged(users), pytest.raises(Mine, match="half way"):
+                users.insert(produce())
+    with unchanged(users), pytest.raises(Mine):
+        users.select(where=users.age.is_in(list(r) for r in produce()))
+
+
+def test_a_mapping_that_raises_half_way(users: Table) -> None:
+    class Raises(ChangingMapping):
+        def __getitem__(self, name: str) -> Any:
+            raise OSError("no such luck")
+
+    for call in writes(users, Raises()):
+        with unchanged(users), pytest.raises(OSError, match="no such luck"):
+            call()
+
+
+def test_a_memory_error_of_the_user_is_passed_on(users: Table) -> None:
+    def produce() -> Iterator[dict[str, Any]]:
+        yield {"a": 1}
+        raise MemoryError
+
+    with unchanged(users), pytest.raises(MemoryError):
+        users.insert(produce())
+
+
+@pytest.mark.parametrize("where", [5, "age > 3", None.__class__, [], {}, {"age": 3}, 1.5, object()])
+def test_a_where_that_is_not_a_condition(users: Table, where: Any) -> None:
+    for call in (
+        lambda: users.select(where=where),
+        lambda: users.count(where=where),
+        lambda: users.update({"age": 1}, where=where),
+        lambda: users.delete(where=where),
+    ):
+        refused(users, TypeError, call, "where")
+
+
+@pytest.mark.parametrize("where", [True, False])
+def test_a_boolean_is_not_a_condition(users: Table, where: bool) -> None:
+    """The result of `and`, `not` or a comparison of values, which would delete everything."""
+    for call in (
+        lambda: users.select(where=where),  # type: ignore[arg-type]
+        lambda: users.delete(where=where),  # type: ignore[arg-type]
+        lambda: users.update({"age": 1}, where=where),  # type: ignore[arg-type]
+    ):
+        refused(users, TypeError, call, "where")
+
+
+def test_conditions_refuse_truth_testing(users: Table) -> None:
+    cond = users.age == 3
+    for call in (
+        lambda: bool(cond),
+        lambda: not cond,
+        lambda: cond and cond,
+        lambda: 1 < users.age < 3,
+        lambda: 3 if cond else 4,
+    ):
+        refused(users, TypeError, call, "&")
+
+
+def test_fields_are_not_conditions(users: Table) -> None:
+    refused(users, TypeError, lambda: users.select(where=users.age))  # type: ignore[arg-type]
+    refused(users, TypeError, lambda: And(users.age == 1, 5))  # type: ignore[arg-type]
+    refused(users, TypeError, lambda: (users.age == 1) & True)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("number", [-1, -(2**63), 1.5, "3", True, [], math.nan])
+@pytest.mark.parametrize("name", ["limit", "offset"])
+def test_wrong_limits_and_offsets(users: Table, name: str, number: Any) -> None:
+    error = ValueError if isinstance(number, int) and number is not True else TypeError
+    refused(users, error, lambda: users.select(**{name: number}), name)
+
+
+def test_unknown_formats(users: Table, db: DictDB, tmp_path: Path) -> None:
+    for form in ("xml", "", "js on", "\0", "é"):
+        refused(
+            users, InvalidArgumentError, lambda f=form: db.save(tmp_path / "x.json", f), repr(form)
+        )
+        refused(users, InvalidArgumentError, lambda f=form: DictDB.load(tmp_path / "x.json", f))
+    refused(users, InvalidArgumentError, lambda: db.save(tmp_path / "x.unknown"), "unknown")
+    refused(users, InvalidArgumentError, lambda: db.save(tmp_path / "none"))
+    refused(users, TypeError, lambda: db.save(5, "json"))  # type: ignore[arg-type]
+    refused(users, TypeError, lambda: db.save(tmp_path / "x", 5))  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_index_types(users: Table) -> None:
+    for kind in ("btree", "", "HASHED", "\ud800"):
+        refused(users, InvalidArgumentError, lambda k=kind: users.create_index("age", k))
+    refused(users, (TypeError, ValueError), lambda: users.create_index("age", 5))  # type: ignore[arg-type]
+    refused(users, TypeError, lambda: users.create_index(5))  # type: ignore[arg-type]
+    assert users.indexed_fields() == []
+
+
+def test_unknown_conflict_modes(users: Table) -> None:
+    for mode in ("replace", "", "UPDATE!"):
+        refused(users, ValueError, lambda m=mode: users.upsert({"id": 1}, on_conflict=m), mode)
+
+
+def test_unknown_arguments(users: Table, db: DictDB) -> None:
+    for call in (
+        lambda: users.select(wehre=users.age == 1),  # type: ignore[call-arg]
+        lambda: users.insert({"a": 1}, validate=True),  # type: ignore[call-overload]
+        lambda: db.create_table("x", key="id"),  # type: ignore[call-arg]
+        lambda: users.update({"a": 1}, users.age == 1, 5),  # type: ignore[call-arg]
+    ):
+        with unchanged(users), pytest.raises(TypeError):
+            call()
+    assert "x" not in db
+
+
+@pytest.fixture
+def typed(db: DictDB) -> Table:
+    table = db.create_table("typed", schema={"name": str, "age": int, "city": str | None})
+    table.insert({"name": "Ann", "age": 3, "city": None})
+    return table
+
+
+def test_unknown_fields_of_a_table_with_a_schema(typed: Table) -> None:
+    for call in (
+        lambda: typed.select(columns=["name", "agee"]),
+        lambda: typed.select(order_by="-agee"),
+        lambda: typed.select(where=typed["agee"] == 3),
+        lambda: typed.select(columns={"alias": "agee"}),
+        lambda: typed.select(columns=[("alias", "agee")]),
+        lambda: typed.count(where=~(typed["agee"] == 3)),
+        lambda: typed.delete(where=(typed.age == 99) & (typed["agee"] == 3)),
+        lambda: typed.update({"age": 1}, where=typed["agee"] == 3),
+        lambda: typed.create_index("agee"),
+    ):
+        refused(typed, UnknownFieldError, call, "agee", "age")
+
+
+def test_records_that_break_a_schema(typed: Table) -> None:
+    for record, field, expected, given in (
+        ({"name": "Bob", "age": "old", "city": "x"}, "age", "int", "str"),
+        ({"name": "Bob", "age": True, "city": "x"}, "age", "int", "bool"),
+        ({"name": "Bob", "age": 1.0, "city": "x"}, "age", "int", "float"),
+        ({"name": None, "age": 1, "city": "x"}, "name", "str", "None"),
+        ({"name": "Bob", "age": 1, "city": 5}, "city", "str", "int"),
+        ({"name": "Bob", "city": "x"}, "age", "int", "missing"),
+        ({"name": "Bob", "age": 1, "city": "x", "extra": 2}, "extra", "", ""),
+    ):
+        refused(typed, SchemaValidationError, lambda r=record: typed.insert(r), field, "typed")
+        refused(typed, ValueError, lambda r=record: typed.insert([typed.get(1) | {"id": 8}, r]))
+        with pytest.raises(SchemaValidationError) as caught:
+            typed.insert(record)
+        assert caught.value.table == "typed"
+        assert caught.value.field == field
+        assert expected in caught.value.expected
+        assert given in caught.value.given
+    refused(typed, SchemaValidationError, lambda: typed.update({"age": "x"}), "age", "int", "str")
+    refused(typed, SchemaValidationError, lambda: typed.update({"agee": 1}), "agee")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [object(), int, len, range(3), 1j, memoryview(b"x"), bytearray(b"x"), ..., NotImplemented],
+    ids=lambda value: type(value).__name__,
+)
+def test_values_of_other_types(users: Table, value: Any) -> None:
+    name = type(value).__name__
+    for call in writes(users, {"fine": 1, "odd": value}):
+        refused(users, UnsupportedTypeError, call, "odd", name)
+    refused(users, TypeError, lambda: users.insert({"a": [1, {"b": (value,)}]}), "a", name)
+    refused(users, TypeError, lambda: users.select(where=users.age == value), name)
+    refused(users, TypeError, lambda: users.get(value), name)
+
+
+def test_duplicates_within_and_without(users: Table) -> None:
+    refused(users, DuplicateKeyError, lambda: users.insert({"id": 1}), "1", "users")
+    refused(users, DuplicateKeyError, lambda: users.insert([{"id": 9}, {"a": 1}, {"id": 9}]), "9")
+    refused(users, DuplicateKeyError, lambda: users.insert([{"id": 9}, {"id": 9.0}]), "9")
+    refused(users, DuplicateKeyError, lambda: users.insert({"id": True}))
+    refused(users, DuplicateKeyError, lambda: users.insert({"id": Decimal(1)}))
+    assert users.insert({"n": 1}) == 5
+
+
+def test_too_many_fields() -> None:
+    table = Table("wide")
+    wide = {f"f{n}": n for n in range(70_000)}
+    with unchanged(table), pytest.raises(LimitError):
+        table.insert(wide)
+    assert table.insert(dict(list(wide.items())[:2_000])) == 1
+    assert len(table.get(1) or {}) == 2_001
+
+
+def test_names_of_tables(db: DictDB) -> None:
+    for name in (5, None, b"t", ["t"]):
+        with pytest.raises(TypeError):
+            db.create_table(name)  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            db.get_table(name)  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgumentError):
+        db.create_table("")
+    with pytest.raises((InvalidArgumentError, TypeError)):
+        db.create_table("t", primary_key="")
+    for name in ("\0", "\ud800", "x" * 10_000, "a/b", "été", "count"):
+        db.create_table(name).insert({"a": 1})
+        assert db[name].table_name == name
+        assert name in db
+    assert len(db) == 6
+    assert 5 not in db  # type: ignore[operator]
+
+
+def test_damaged_arguments_of_a_schema(db: DictDB) -> None:
+    for schema in (5, "name", {"name": "str"}, {"name": complex}, {5: int}, {"a": 1}, [("a",)]):
+        with pytest.raises((TypeError, ValueError)):
+            db.create_table("t", schema=schema)  # type: ignore[arg-type]
+    assert db.list_tables() == []
+
+
+def test_the_statement_after_a_failed_one_is_sound(users: Table) -> None:
+    """An error must not leave half a record in what the next statement builds in."""
+    for _ in range(3):
+        for record in ({"a": [1, [2, object()]]}, {"a": 1, 5: 2}, {"id": []}):
+            with pytest.raises((TypeError, ValueError)):
+                users.insert([{"x": 1}, record])
+        key = users.insert({"whole": [1, {"a": 2}]})
+        assert users.get(key) == {"id": key, "whole": [1, {"a": 2}]}
+
+
+def test_process_memory_is_a_count() -> None:
+    assert isinstance(_core.process_memory(), int)
+    table = Table("t")
+    before = _core.process_memory()
+    table.insert([{"text": "x" * 100} for _ in range(1000)])
+    assert _core.process_memory() - before > 100_000

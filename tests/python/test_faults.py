@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tests find faults: each of the planted ones fails the scenario that must find it, and the
+same scenario passes without it.
+
+A freed block is overwritten (MALLOC_PERTURB_), so that what is used after it was freed shows.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from helpers import PATIENCE, ROOT, SANITIZER, python_environment
+
+pytestmark = [
+    pytest.mark.testing_build,
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(bool(SANITIZER), reason="the sanitizer would find them first"),
+]
+
+# Fault -> the scenario that must find it.
+FAULTS = {
+    "PIN_WITHOUT_HOLD": "no_torn_record",
+    "RETIRE_EARLY": "model",
+    "HINT_RECORD_BIRTH": "model",
+    "OWNER_OUTSIDE_ROOT": "sums_are_kept",
+    "CONVERT_UNDER_LOCK": "user_code_may_write",
+    "ABORT_PUBLISHES": "failures_change_nothing",
+    "EDIT_IN_PLACE": "model",
+    "INDEX_STALE_UPDATE": "model",
+    "KEY_REUSED": "model",
+    "SLOT_REUSED": "collector_reads_and_writes",
+    "SNAPSHOT_NOT_KEPT": "snapshots_do_not_change",
+    "LOST_WAKEUP": "waiting_writers_wake",
+    "ABORT_LEAKS": "failures_change_nothing",
+    "TREE_SPLIT_LOSES": "model",
+}
+SECONDS = 4.0
+# A fault that needs threads to meet gets some more chances; each starts from another seed.
+ATTEMPTS = 3
+
+
+def run(fault: str, scenario: str, seed: int, seconds: float) -> tuple[bool, str]:
+    """Whether the scenario failed, and what it said."""
+    command = [sys.executable, str(Path(__file__).parent / "planted.py")]
+    command += [fault, scenario, str(seed), str(seconds)]
+    try:
+        done = subprocess.run(
+            command,
+            env=python_environment({"MALLOC_PERTURB_": "219"}),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=120 * PATIENCE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return True, "the scenario hung"
+    return done.returncode != 0, f"status {done.returncode}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("fault", list(FAULTS))
+def test_the_fault_is_found(fault: str, rng: random.Random) -> None:
+    texts = []
+    for _ in range(ATTEMPTS):
+        found, text = run(fault, FAULTS[fault], rng.randrange(2**32), SECONDS)
+        if found:
+            print(text[-2000:])
+            assert "unknown fault" not in text
+            assert "ImportError" not in text
+            assert "ModuleNotFoundError" not in text
+            return
+        texts.append(text)
+    pytest.fail(f"{fault} was not found by {FAULTS[fault]}: {texts}")
+
+
+@pytest.mark.parametrize("scenario", sorted(set(FAULTS.values())))
+def test_the_scenario_passes_without_a_fault(scenario: str, rng: random.Random) -> None:
+    failed, text = run("NONE", scenario, rng.randrange(2**32), SECONDS)
+    assert not failed, text
+
+
+def test_every_planted_fault_is_listed() -> None:
+    header = ROOT / "src" / "base" / "testing.h"
+    text = header.read_text(encoding="utf-8")
+    body = text[text.index("define DDB__FAULT_MAP") : text.index("typedef enum ddb__fault")]
+    assert set(re.findall(r"X\((\w+),", body)) == set(FAULTS)
+    assert len(FAULTS) >= 12

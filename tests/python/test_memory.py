@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The account of bytes: what is released is gone, what old versions hold is told."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import pytest
+
+from dictdb import DictDB, Table, _core
+from helpers import accounted, nothing_leaked, run_threads, wait_until
+
+
+def row(n: int) -> dict[str, Any]:
+    return {"n": n, "text": f"text {n}" * 5, "list": [n, {"a": n}]}
+
+
+def total(thing: Any) -> int:
+    return int(thing.memory()["total_bytes"])
+
+
+def old(thing: Any) -> int:
+    return int(thing.memory()["old_bytes"])
+
+
+def test_a_database_gives_everything_back() -> None:
+    def use() -> None:
+        db = DictDB()
+        table = db.create_table("t")
+        table.create_index("n")
+        table.insert([row(n) for n in range(5000)])
+        table.update({"text": "new"}, where=table.n > 100)
+        table.delete(where=table.n < 50)
+        with db.snapshot() as snapshot:
+            table.delete()
+            assert len(snapshot["t"]) == 4950
+
+    use()  # What the process keeps to build records in.
+    with nothing_leaked():
+        use()
+
+
+def test_bytes_of_a_table_and_in_all() -> None:
+    db = DictDB()
+    before = total(db)
+    a, b = db.create_table("a"), db.create_table("b")
+    a.insert([row(n) for n in range(1000)])
+    assert total(a) > 100 * 1000
+    assert total(b) < total(a) / 5
+    assert total(db) >= before + total(a) + total(b)
+    assert _core.process_memory() >= total(db)
+
+
+def test_deleted_rows_give_their_bytes_back() -> None:
+    table = Table("t")
+    table.insert({"id": "one"})
+    empty = total(table)
+    left = []
+    for _ in range(6):
+        table.insert([row(n) for n in range(3000)])
+        full = total(table)
+        table.delete(where=table.id != "one")
+        table.insert({"id": "other"})
+        table.delete(where=table.id == "other")
+        left.append(total(table) - empty)
+        assert left[-1] < (full - empty) / 4
+    assert left[-1] <= left[1] + 4096, "what is kept for later grows with each round"
+
+
+def test_updates_do_not_grow_a_table() -> None:
+    table = Table("t")
+    table.insert([row(n) for n in range(500)])
+    table.create_index("n")
+    for n in range(20):
+        table.update({"n": n})
+    settled = total(table)
+    for n in range(300):
+        table.update({"n": n, "text": f"{n:010}"}, where=table.id == n % 500)
+        table.update({"n": n % 20})
+    assert total(table) < settled * 1.2 + 100_000
+
+
+def test_old_versions_are_told_and_released() -> None:
+    db = DictDB()
+    table = db.create_table("t")
+    table.insert([row(n) for n in range(2000)])
+    table.update({"n": 1})
+    small = old(table)
+    snapshot = db.snapshot()
+    table.update({"n": 2})
+    held = old(table)
+    assert held > small + 100_000
+    assert old(db) >= held
+    snapshot.close()
+    table.insert({})
+    wait_until(lambda: (table.update({"n": 3}, where=table.id == 1), old(table) < held / 10)[1])
+
+
+def test_a_long_snapshot_keeps_only_what_it_can_see() -> None:
+    db = DictDB()
+    table = db.create_table("t")
+    table.insert([row(n) for n in range(300)])
+    with db.snapshot() as snapshot:
+        for n in range(30):
+            table.update({"n": n})
+        settled = total(table)
+        for n in range(300):
+            table.update({"n": n})
+        assert total(table) < settled * 1.5
+        assert snapshot["t"].get(5)["n"] == 4
+
+
+def test_views_own_their_bytes() -> None:
+    table = Table("t")
+    table.insert([row(n) for n in range(1000)])
+    views = table.select(copy=False)
+    table.delete()
+    table.insert({})
+    assert views[7]["n"] == 7
+    before = accounted()
+    del views
+    assert before - accounted() > 50_000
+
+
+def test_objects_left_open_are_released_with_their_last_reference() -> None:
+    with nothing_leaked():
+        db = DictDB()
+        table = db.create_table("t")
+        table.insert([row(n) for n in range(100)])
+        snapshot = db.snapshot()
+        iterator = iter(table)
+        next(iterator)
+        seen = snapshot["t"]
+        cycle: list[Any] = [db, table, snapshot, iterator, seen, table.n == 1, table.lock]
+        cycle.append(cycle)
+        del db, table, snapshot, iterator, seen, cycle
+        gc.collect()
+
+
+def test_threads_that_ended_leave_nothing() -> None:
+    db = DictDB()
+    table = db.create_table("t")
+    table.insert([row(n) for n in range(50)])
+
+    def work() -> None:
+        table.select()
+        table.insert(row(5))
+        table.delete(where=table.id > 50)
+        with db.snapshot() as snapshot:
+            assert snapshot["t"].get(1) is not None
+
+    for _ in range(10):
+        run_threads([work] * 8)
+    before = accounted()
+    for _ in range(40):
+        run_threads([work] * 8)
+    assert accounted() - before < 32_768
+
+
+@pytest.mark.parametrize("what", ["insert", "select", "get", "cond", "snapshot", "views", "iter"])
+def test_a_loop_of_statements_does_not_grow_the_process(what: str) -> None:
+    db = DictDB()
+    table = db.create_table("t")
+    table.insert([row(n) for n in range(100)])
+
+    def snapshot() -> None:
+        with db.snapshot() as seen:
+            seen["t"].select(where=table.n == 5)
+
+    calls: dict[str, Any] = {
+        "insert": lambda: (table.insert(row(5)), table.delete(where=table.id > 100)),
+        "select": lambda: table.select(["n", "text"], table.n > 50, order_by="-n", distinct=True),
+        "get": lambda: (table.get(5), table.get("ghost"), 5 in table, len(table)),
+        "cond": lambda: repr((table.n == [1, "x"]) & ~table.text.is_in(["a"]) | table.n.is_null()),
+        "snapshot": snapshot,
+        "views": lambda: [dict(view) for view in table.select(copy=False)],
+        "iter": lambda: next(iter(table)),
+    }
+    for _ in range(50):
+        calls[what]()
+    before = accounted()
+    blocks = len(gc.get_objects())
+    for _ in range(500):
+        calls[what]()
+    assert accounted() - before < 8192
+    assert len(gc.get_objects()) - blocks < 200
