@@ -5,9 +5,10 @@
 //
 //   bench_core [ROWS] [ROUNDS]     defaults: 1000000 7
 //
-// Prints one JSON object: name -> median over the rounds. Times are ns, unless the name says ratio.
-// What is compared (one thread and two, alone and beside a writer) alternates within each round,
-// and the ratio is taken per round: the machine's other work then weighs on both sides.
+// Prints one JSON object: name -> median over the rounds. Times are ns, unless the name says ratio;
+// those of one thread that waits for nothing are processor time. What is compared (one thread and
+// two, alone and beside a writer) alternates within each round, and the ratio is taken per round:
+// the machine's other work then weighs on both sides.
 //
 // Cold gets use random keys, and each key depends on the value read before it: without that the
 // processor overlaps several gets and their cache misses.
@@ -54,6 +55,11 @@ static int64_t clock_ns(clockid_t clock) {
 
 static int64_t now_ns(void) {
   return clock_ns(CLOCK_MONOTONIC);
+}
+
+// For work of one thread that waits for nothing.
+static int64_t processor_ns(void) {
+  return clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
 // splitmix64
@@ -128,7 +134,7 @@ static double fill_table(void) {
   ddb_builder *batch = NULL;
   const ddb_shape *shape = record_shape();
   check(ddb_builder_new(&batch, &err), &err);
-  int64_t began = now_ns();
+  int64_t began = processor_ns();
   for (int64_t id = 1; id <= row_count;) {
     ddb_builder_clear(batch);
     for (int i = 0; i < BATCH_COUNT && id <= row_count; i++) {
@@ -136,7 +142,7 @@ static double fill_table(void) {
     }
     check(ddb_table_insert(table, batch, NULL, &err), &err);
   }
-  double spent = (double)(now_ns() - began) / (double)row_count;
+  double spent = (double)(processor_ns() - began) / (double)row_count;
   ddb_builder_free(batch);
   return spent;
 }
@@ -168,15 +174,20 @@ static inline int64_t get_age(int64_t id) {
 
 static volatile uint64_t volatile_zero = 0;
 
-// `count` gets of random keys of `key_count`, each waiting for the one before. ns for all.
-static int64_t time_gets(int64_t key_count, int64_t count, uint64_t seed) {
+typedef struct spent {
+  int64_t wall_ns;
+  int64_t processor_ns;
+} spent;
+
+// `count` gets of random keys of `key_count`, each waiting for the one before.
+static spent time_gets(int64_t key_count, int64_t count, uint64_t seed) {
   uint64_t state = seed, zero = volatile_zero, chain = 0;
-  int64_t began = now_ns();
+  int64_t began = now_ns(), processor_began = processor_ns();
   for (int64_t i = 0; i < count; i++) {
     uint64_t pick = random_next(&state) + (chain & zero);
     chain += (uint64_t)get_age((int64_t)(pick % (uint64_t)key_count) + 1);
   }
-  return now_ns() - began;
+  return (spent){now_ns() - began, processor_ns() - processor_began};
 }
 
 static int64_t time_scan(uint64_t *rows, uint64_t *matches) {
@@ -184,7 +195,7 @@ static int64_t time_scan(uint64_t *rows, uint64_t *matches) {
   ddb_view view;
   uint64_t position = 0;
   *rows = *matches = 0;
-  int64_t began = now_ns();
+  int64_t began = processor_ns();
   check(ddb_view_open(table, &view, &err), &err);
   for (const ddb_record *record; (record = ddb_view_next(&view, &position));) {
     int64_t age = ddb_record_value(record, 2).as.integer;
@@ -192,17 +203,17 @@ static int64_t time_scan(uint64_t *rows, uint64_t *matches) {
     *matches += age >= 30 && age < 40;
   }
   ddb_view_close(&view);
-  return now_ns() - began;
+  return processor_ns() - began;
 }
 
 static int64_t time_count_where(const ddb_cond *where, uint64_t *matches) {
   ddb_error err;
   ddb_view view;
-  int64_t began = now_ns();
+  int64_t began = processor_ns();
   check(ddb_view_open(table, &view, &err), &err);
   check(ddb_view_count_where(&view, where, matches, &err), &err);
   ddb_view_close(&view);
-  return now_ns() - began;
+  return processor_ns() - began;
 }
 
 static void bench_reads(void) {
@@ -213,9 +224,9 @@ static void bench_reads(void) {
   check(ddb_cond_between(DDB_STR("age"), &low, &high, &where, &err), &err);
   for (int i = 0; i < round_count; i++) {
     uint64_t rows = 0, matches = 0, counted = 0;
-    cold[i] = (double)time_gets(row_count, GET_COUNT, (uint64_t)i) / GET_COUNT;
+    cold[i] = (double)time_gets(row_count, GET_COUNT, (uint64_t)i).processor_ns / GET_COUNT;
     time_gets(HOT_COUNT, HOT_COUNT * 4, 1); // warms
-    hot[i] = (double)time_gets(HOT_COUNT, GET_COUNT, (uint64_t)i) / GET_COUNT;
+    hot[i] = (double)time_gets(HOT_COUNT, GET_COUNT, (uint64_t)i).processor_ns / GET_COUNT;
     scan[i] = (double)time_scan(&rows, &matches) / (double)row_count;
     filter[i] = (double)time_count_where(where, &counted) / (double)row_count;
     if (rows < (uint64_t)row_count || counted != matches) {
@@ -290,17 +301,17 @@ static void bench_writes(void) {
   int64_t next_id = row_count + 1;
   for (int i = 0; i < round_count; i++) {
     uint64_t state = (uint64_t)i;
-    int64_t began = now_ns();
+    int64_t began = processor_ns();
     for (int j = 0; j < WRITE_COUNT; j++) {
       insert_one(next_id++);
     }
-    insert[i] = (double)(now_ns() - began) / WRITE_COUNT;
-    began = now_ns();
+    insert[i] = (double)(processor_ns() - began) / WRITE_COUNT;
+    began = processor_ns();
     for (int j = 0; j < WRITE_COUNT; j++) {
       uint64_t bits = random_next(&state);
       update_one(&updater, (int64_t)(bits % (uint64_t)row_count) + 1, (int64_t)(bits >> 32) % 100);
     }
-    update[i] = (double)(now_ns() - began) / WRITE_COUNT;
+    update[i] = (double)(processor_ns() - began) / WRITE_COUNT;
   }
   delete_new_rows();
   ddb_builder_free(updater.changes);
@@ -312,29 +323,27 @@ static void bench_writes(void) {
 
 typedef struct getter {
   uint64_t seed;
-  int64_t spent_ns;
-  int64_t processor_ns;
+  spent spent;
 } getter;
 
 static void *get_in_thread(void *argument) {
   getter *self = argument;
-  int64_t began = clock_ns(CLOCK_THREAD_CPUTIME_ID);
-  self->spent_ns = time_gets(row_count, GET_COUNT, self->seed);
-  self->processor_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - began;
+  self->spent = time_gets(row_count, GET_COUNT, self->seed);
   return NULL;
 }
 
-// The slowest of `count` threads that make their gets at the same time.
-static getter time_getters(int count, uint64_t seed) {
+// The time of the slowest of `count` threads that make their gets at once.
+static spent time_getters(int count, uint64_t seed) {
   pthread_t threads[2];
-  getter getters[2], slowest = {0};
+  getter getters[2];
+  spent slowest = {0, 0};
   for (int j = 0; j < count; j++) {
     getters[j] = (getter){.seed = seed + (uint64_t)j * 1000};
     pthread_create(&threads[j], NULL, get_in_thread, &getters[j]);
   }
   for (int j = 0; j < count; j++) {
     pthread_join(threads[j], NULL);
-    slowest = getters[j].spent_ns > slowest.spent_ns ? getters[j] : slowest;
+    slowest = getters[j].spent.wall_ns > slowest.wall_ns ? getters[j].spent : slowest;
   }
   return slowest;
 }
@@ -345,8 +354,8 @@ static void bench_two_readers(void) {
   double ratio[ROUNDS_MAX], processor[ROUNDS_MAX];
   time_getters(2, 1); // warms
   for (int i = 0; i < round_count; i++) {
-    getter one = time_getters(1, (uint64_t)i), two = time_getters(2, (uint64_t)i);
-    ratio[i] = 2 * (double)one.spent_ns / (double)two.spent_ns;
+    spent one = time_getters(1, (uint64_t)i), two = time_getters(2, (uint64_t)i);
+    ratio[i] = 2 * (double)one.wall_ns / (double)two.wall_ns;
     processor[i] = 2 * (double)one.processor_ns / (double)two.processor_ns;
   }
   report("get_two_threads_ratio", ratio);

@@ -11,6 +11,7 @@
 Every statement is atomic. Readers wait for nothing but another thread's explicit write lock.
 """
 
+from dictdb._backup import BackupManager
 from dictdb._core import (
     And,
     Condition,
@@ -43,8 +44,6 @@ from dictdb._core import (
     UnsupportedTypeError,
     __version__,
 )
-
-from dictdb._backup import BackupManager
 from dictdb._database import DictDB
 from dictdb._logging import logger
 from dictdb._schema import Column

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Schemas: what the types of a schema mean, in both directions.
 
-The extension module calls `encode` with the schema that a user gave and `decode` with what the core
-has; between them stand rows ``(name, bits)`` or ``(name, bits, default)``, one bit per kind of value.
+The extension module calls `encode` with the schema that a user gave and `decode` with what the
+core has; between them stand rows ``(name, bits)`` or ``(name, bits, default)``, a bit per kind.
 """
 
 from __future__ import annotations
@@ -78,7 +78,11 @@ class Column:
     def __repr__(self) -> str:
         name = getattr(self._type, "__name__", None) if isinstance(self._type, type) else None
         shown = name or repr(self._type)
-        return f"Column({shown}, default={self._default!r})" if self.has_default else f"Column({shown})"
+        return (
+            f"Column({shown}, default={self._default!r})"
+            if self.has_default
+            else f"Column({shown})"
+        )
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Column):
@@ -121,7 +125,9 @@ def encode(schema: object) -> list[tuple[typing.Any, ...]]:
             raise _core.UnsupportedTypeError(f"schema: field names must be str, not {name!r}")
         if isinstance(annotation, Column):
             bits = _bits_of(name, annotation.type)
-            rows.append((name, bits, annotation.default) if annotation.has_default else (name, bits))
+            rows.append(
+                (name, bits, annotation.default) if annotation.has_default else (name, bits)
+            )
         else:
             rows.append((name, _bits_of(name, annotation)))
     return rows
@@ -139,7 +145,7 @@ def _annotation_of(bits: int) -> typing.Any:
 
 
 def decode(rows: list[tuple[typing.Any, ...]]) -> dict[str, typing.Any]:
-    """Returns the schema of these rows: field names to types, or Columns where there is a default."""
+    """Returns the schema of these rows: field names to types, or to Columns with a default."""
     schema: dict[str, typing.Any] = {}
     for name, bits, *default in rows:
         annotation = _annotation_of(bits)

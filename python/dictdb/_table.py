@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from dictdb import _core, _schema
 
 
@@ -16,7 +18,8 @@ class Table(_core.Table):
     __slots__ = ()
     __module__ = "dictdb"
 
-    __getattr__ = _core.Table._attribute
+    if sys.version_info >= (3, 12):  # Before that the compiled class does it, see table.c.
+        __getattr__ = _core.Table._attribute
 
 
 _core._register(Table, _schema.encode, _schema.decode)

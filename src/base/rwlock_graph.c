@@ -227,6 +227,8 @@ static bool relevant_locked(const ddb__waiter *waiter) {
          atomic_load_explicit(&waiter->thread->lock_count, memory_order_relaxed) != 0;
 }
 
+/* A wait that is refused leaves the graph at once: no other wait shall be refused for the same
+ * cycle while this one is on its way out. */
 static ddb_status check_locked(ddb__waiter *waiter, ddb_error *err) {
   for (;;) {
     search run = {.start = waiter->thread, .mark = ++last_mark, .deep = relevant_locked(waiter)};
@@ -235,6 +237,7 @@ static ddb_status check_locked(ddb__waiter *waiter, ddb_error *err) {
     }
     ddb__waiter *reader = soft_reader(&run);
     if (reader == NULL) {
+      waiter->thread->waiting_on = waiter->outer;
       return refuse_cycle(&run, err);
     }
     admit_reader(reader);
@@ -259,6 +262,7 @@ ddb_status ddb__graph_check(ddb__waiter *waiter, ddb_error *err) {
   return status;
 }
 
+/* Also after a refusal, when it has left already. */
 void ddb__graph_leave(ddb__waiter *waiter) {
   pthread_mutex_lock(&graph_mutex);
   waiter->thread->waiting_on = waiter->outer;

@@ -95,7 +95,7 @@ ddb_status ddb__rwlock_wait(ddb__waiter *waiter, int64_t timeout_ns, ddb_error *
 /* ---- rwlock_graph.c ---- */
 
 /* Makes the queued waiter known to searches and looks for a cycle; no mutex held. OK: none is left
- * (waiting readers may have been let in, this one too). DEADLOCK: known all the same. */
+ * (waiting readers may have been let in, this one too). DEADLOCK: it has left the graph. */
 ddb_status ddb__graph_enter(ddb__waiter *waiter, ddb_error *err);
 ddb_status ddb__graph_check(ddb__waiter *waiter, ddb_error *err);
 void ddb__graph_leave(ddb__waiter *waiter);

@@ -44,7 +44,8 @@ typedef enum ddb__fault {
   X(PUBLISHED, "published, write lock still held")                                               \
   X(UNLOCKED, "write lock released")                                                             \
   X(RECLAIM, "before old versions are freed")                                                    \
-  X(PIN_HELD, "a reader has announced itself and not loaded the root")
+  X(PIN_HELD, "a reader has announced itself and not loaded the root")                           \
+  X(PIN_LOADED, "a reader has loaded the root and not said which one")
 
 typedef enum ddb__point {
 #define DDB_X(name, text) DDB__POINT_##name,

@@ -299,9 +299,9 @@ static ddb_status read_zone(const ddb__json_decoder *decoder, const typed *objec
   size_t name_index = ddb__json_tape_after(decoder->tape, object->zone + 1);
   DDB__TRY(ddb__json_decode_str(decoder, name_index, "a zone's name", name));
   static const char *const kinds[] = {"none", "fixed", "iana"};
-  for (uint8_t i = DDB_ZONE_NONE; i <= DDB_ZONE_IANA; i++) {
+  for (unsigned i = DDB_ZONE_NONE; i <= DDB_ZONE_IANA; i++) {
     if (ddb__text_equal(kind, ddb_str_from(kinds[i])) && name->size <= UINT16_MAX) {
-      temporal->zone_kind = i;
+      temporal->zone_kind = (uint8_t)i;
       temporal->zone_size = (uint16_t)name->size;
       return DDB_OK;
     }

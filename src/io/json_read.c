@@ -41,30 +41,6 @@ enum expect {
 #define AT_END           (-1)
 #define NUMBER_LOOKAHEAD 40 /* nearly all numbers are shorter */
 
-/* ---- Life --------------------------------------------------------------------------------- */
-
-ddb_status ddb__json_reader_init(ddb__json_reader *reader, ddb__json_fill fill, void *context,
-                                 ddb__checksum *checksum, ddb_error *err) {
-  memset(reader, 0, sizeof *reader);
-  reader->fill = fill;
-  reader->context = context;
-  reader->checksum = checksum;
-  reader->err = err;
-  reader->buffer = ddb__alloc(&ddb__heap_process, DDB__JSON_READ_SIZE);
-  if (!reader->buffer) {
-    return ddb__fail_memory(err, DDB__JSON_READ_SIZE);
-  }
-  reader->at = reader->end = reader->summed = reader->buffer;
-  return DDB_OK;
-}
-
-void ddb__json_reader_fini(ddb__json_reader *reader) {
-  ddb__free(&ddb__heap_process, reader->buffer, DDB__JSON_READ_SIZE);
-  ddb__free(&ddb__heap_process, reader->text, reader->text_capacity);
-  reader->buffer = NULL;
-  reader->text = NULL;
-}
-
 /* ---- Errors ------------------------------------------------------------------------------- */
 
 ddb_status ddb__json_fail(const ddb__json_reader *reader, uint64_t offset, const char *format,
@@ -186,6 +162,30 @@ static inline ddb_status append_text(ddb__json_reader *reader, const char *data,
     reader->text_size += size;
   }
   return DDB_OK;
+}
+
+/* ---- Life --------------------------------------------------------------------------------- */
+
+ddb_status ddb__json_reader_init(ddb__json_reader *reader, ddb__json_fill fill, void *context,
+                                 ddb__checksum *checksum, ddb_error *err) {
+  memset(reader, 0, sizeof *reader);
+  reader->fill = fill;
+  reader->context = context;
+  reader->checksum = checksum;
+  reader->err = err;
+  reader->buffer = ddb__alloc(&ddb__heap_process, DDB__JSON_READ_SIZE);
+  if (!reader->buffer) {
+    return ddb__fail_memory(err, DDB__JSON_READ_SIZE);
+  }
+  reader->at = reader->end = reader->summed = reader->buffer;
+  return grow_text(reader, 1); /* so that the text of an empty string has an address */
+}
+
+void ddb__json_reader_fini(ddb__json_reader *reader) {
+  ddb__free(&ddb__heap_process, reader->buffer, DDB__JSON_READ_SIZE);
+  ddb__free(&ddb__heap_process, reader->text, reader->text_capacity);
+  reader->buffer = NULL;
+  reader->text = NULL;
 }
 
 /* ---- Strings ------------------------------------------------------------------------------ */

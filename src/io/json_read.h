@@ -71,7 +71,7 @@ typedef struct ddb__json_reader {
 } ddb__json_reader;
 
 /* err: where every error of this reader goes; may be NULL. checksum: of all bytes consumed; may be
- * NULL. */
+ * NULL. After an error too, _fini has to follow. */
 ddb_status ddb__json_reader_init(ddb__json_reader *reader, ddb__json_fill fill, void *context,
                                  ddb__checksum *checksum, ddb_error *err);
 void ddb__json_reader_fini(ddb__json_reader *reader);

@@ -29,12 +29,12 @@
 #define CHECK_PERIOD        4096 /* records between two looks at the progress function */
 
 typedef struct saver {
+  ddb__checksum checksum;
   ddb_snapshot *snapshot;
   ddb_table **tables;
   size_t table_count;
   ddb__json_writer writer;
   ddb__file file;
-  ddb__checksum checksum;
   ddb__layout_progress progress;
   uint64_t done; /* records written */
   ddb_error *err;

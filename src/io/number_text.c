@@ -129,8 +129,10 @@ static size_t write_shortest(double number, char *out) {
 }
 
 static size_t write_literal(const char *text, char *out) {
-  size_t size = strlen(text);
-  memcpy(out, text, size);
+  size_t size = 0;
+  for (; text[size]; size++) {
+    out[size] = text[size];
+  }
   return size;
 }
 

@@ -13,8 +13,8 @@ static int bind_keyword(const pyddb_signature *signature, PyObject *name, PyObje
   for (uint8_t i = 0; i < signature->count; i++) {
     if (PyUnicode_CompareWithASCIIString(name, signature->names[i]) == 0) {
       if (slots[i]) {
-        PyErr_Format(PyExc_TypeError, "%s() got multiple values for argument '%s'",
-                     signature->name, signature->names[i]);
+        PyErr_Format(PyExc_TypeError, "%s() got multiple values for argument '%s'", signature->name,
+                     signature->names[i]);
         return -1;
       }
       slots[i] = value;
@@ -161,8 +161,8 @@ int pyddb_missing_argument(pyddb_state *state, PyObject *object, pyddb_missing a
 int pyddb_text_init(pyddb_text *text, PyObject *object) {
   text->owner = NULL;
   if (PyUnicode_IS_COMPACT_ASCII(object)) {
-    text->str = (ddb_str){(const char *)PyUnicode_1BYTE_DATA(object),
-                          (size_t)PyUnicode_GET_LENGTH(object)};
+    text->str =
+        (ddb_str){(const char *)PyUnicode_1BYTE_DATA(object), (size_t)PyUnicode_GET_LENGTH(object)};
     return 0;
   }
   /* Not PyUnicode_AsUTF8AndSize: it would leave the bytes in the object for as long as it lives. */

@@ -16,7 +16,7 @@
 #include "pyddb.h"
 
 #define FIELDS_INLINE 32
-#define RETIRED_MAX 256u
+#define RETIRED_MAX   256u
 
 struct pyddb_shape_entry {
   pyddb_shape_entry *next; /* in `retired` */

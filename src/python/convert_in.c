@@ -3,10 +3,10 @@
  * convert_in.c - Python values into a ddb_builder.
  *
  * Exact built-in types are read directly. Containers that could change are copied first, so that
- * nothing that runs meanwhile (a tzinfo, a property of a subclass) can pull them away. Subclasses of
- * the scalar types are taken as their base value, provided that the base value equals the object;
- * an IntEnum and a numpy.float64 pass, a pandas Timestamp with nanoseconds does not. Subclasses of
- * containers are taken as their base too (defaultdict, OrderedDict, named tuples).
+ * nothing that runs meanwhile (a tzinfo, a property of a subclass) can pull them away. Subclasses
+ * of the scalar types are taken as their base value, provided that the base value equals the
+ * object; an IntEnum and a numpy.float64 pass, a pandas Timestamp with nanoseconds does not.
+ * Subclasses of containers are taken as their base too (defaultdict, OrderedDict, named tuples).
  *
  * Everything here runs before any lock is taken. Depth is bounded by the builder (DDB_DEPTH_MAX).
  */

@@ -76,9 +76,8 @@ static PyObject *dict_out(pyddb_state *state, const ddb_value *value) {
 
 static PyObject *big_int_out(const ddb_value *value) {
   const char *data = value->as.data;
-  PyObject *magnitude =
-      PyObject_CallMethod((PyObject *)&PyLong_Type, "from_bytes", "y#s", data + 1,
-                          (Py_ssize_t)value->size - 1, "little");
+  PyObject *magnitude = PyObject_CallMethod((PyObject *)&PyLong_Type, "from_bytes", "y#s", data + 1,
+                                            (Py_ssize_t)value->size - 1, "little");
   if (magnitude && data[0]) {
     Py_SETREF(magnitude, PyNumber_Negative(magnitude));
   }
@@ -196,8 +195,8 @@ PyObject *pyddb_names_get(pyddb_source *source, const ddb_shape *shape, PyObject
   *owned = NULL;
   size_t way = (size_t)(((uintptr_t)shape >> 4) ^ ((uintptr_t)shape >> 10)) % PYDDB_NAMES_WAYS;
   for (size_t i = 0; i < 4; i++) {
-    pyddb_names *entry = atomic_load_explicit(&source->names[(way + i) % PYDDB_NAMES_WAYS],
-                                              memory_order_acquire);
+    pyddb_names *entry =
+        atomic_load_explicit(&source->names[(way + i) % PYDDB_NAMES_WAYS], memory_order_acquire);
     if (!entry) {
       break;
     }

@@ -10,8 +10,8 @@
 #include <datetime.h>
 
 #define MICROS_PER_SECOND INT64_C(1000000)
-#define MICROS_PER_DAY (86400 * MICROS_PER_SECOND)
-#define ZONE_SIZE_MAX 1024
+#define MICROS_PER_DAY    (86400 * MICROS_PER_SECOND)
+#define ZONE_SIZE_MAX     1024
 
 typedef struct temporal_buffer {
   ddb_temporal temporal;
@@ -158,10 +158,10 @@ static int append_time(const pyddb_input *in, PyObject *object) {
 }
 
 static int append_date(const pyddb_input *in, PyObject *object) {
-  ddb_value value = {.kind = DDB_DATE,
-                     .as = {.integer = ordinal_of(PyDateTime_GET_YEAR(object),
-                                                  PyDateTime_GET_MONTH(object),
-                                                  PyDateTime_GET_DAY(object))}};
+  ddb_value value = {
+      .kind = DDB_DATE,
+      .as = {.integer = ordinal_of(PyDateTime_GET_YEAR(object), PyDateTime_GET_MONTH(object),
+                                   PyDateTime_GET_DAY(object))}};
   return pyddb_append_value(in, &value);
 }
 

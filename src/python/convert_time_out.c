@@ -10,7 +10,7 @@
 #include <datetime.h>
 
 #define MICROS_PER_SECOND INT64_C(1000000)
-#define MICROS_PER_DAY (86400 * MICROS_PER_SECOND)
+#define MICROS_PER_DAY    (86400 * MICROS_PER_SECOND)
 
 typedef struct civil_date {
   int year, month, day;
@@ -97,8 +97,7 @@ static PyObject *moment_out(PyDateTime_CAPI *api, ddb_kind kind, const ddb_tempo
   }
   civil_date date = civil_of(temporal->micros / MICROS_PER_DAY + 1);
   return api->DateTime_FromDateAndTimeAndFold(date.year, date.month, date.day, hour, minute, second,
-                                              microsecond, zone, temporal->fold,
-                                              api->DateTimeType);
+                                              microsecond, zone, temporal->fold, api->DateTimeType);
 }
 
 PyObject *pyddb_temporal_out(pyddb_state *state, const ddb_value *value) {

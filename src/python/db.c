@@ -11,8 +11,7 @@
 #include <structmember.h>
 
 typedef struct pyddb_db {
-  PyObject_HEAD
-  pyddb_state *state;
+  PyObject_HEAD pyddb_state *state;
   ddb_db *db;
   PyObject *tables; /* dict: name -> Table */
   PyObject *weak_list;

@@ -5,8 +5,7 @@
 #include "pyddb.h"
 
 typedef struct pyddb_db_guard {
-  PyObject_HEAD
-  pyddb_state *state;
+  PyObject_HEAD pyddb_state *state;
   PyObject *tables; /* tuple of Table */
   ddb_table **cores;
   size_t count;

@@ -11,24 +11,24 @@
 #include <string.h>
 
 /* X(status, second base or NULL, documentation). NOMEM and INTERRUPTED have no class. */
-#define CLASS_MAP(X)                                                                              \
-  X(ERR_INVALID, PyExc_ValueError, "An argument has no meaning here.")                            \
-  X(ERR_TYPE, PyExc_TypeError, "A value of this type cannot be stored or used here.")             \
-  X(ERR_KEY, PyExc_ValueError, "A primary key is NaN, None or unhashable, or would be changed.")  \
-  X(ERR_DUPLICATE_KEY, PyExc_KeyError, "A record with this primary key exists already.")          \
-  X(ERR_DUPLICATE_TABLE, PyExc_KeyError, "A table with this name exists already.")                \
-  X(ERR_DUPLICATE_INDEX, PyExc_KeyError, "The field is indexed already.")                         \
-  X(ERR_TABLE_NOT_FOUND, PyExc_KeyError, "There is no such table, or it was dropped.")            \
-  X(ERR_RECORD_NOT_FOUND, PyExc_KeyError, "No record matched (with missing='raise').")            \
-  X(ERR_INDEX_NOT_FOUND, PyExc_KeyError, "The field is not indexed.")                             \
-  X(ERR_FIELD_NOT_FOUND, PyExc_KeyError, "The table's schema has no such field.")                 \
-  X(ERR_SCHEMA, PyExc_ValueError, "A record does not fit its table's schema.")                    \
-  X(ERR_DEADLOCK, PyExc_RuntimeError, "Waiting would never end: threads wait for each other.")    \
-  X(ERR_TIMEOUT, PyExc_TimeoutError, "A lock was not free in time.")                              \
-  X(ERR_NOT_OWNER, PyExc_RuntimeError, "A lock was released by a thread that does not hold it.")  \
-  X(ERR_FORKED, PyExc_RuntimeError, "What was made before a fork cannot be changed in the child.")\
-  X(ERR_LIMIT, PyExc_OverflowError, "Too deep, too large, or too many.")                          \
-  X(ERR_CORRUPT, PyExc_ValueError, "A file is damaged; `offset` is the byte position.")           \
+#define CLASS_MAP(X)                                                                               \
+  X(ERR_INVALID, PyExc_ValueError, "An argument has no meaning here.")                             \
+  X(ERR_TYPE, PyExc_TypeError, "A value of this type cannot be stored or used here.")              \
+  X(ERR_KEY, PyExc_ValueError, "A primary key is NaN, None or unhashable, or would be changed.")   \
+  X(ERR_DUPLICATE_KEY, PyExc_KeyError, "A record with this primary key exists already.")           \
+  X(ERR_DUPLICATE_TABLE, PyExc_KeyError, "A table with this name exists already.")                 \
+  X(ERR_DUPLICATE_INDEX, PyExc_KeyError, "The field is indexed already.")                          \
+  X(ERR_TABLE_NOT_FOUND, PyExc_KeyError, "There is no such table, or it was dropped.")             \
+  X(ERR_RECORD_NOT_FOUND, PyExc_KeyError, "No record matched (with missing='raise').")             \
+  X(ERR_INDEX_NOT_FOUND, PyExc_KeyError, "The field is not indexed.")                              \
+  X(ERR_FIELD_NOT_FOUND, PyExc_KeyError, "The table's schema has no such field.")                  \
+  X(ERR_SCHEMA, PyExc_ValueError, "A record does not fit its table's schema.")                     \
+  X(ERR_DEADLOCK, PyExc_RuntimeError, "Waiting would never end: threads wait for each other.")     \
+  X(ERR_TIMEOUT, PyExc_TimeoutError, "A lock was not free in time.")                               \
+  X(ERR_NOT_OWNER, PyExc_RuntimeError, "A lock was released by a thread that does not hold it.")   \
+  X(ERR_FORKED, PyExc_RuntimeError, "What was made before a fork cannot be changed in the child.") \
+  X(ERR_LIMIT, PyExc_OverflowError, "Too deep, too large, or too many.")                           \
+  X(ERR_CORRUPT, PyExc_ValueError, "A file is damaged; `offset` is the byte position.")            \
   X(ERR_IO, PyExc_OSError, "A file could not be read or written.")
 
 static int add_class(pyddb_state *state, PyObject **out, const char *name, const char *doc,
@@ -94,9 +94,9 @@ int pyddb_exceptions_init(pyddb_state *state) {
   if (add_base(state) < 0) {
     return -1;
   }
-#define ADD(status, second, doc)                                                                  \
-  if (add_derived(state, DDB_##status, second, doc) < 0) {                                        \
-    return -1;                                                                                    \
+#define ADD(status, second, doc)                                                                   \
+  if (add_derived(state, DDB_##status, second, doc) < 0) {                                         \
+    return -1;                                                                                     \
   }
   CLASS_MAP(ADD)
 #undef ADD
@@ -164,8 +164,7 @@ static PyObject *name_threads(PyObject *message) {
   PyObject *marker = PyUnicode_FromString("thread ");
   Py_ssize_t at = 0;
   while (by_id && marker) {
-    Py_ssize_t found =
-        PyUnicode_Find(message, marker, at, PyUnicode_GET_LENGTH(message), 1);
+    Py_ssize_t found = PyUnicode_Find(message, marker, at, PyUnicode_GET_LENGTH(message), 1);
     if (found < 0) {
       break;
     }

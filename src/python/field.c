@@ -266,7 +266,9 @@ static PyObject *field_is_not_null(PyObject *self, PyObject *unused) {
 
 /* ---- The type ------------------------------------------------------------------------------ */
 
-static Py_hash_t field_hash(PyObject *self) { return PyObject_Hash(((pyddb_field *)self)->name); }
+static Py_hash_t field_hash(PyObject *self) {
+  return PyObject_Hash(((pyddb_field *)self)->name);
+}
 
 static PyObject *field_repr(PyObject *self) {
   return PyUnicode_FromFormat("Field(%R)", ((pyddb_field *)self)->name);

@@ -58,6 +58,16 @@ static int refuse_format(pyddb_state *state, PyObject *given, const char *what) 
   return -1;
 }
 
+static int refuse_suffix(pyddb_state *state, PyObject *path) {
+  PyObject *text =
+      PyUnicode_DecodeFSDefaultAndSize(PyBytes_AS_STRING(path), PyBytes_GET_SIZE(path));
+  if (text) {
+    refuse_format(state, text, "file_format is not given and does not follow from the suffix of");
+    Py_DECREF(text);
+  }
+  return -1;
+}
+
 static int check_format(pyddb_state *state, PyObject *format, PyObject *path) {
   PyObject *text;
   if (format && format != Py_None) {
@@ -81,7 +91,7 @@ static int check_format(pyddb_state *state, PyObject *format, PyObject *path) {
   Py_ssize_t size = PyBytes_GET_SIZE(text);
   bool same = size > 5 && memcmp(PyBytes_AS_STRING(text) + size - 5, ".json", 5) == 0;
   Py_DECREF(text);
-  return same ? 0 : refuse_format(state, path, "no file_format is given, and none is the suffix of");
+  return same ? 0 : refuse_suffix(state, path);
 }
 
 /* The path as bytes (new reference); p->function is borrowed. */
@@ -132,9 +142,9 @@ PyObject *pyddb_save(pyddb_state *state, ddb_db *db, pyddb_snapshot *snapshot,
   const char *bytes = PyBytes_AS_STRING(path);
   ddb_error err;
   pyddb_detach();
-  ddb_status status =
-      snapshot ? ddb_snapshot_save_json(snapshot->snapshot, bytes, on_progress, &p, &err)
-               : ddb_db_save_json(db, bytes, on_progress, &p, &err);
+  ddb_status status = snapshot
+                          ? ddb_snapshot_save_json(snapshot->snapshot, bytes, on_progress, &p, &err)
+                          : ddb_db_save_json(db, bytes, on_progress, &p, &err);
   pyddb_attach();
   Py_DECREF(path);
   return status == DDB_OK ? Py_NewRef(Py_None) : pyddb_raise(state, &err);

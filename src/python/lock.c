@@ -10,16 +10,14 @@
 #include "pyddb.h"
 
 typedef struct pyddb_lock {
-  PyObject_HEAD
-  pyddb_state *state;
+  PyObject_HEAD pyddb_state *state;
   ddb_rwlock *lock;
   ddb_table *table; /* NULL: the lock stands alone and is owned */
   _Atomic int64_t hold_count;
 } pyddb_lock;
 
 typedef struct pyddb_guard {
-  PyObject_HEAD
-  pyddb_lock *lock; /* strong */
+  PyObject_HEAD pyddb_lock *lock; /* strong */
   int64_t timeout_ns;
   bool is_write;
 } pyddb_guard;
@@ -299,12 +297,11 @@ static PyObject *lock_stats(PyObject *self, PyObject *unused) {
   (void)unused;
   ddb_rwlock_stats stats;
   ddb_rwlock_stats_get(((pyddb_lock *)self)->lock, &stats);
-  return Py_BuildValue("{sKsKsKsdsdsd}", "reads", (unsigned long long)stats.read_count, "writes",
-                       (unsigned long long)stats.write_count, "waits",
-                       (unsigned long long)stats.wait_count, "wait_seconds",
-                       (double)stats.wait_ns * 1e-9, "read_hold_seconds",
-                       (double)stats.read_hold_ns * 1e-9, "write_hold_seconds",
-                       (double)stats.write_hold_ns * 1e-9);
+  return Py_BuildValue(
+      "{sKsKsKsdsdsd}", "reads", (unsigned long long)stats.read_count, "writes",
+      (unsigned long long)stats.write_count, "waits", (unsigned long long)stats.wait_count,
+      "wait_seconds", (double)stats.wait_ns * 1e-9, "read_hold_seconds",
+      (double)stats.read_hold_ns * 1e-9, "write_hold_seconds", (double)stats.write_hold_ns * 1e-9);
 }
 
 static PyMethodDef lock_methods[] = {

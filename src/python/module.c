@@ -129,9 +129,8 @@ static PyObject *module_register(PyObject *module, PyObject *args) {
   Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(process_memory_doc,
-             "process_memory()\n--\n\n"
-             "Returns the bytes (int) that the library holds in this process.");
+PyDoc_STRVAR(process_memory_doc, "process_memory()\n--\n\n"
+                                 "Returns the bytes (int) that the library holds in this process.");
 
 static PyObject *module_process_memory(PyObject *module, PyObject *unused) {
   (void)module;
@@ -197,12 +196,9 @@ static int add_kinds(PyObject *module) {
   int result = 0;
   for (int kind = DDB_NULL; kind < DDB_KIND_COUNT && result == 0; kind++) {
     bool is_int = kind == DDB_INT || kind == DDB_BIGINT;
-    uint32_t types = is_int              ? DDB_TYPE_INT
-                     : kind == DDB_FLOAT ? DDB_TYPE_FLOAT
-                                         : DDB_TYPE(kind);
+    uint32_t types = is_int ? DDB_TYPE_INT : kind == DDB_FLOAT ? DDB_TYPE_FLOAT : DDB_TYPE(kind);
     PyObject *number = PyLong_FromUnsignedLong(types);
-    result =
-        number ? PyDict_SetItemString(bits, ddb_kind_name((ddb_kind)kind), number) : -1;
+    result = number ? PyDict_SetItemString(bits, ddb_kind_name((ddb_kind)kind), number) : -1;
     Py_XDECREF(number);
   }
   if (result == 0) {
@@ -232,10 +228,11 @@ static int module_exec(PyObject *module) {
   return 0;
 }
 
-#define STATE_OBJECTS(X)                                                                          \
-  X(db_type) X(db_guard_type) X(snapshot_type) X(table_type) X(table_view_type) X(iterator_type)  \
-  X(record_view_type) X(field_type) X(cond_type) X(lock_type) X(guard_type) X(table_class)        \
-  X(schema_encode) X(schema_decode) X(id_text) X(missing_file_error)
+#define STATE_OBJECTS(X)                                                                           \
+  X(db_type)                                                                                       \
+  X(db_guard_type) X(snapshot_type) X(table_type) X(table_view_type) X(iterator_type)              \
+      X(record_view_type) X(field_type) X(cond_type) X(lock_type) X(guard_type) X(table_class)     \
+          X(schema_encode) X(schema_decode) X(id_text) X(missing_file_error)
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg) {
   pyddb_state *state = PyModule_GetState(module);
@@ -285,8 +282,11 @@ static void module_free(void *module) {
 
 static PyModuleDef_Slot module_slots[] = {
     PYDDB_SLOT(Py_mod_exec, module_exec),
-#if PY_VERSION_HEX >= 0x030C0000
+/* In 3.12, datetime has no C interface in an interpreter with its own GIL. */
+#if PY_VERSION_HEX >= 0x030D0000
     {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#elif PY_VERSION_HEX >= 0x030C0000
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_SUPPORTED},
 #endif
 #if PY_VERSION_HEX >= 0x030D0000
     {Py_mod_gil, Py_MOD_GIL_NOT_USED},
@@ -297,16 +297,12 @@ static PyModuleDef_Slot module_slots[] = {
 PyDoc_STRVAR(module_doc, "The compiled part of dictdb. Import dictdb instead.");
 
 struct PyModuleDef pyddb_module = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "dictdb._core",
-    .m_doc = module_doc,
-    .m_size = sizeof(pyddb_state),
-    .m_methods = module_functions,
-    .m_slots = module_slots,
-    .m_traverse = module_traverse,
-    .m_clear = module_clear,
-    .m_free = module_free,
+    PyModuleDef_HEAD_INIT,         .m_name = "dictdb._core",      .m_doc = module_doc,
+    .m_size = sizeof(pyddb_state), .m_methods = module_functions, .m_slots = module_slots,
+    .m_traverse = module_traverse, .m_clear = module_clear,       .m_free = module_free,
 };
 
 PyMODINIT_FUNC PyInit__core(void);
-PyMODINIT_FUNC PyInit__core(void) { return PyModuleDef_Init(&pyddb_module); }
+PyMODINIT_FUNC PyInit__core(void) {
+  return PyModuleDef_Init(&pyddb_module);
+}

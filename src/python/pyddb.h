@@ -38,13 +38,14 @@
 #include "dictdb.h"
 
 /* ISO C has no cast from a function to an object pointer, but the slots are declared so. */
-#define PYDDB_SLOT(slot, function) {(slot), __extension__(void *)(function)}
+#define PYDDB_SLOT(slot, function)                                                                 \
+  { (slot), __extension__(void *)(function) }
 #define PYDDB_FAST(function) ((PyCFunction)(void (*)(void))(function))
-#define PYDDB_FAST_FLAGS (METH_FASTCALL | METH_KEYWORDS)
+#define PYDDB_FAST_FLAGS     (METH_FASTCALL | METH_KEYWORDS)
 
 #if PY_VERSION_HEX < 0x030D0000
 #define Py_BEGIN_CRITICAL_SECTION(object) {
-#define Py_END_CRITICAL_SECTION() }
+#define Py_END_CRITICAL_SECTION()         }
 #endif
 
 /* Objects that threads share keep what readers need off the cache line of the reference count. */
@@ -88,8 +89,8 @@ typedef struct pyddb_state {
   PyObject *table_class;   /* the Python subclass that databases make; NULL: table_type */
   PyObject *schema_encode; /* Python helpers, see schema.c; NULL until they are registered */
   PyObject *schema_decode;
-  PyObject *id_text;       /* interned "id" */
-  void *datetime_capi;     /* PyDateTime_CAPI of this interpreter */
+  PyObject *id_text;   /* interned "id" */
+  void *datetime_capi; /* PyDateTime_CAPI of this interpreter */
   _Atomic(pyddb_foreign *) foreign;
   pyddb_spare spare[PYDDB_SPARE_COUNT];
 } pyddb_state;
@@ -166,7 +167,9 @@ typedef struct pyddb_text {
   PyObject *owner;
 } pyddb_text;
 int pyddb_text_init(pyddb_text *text, PyObject *object);
-static inline void pyddb_text_fini(pyddb_text *text) { Py_CLEAR(text->owner); }
+static inline void pyddb_text_fini(pyddb_text *text) {
+  Py_CLEAR(text->owner);
+}
 /* A str to an interned str object or any other; new reference. */
 PyObject *pyddb_text_out(ddb_str text);
 PyObject *pyddb_name_out(ddb_str name); /* interned */
@@ -217,9 +220,7 @@ typedef struct pyddb_snapshot pyddb_snapshot;
 
 /* The common start of Table and TableView. */
 typedef struct pyddb_source {
-  PyObject_HEAD
-  PYDDB_APART
-  pyddb_state *state;
+  PyObject_HEAD PYDDB_APART pyddb_state *state;
   ddb_table *table;
   pyddb_snapshot *snapshot; /* strong; NULL: the present version */
   PyObject *table_name;
@@ -265,23 +266,19 @@ bool pyddb_is_mapping(PyObject *object);
 /* ---- Types --------------------------------------------------------------------------------- */
 
 typedef struct pyddb_field {
-  PyObject_HEAD
-  PYDDB_APART
-  pyddb_state *state;
+  PyObject_HEAD PYDDB_APART pyddb_state *state;
   PyObject *name;
 } pyddb_field;
 
 typedef struct pyddb_cond {
-  PyObject_HEAD
-  PYDDB_APART
-  pyddb_state *state;
+  PyObject_HEAD PYDDB_APART pyddb_state *state;
   ddb_cond *cond;
-  PyObject *point_field; /* only few records of a given key can match: the field asked for; or NULL */
+  PyObject
+      *point_field; /* only few records of a given key can match: the field asked for; or NULL */
 } pyddb_cond;
 
 struct pyddb_snapshot {
-  PyObject_HEAD
-  pyddb_state *state;
+  PyObject_HEAD pyddb_state *state;
   ddb_snapshot *snapshot;
   ddb_table **tables; /* of its instant, one reference each */
   size_t table_count;

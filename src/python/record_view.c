@@ -13,8 +13,7 @@
 #include "pyddb.h"
 
 typedef struct pyddb_record_view {
-  PyObject_HEAD
-  pyddb_state *state;
+  PyObject_HEAD pyddb_state *state;
   ddb_record *record;
   PyObject *names; /* tuple of str */
 } pyddb_record_view;
@@ -224,8 +223,7 @@ PyType_Spec pyddb_record_view_spec = {
 /* ---- The iterator -------------------------------------------------------------------------- */
 
 typedef struct pyddb_iterator {
-  PyObject_HEAD
-  pyddb_source *source; /* strong */
+  PyObject_HEAD pyddb_source *source; /* strong */
   ddb_record **records;
   size_t count;
   _Atomic size_t next;
@@ -332,12 +330,9 @@ static PyMethodDef iterator_methods[] = {
 };
 
 static PyType_Slot iterator_slots[] = {
-    PYDDB_SLOT(Py_tp_dealloc, iterator_dealloc),
-    PYDDB_SLOT(Py_tp_traverse, iterator_traverse),
-    PYDDB_SLOT(Py_tp_iter, PyObject_SelfIter),
-    PYDDB_SLOT(Py_tp_iternext, iterator_next),
-    {Py_tp_methods, iterator_methods},
-    {0, NULL},
+    PYDDB_SLOT(Py_tp_dealloc, iterator_dealloc), PYDDB_SLOT(Py_tp_traverse, iterator_traverse),
+    PYDDB_SLOT(Py_tp_iter, PyObject_SelfIter),   PYDDB_SLOT(Py_tp_iternext, iterator_next),
+    {Py_tp_methods, iterator_methods},           {0, NULL},
 };
 
 PyType_Spec pyddb_iterator_spec = {

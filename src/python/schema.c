@@ -3,8 +3,8 @@
  * schema.c - schemas between Python and the library.
  *
  * What a type annotation means is decided in Python (dictdb/_schema.py): schema_encode turns a
- * schema into rows (name, bits) or (name, bits, default), schema_decode turns rows into a dict. Here
- * rows become ddb_schema_field and back.
+ * schema into rows (name, bits) or (name, bits, default), schema_decode turns rows into a dict.
+ * Here rows become ddb_schema_field and back.
  */
 #include "pyddb.h"
 
@@ -70,8 +70,7 @@ static int encode_rows(pyddb_state *state, PyObject *table, pyddb_schema *schema
   return 0;
 }
 
-int pyddb_schema_init(pyddb_state *state, PyObject *table, PyObject *object,
-                      pyddb_schema *schema) {
+int pyddb_schema_init(pyddb_state *state, PyObject *table, PyObject *object, pyddb_schema *schema) {
   *schema = (pyddb_schema){0};
   if (!object || object == Py_None) {
     return 0;

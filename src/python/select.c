@@ -148,8 +148,8 @@ static int add_order(pyddb_source *source, plan *p, PyObject *item) {
   }
   p->descending = flags;
   p->descending[index] = descending;
-  PyObject *name = descending ? PyUnicode_Substring(item, 1, PyUnicode_GET_LENGTH(item))
-                              : Py_NewRef(item);
+  PyObject *name =
+      descending ? PyUnicode_Substring(item, 1, PyUnicode_GET_LENGTH(item)) : Py_NewRef(item);
   int result =
       name ? append_take(p->order.objects, pyddb_field_argument(source, name, "order_by")) : -1;
   Py_XDECREF(name);
@@ -245,8 +245,7 @@ static PyObject *columns_out(pyddb_source *source, const plan *p, const ddb_reco
                              const size_t *indexes) {
   PyObject *dict = PyDict_New();
   for (Py_ssize_t i = 0; dict && i < p->columns.count; i++) {
-    ddb_value value =
-        indexes[i] == NO_COLUMN ? ddb_null() : ddb_record_value(record, indexes[i]);
+    ddb_value value = indexes[i] == NO_COLUMN ? ddb_null() : ddb_record_value(record, indexes[i]);
     PyObject *object = pyddb_value_out(source->state, &value);
     if (!object || PyDict_SetItem(dict, PyList_GET_ITEM(p->aliases, i), object) < 0) {
       Py_CLEAR(dict);
@@ -307,8 +306,8 @@ static PyObject *records_out(pyddb_source *source, const plan *p, const ddb_reco
   if (!list) {
     return NULL;
   }
-  int result = p->aliases ? fill_columns(source, p, records, list)
-                          : fill_records(source, p, records, list);
+  int result =
+      p->aliases ? fill_columns(source, p, records, list) : fill_records(source, p, records, list);
   if (result < 0) {
     Py_CLEAR(list);
   }

@@ -3,8 +3,8 @@
  * snapshot.c - Snapshot: one instant of all tables of a database.
  *
  * `users` counts the open views and, until it is closed, the object itself; whoever brings it to
- * zero closes the ddb_snapshot, which must have no open view then. TableViews hold the Snapshot, the
- * Snapshot only the ddb_tables: no cycle.
+ * zero closes the ddb_snapshot, which must have no open view then. TableViews hold the Snapshot,
+ * the Snapshot only the ddb_tables: no cycle.
  */
 #include "pyddb.h"
 

@@ -2,9 +2,11 @@
 /*
  * table.c - the types Table and TableView: making, attributes, tables of methods.
  *
- * Fields by attribute come from a Python subclass with __getattr__ (dictdb.Table): a getattro slot
- * here would cost every method call its specialisation. Names of methods and attributes are kept
- * few, and the table's own name is `table_name`, so that `table.name` is a field.
+ * Fields by attribute come from a Python subclass with __getattr__ (dictdb.Table): from
+ * CPython 3.12 on, a getattro slot here would cost every method call its specialisation. 3.11
+ * specialises neither, and makes an AttributeError with its text before it calls __getattr__: there
+ * the slot is several times cheaper. Names of methods and attributes are kept few, and the table's
+ * own name is `table_name`, so that `table.name` is a field.
  */
 #include "pyddb.h"
 
@@ -174,10 +176,16 @@ static PyObject *schema_fields(PyObject *self, PyObject *unused) {
 
 static PyObject *source_repr(PyObject *self) {
   pyddb_source *source = (pyddb_source *)self;
-  return PyUnicode_FromFormat("<%s %R primary_key=%R>",
-                              source->snapshot ? "TableView" : "Table", source->table_name,
-                              source->primary_key);
+  return PyUnicode_FromFormat("<%s %R primary_key=%R>", source->snapshot ? "TableView" : "Table",
+                              source->table_name, source->primary_key);
 }
+
+#if PY_VERSION_HEX < 0x030C0000
+static PyObject *table_getattro(PyObject *self, PyObject *name) {
+  PyObject *attribute = _PyObject_GenericGetAttrWithDict(self, name, NULL, 1);
+  return attribute || PyErr_Occurred() ? attribute : pyddb_source_attribute(self, name);
+}
+#endif
 
 /* ---- Methods of Table ---------------------------------------------------------------------- */
 
@@ -196,8 +204,8 @@ static PyObject *table_create_index(PyObject *self, PyObject *const *args, Py_ss
   if (pyddb_bind(&signature, args, count, kw, slots) < 0) {
     return NULL;
   }
-  if (slots[1] && !(PyUnicode_Check(slots[1]) &&
-                    PyUnicode_CompareWithASCIIString(slots[1], "hash") == 0)) {
+  if (slots[1] &&
+      !(PyUnicode_Check(slots[1]) && PyUnicode_CompareWithASCIIString(slots[1], "hash") == 0)) {
     return pyddb_raise_format(source->state, DDB_ERR_INVALID, "index_type must be 'hash', not %R",
                               slots[1]);
   }
@@ -260,34 +268,33 @@ PyDoc_STRVAR(schema_fields_doc,
              "schema_fields($self)\n--\n\n"
              "Returns the names of the schema's fields, a list; empty without a schema.");
 
-#define SOURCE_METHODS                                                                            \
-  {"get", PYDDB_FAST(pyddb_source_get), PYDDB_FAST_FLAGS, pyddb_get_doc},                         \
-      {"select", PYDDB_FAST(pyddb_source_select), PYDDB_FAST_FLAGS, pyddb_select_doc},            \
-      {"count", PYDDB_FAST(pyddb_source_count), PYDDB_FAST_FLAGS, pyddb_count_doc},               \
-      {"all", pyddb_source_all, METH_NOARGS, pyddb_all_doc},                                      \
-      {"copy", pyddb_source_copy, METH_NOARGS, pyddb_copy_doc},                                   \
-      {"columns", pyddb_source_columns, METH_NOARGS, pyddb_columns_doc},                          \
-      {"size", pyddb_source_size, METH_NOARGS, pyddb_size_doc},                                   \
-      {"indexed_fields", pyddb_source_indexed_fields, METH_NOARGS, pyddb_indexed_fields_doc},     \
-      {"has_index", pyddb_source_has_index, METH_O, pyddb_has_index_doc},                         \
-      {"field", pyddb_source_field, METH_O, field_doc},                                           \
-      {"primary_key_name", primary_key_name, METH_NOARGS, primary_key_name_doc},                  \
-      {"schema_fields", schema_fields, METH_NOARGS, schema_fields_doc},                           \
-  {                                                                                               \
-    "_attribute", pyddb_source_attribute, METH_O, attribute_doc                                   \
+#define SOURCE_METHODS                                                                             \
+  {"get", PYDDB_FAST(pyddb_source_get), PYDDB_FAST_FLAGS, pyddb_get_doc},                          \
+      {"select", PYDDB_FAST(pyddb_source_select), PYDDB_FAST_FLAGS, pyddb_select_doc},             \
+      {"count", PYDDB_FAST(pyddb_source_count), PYDDB_FAST_FLAGS, pyddb_count_doc},                \
+      {"all", pyddb_source_all, METH_NOARGS, pyddb_all_doc},                                       \
+      {"copy", pyddb_source_copy, METH_NOARGS, pyddb_copy_doc},                                    \
+      {"columns", pyddb_source_columns, METH_NOARGS, pyddb_columns_doc},                           \
+      {"size", pyddb_source_size, METH_NOARGS, pyddb_size_doc},                                    \
+      {"indexed_fields", pyddb_source_indexed_fields, METH_NOARGS, pyddb_indexed_fields_doc},      \
+      {"has_index", pyddb_source_has_index, METH_O, pyddb_has_index_doc},                          \
+      {"field", pyddb_source_field, METH_O, field_doc},                                            \
+      {"primary_key_name", primary_key_name, METH_NOARGS, primary_key_name_doc},                   \
+      {"schema_fields", schema_fields, METH_NOARGS, schema_fields_doc}, {                          \
+    "_attribute", pyddb_source_attribute, METH_O, attribute_doc                                    \
   }
 
-#define SOURCE_SLOTS                                                                              \
-  PYDDB_SLOT(Py_tp_repr, source_repr), PYDDB_SLOT(Py_tp_iter, pyddb_source_iter),                 \
-      PYDDB_SLOT(Py_mp_subscript, pyddb_source_field),                                            \
-      PYDDB_SLOT(Py_mp_length, pyddb_source_length),                                              \
+#define SOURCE_SLOTS                                                                               \
+  PYDDB_SLOT(Py_tp_repr, source_repr), PYDDB_SLOT(Py_tp_iter, pyddb_source_iter),                  \
+      PYDDB_SLOT(Py_mp_subscript, pyddb_source_field),                                             \
+      PYDDB_SLOT(Py_mp_length, pyddb_source_length),                                               \
       PYDDB_SLOT(Py_sq_contains, pyddb_source_contains)
 
-#define SOURCE_GETSET                                                                             \
-  {"table_name", get_table_name, NULL, "The table's name (str).", NULL},                          \
-      {"primary_key", get_primary_key, NULL, "The name of the primary key's field (str).", NULL}, \
-  {                                                                                               \
-    "schema", get_schema, NULL, "A new dict of field names to types; None without one.", NULL     \
+#define SOURCE_GETSET                                                                              \
+  {"table_name", get_table_name, NULL, "The table's name (str).", NULL},                           \
+      {"primary_key", get_primary_key, NULL, "The name of the primary key's field (str).", NULL},  \
+  {                                                                                                \
+    "schema", get_schema, NULL, "A new dict of field names to types; None without one.", NULL      \
   }
 
 static PyMethodDef table_methods[] = {
@@ -315,14 +322,16 @@ static PyMemberDef source_members[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
-PyDoc_STRVAR(table_doc,
-             "Table(name, primary_key='id', schema=None, *, missing='ignore')\n--\n\n"
-             "A table of dict records that threads share. Made alone like this, or by\n"
-             "DictDB.create_table. schema: dict of field names to types or Columns.\n"
-             "missing='raise': update and delete raise when nothing matches.");
+PyDoc_STRVAR(table_doc, "Table(name, primary_key='id', schema=None, *, missing='ignore')\n--\n\n"
+                        "A table of dict records that threads share. Made alone like this, or by\n"
+                        "DictDB.create_table. schema: dict of field names to types or Columns.\n"
+                        "missing='raise': update and delete raise when nothing matches.");
 
 static PyType_Slot table_slots[] = {
     SOURCE_SLOTS,
+#if PY_VERSION_HEX < 0x030C0000
+    PYDDB_SLOT(Py_tp_getattro, table_getattro),
+#endif
     PYDDB_SLOT(Py_tp_new, table_tp_new),
     PYDDB_SLOT(Py_tp_dealloc, table_dealloc),
     PYDDB_SLOT(Py_tp_traverse, table_traverse),

@@ -185,9 +185,8 @@ static int count_where(pyddb_source *source, const pyddb_cond *where, uint64_t *
   return 0;
 }
 
-const char pyddb_count_doc[] =
-    "count($self, where=None)\n--\n\n"
-    "Returns how many records where (a Condition; None: all) holds for.";
+const char pyddb_count_doc[] = "count($self, where=None)\n--\n\n"
+                               "Returns how many records where (a Condition; None: all) holds for.";
 
 PyObject *pyddb_source_count(PyObject *self, PyObject *const *args, Py_ssize_t count,
                              PyObject *kw) {

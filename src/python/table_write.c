@@ -16,9 +16,8 @@
 static int convert_begin(pyddb_table *table) {
 #ifdef DDB_TESTING
   ddb_error err;
-  if (pyddb_test_convert_locked() &&
-      ddb_rwlock_acquire_write(ddb_table_lock(table->source.table), DDB_WAIT_FOREVER, &err) !=
-          DDB_OK) {
+  if (pyddb_test_convert_locked() && ddb_rwlock_acquire_write(ddb_table_lock(table->source.table),
+                                                              DDB_WAIT_FOREVER, &err) != DDB_OK) {
     pyddb_raise(table->source.state, &err);
     return -1;
   }
@@ -94,8 +93,7 @@ static PyObject *insert_batch(pyddb_table *table, ddb_builder *batch) {
     pyddb_detach();
   }
   ddb_error err;
-  ddb_status status =
-      count ? ddb_table_insert(table->source.table, batch, keys, &err) : DDB_OK;
+  ddb_status status = count ? ddb_table_insert(table->source.table, batch, keys, &err) : DDB_OK;
   if (is_long) {
     pyddb_attach();
   }
@@ -134,8 +132,7 @@ static PyObject *insert_many(pyddb_table *table, PyObject *iterator, bool valida
 
 /* NULL with an exception when records is not an iterable that could hold mappings. */
 static PyObject *iterator_of(pyddb_table *table, PyObject *records) {
-  bool is_text =
-      PyUnicode_Check(records) || PyBytes_Check(records) || PyByteArray_Check(records);
+  bool is_text = PyUnicode_Check(records) || PyBytes_Check(records) || PyByteArray_Check(records);
   PyObject *iterator = is_text ? NULL : PyObject_GetIter(records);
   if (iterator || (!is_text && !PyErr_ExceptionMatches(PyExc_TypeError))) {
     return iterator;
@@ -380,8 +377,7 @@ PyObject *pyddb_table_validate(PyObject *self, PyObject *record) {
   if (!builder) {
     return NULL;
   }
-  int result =
-      pyddb_append_record(table, builder, DDB_SHAPE_RECORD, true, record, "a record");
+  int result = pyddb_append_record(table, builder, DDB_SHAPE_RECORD, true, record, "a record");
   pyddb_builder_give(table->source.state, builder);
   return result == 0 ? Py_NewRef(Py_None) : NULL;
 }

@@ -2,6 +2,9 @@
 /*
  * testing.c - module functions of the testing build: planted faults, stopping points, a data race.
  *
+ * A thread that sleeps or yields at a point lets go of the interpreter meanwhile, if it holds it:
+ * otherwise nobody could be seen to go on, and short statements would never meet.
+ *
  * They reach into the library's test interface, which no public header has; the declarations here
  * repeat those of its testing header, enumerations being unsigned.
  */
@@ -9,9 +12,11 @@
 
 #ifdef DDB_TESTING
 
+#include <time.h>
+
 void ddb__test_fault_set(unsigned fault);
 int ddb__test_fault_find(const char *name);
-void ddb__test_sleep_set(unsigned point, unsigned milliseconds);
+void ddb__test_hook_set(void (*hook)(void *context, unsigned point), void *context);
 void ddb__test_yield_set(unsigned period, uint64_t seed);
 bool ddb__fault_planted(unsigned fault);
 
@@ -19,6 +24,51 @@ bool ddb__fault_planted(unsigned fault);
 static const char *const point_names[] = {"BEFORE_LOCK", "LOCKED",  "EDITED",  "PUBLISHED",
                                           "UNLOCKED",    "RECLAIM", "PIN_HELD"};
 #define POINT_COUNT (sizeof point_names / sizeof point_names[0])
+
+static _Atomic unsigned sleep_ms[POINT_COUNT];
+static _Atomic unsigned yield_period;
+static _Atomic uint64_t yield_state;
+
+#define PAUSE_NS_MAX 50000u
+
+static void pause_for(uint64_t nanoseconds) {
+  struct timespec left = {.tv_sec = (time_t)(nanoseconds / 1000000000u),
+                          .tv_nsec = (long)(nanoseconds % 1000000000u)};
+  PyThreadState *attached = PyGILState_Check() ? PyEval_SaveThread() : NULL;
+  while (nanosleep(&left, &left) != 0) {
+  }
+  if (attached) {
+    PyEval_RestoreThread(attached);
+  }
+}
+
+static uint64_t next_random(void) {
+  const uint64_t step = UINT64_C(0x9e3779b97f4a7c15);
+  uint64_t mixed = atomic_fetch_add_explicit(&yield_state, step, memory_order_relaxed) + step;
+  mixed = (mixed ^ (mixed >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+  mixed = (mixed ^ (mixed >> 27)) * UINT64_C(0x94d049bb133111eb);
+  return mixed ^ (mixed >> 31);
+}
+
+static void on_point(void *context, unsigned point) {
+  (void)context;
+  unsigned milliseconds = atomic_load_explicit(&sleep_ms[point], memory_order_relaxed);
+  if (milliseconds != 0) {
+    pause_for(milliseconds * UINT64_C(1000000));
+  }
+  unsigned period = atomic_load_explicit(&yield_period, memory_order_relaxed);
+  uint64_t random = period != 0 ? next_random() : 0;
+  if (period != 0 && random % period == 0) {
+    pause_for((random >> 32) % PAUSE_NS_MAX);
+  }
+}
+
+static void install_hook(void) {
+  static atomic_flag installed = ATOMIC_FLAG_INIT;
+  if (!atomic_flag_test_and_set(&installed)) {
+    ddb__test_hook_set(on_point, NULL);
+  }
+}
 
 bool pyddb_test_convert_locked(void) {
   int fault = ddb__test_fault_find("CONVERT_UNDER_LOCK");
@@ -57,7 +107,8 @@ static PyObject *test_sleep(PyObject *module, PyObject *args) {
   }
   for (unsigned point = 0; point < POINT_COUNT; point++) {
     if (strcmp(name, point_names[point]) == 0) {
-      ddb__test_sleep_set(point, milliseconds);
+      atomic_store_explicit(&sleep_ms[point], milliseconds, memory_order_relaxed);
+      install_hook();
       Py_RETURN_NONE;
     }
   }
@@ -66,7 +117,7 @@ static PyObject *test_sleep(PyObject *module, PyObject *args) {
 }
 
 PyDoc_STRVAR(yield_doc, "_test_yield(period, seed=0, /)\n--\n\n"
-                        "One reached point in period yields the processor; 0: none.");
+                        "One reached point in period lets other threads run; 0: none.");
 
 static PyObject *test_yield(PyObject *module, PyObject *args) {
   (void)module;
@@ -75,6 +126,9 @@ static PyObject *test_yield(PyObject *module, PyObject *args) {
   if (!PyArg_ParseTuple(args, "I|K:_test_yield", &period, &seed)) {
     return NULL;
   }
+  atomic_store_explicit(&yield_state, seed, memory_order_relaxed);
+  atomic_store_explicit(&yield_period, period, memory_order_relaxed);
+  install_hook();
   ddb__test_yield_set(period, seed);
   Py_RETURN_NONE;
 }

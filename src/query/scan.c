@@ -14,12 +14,14 @@ _Static_assert(DDB__ROWS_FAN <= DDB__BATCH_MAX, "a leaf's rows are bits of one w
 #define LINE 64u
 #define REACH_MAX 512u
 
-/* Brings the lines in that hold the first `reach` bytes of a record, from its shape on. */
+/* Brings the lines in that hold the first `reach` bytes of a record, from its shape on. Into the
+ * second-level cache: three times as many lines can be on their way there as to the first level, and
+ * a run of records is more than those. Measured: 11 against 25 ns a row on scattered records. */
 static inline void fetch_ahead(const ddb_record *record, size_t reach) {
   const char *from = (const char *)&record->shape;
   const char *to = (const char *)record + reach;
   for (; from < to; from = (const char *)(((uintptr_t)from | (LINE - 1)) + 1)) {
-    __builtin_prefetch(from, 0, 3);
+    __builtin_prefetch(from, 0, 1);
   }
 }
 

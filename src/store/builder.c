@@ -17,6 +17,8 @@
  */
 #include "store/builder.h"
 
+#include <assert.h>
+
 #include "base/heap.h"
 #include "base/status.h"
 #include "store/bigint.h"
@@ -153,6 +155,7 @@ static inline ddb_status item_reserve(ddb_builder *builder, size_t need, ddb_err
 
 static void align_size(ddb_builder *builder) {
   size_t aligned = ddb__align8(builder->size);
+  assert(builder->data != NULL); /* room was reserved */
   memset(builder->data + builder->size, 0, aligned - builder->size);
   builder->size = aligned;
 }
@@ -198,6 +201,7 @@ static inline bool is_full(ddb_builder *builder) {
 /* Writes the next slot of the innermost frame, which has room. */
 static inline void frame_put(ddb_builder *builder, uint8_t kind, uint64_t payload) {
   frame *f = top(builder);
+  assert(builder->data != NULL); /* the frame is in it */
   ddb__block *block = (ddb__block *)(void *)(builder->data + f->start);
   block->tags[f->next] = kind;
   memcpy(builder->data + f->payloads_at + 8 * (size_t)f->next, &payload, sizeof payload);
@@ -252,6 +256,7 @@ static ddb_status put_bytes(ddb_builder *builder, uint8_t kind, const void *byte
     align_size(builder);
   }
   size_t start = builder->size;
+  assert(builder->data != NULL); /* room was reserved */
   if (size > 0) {
     memcpy(builder->data + start, own ? builder->data + offset : bytes, size);
   }

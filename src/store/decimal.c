@@ -237,10 +237,10 @@ int ddb__decimal_compare_double(const ddb__decimal *a, double b) {
   limbs value;
   limbs_set(&value, mantissa);
   limbs_scale(&value, exponent < 0 ? 5 : 2, exponent < 0 ? -exponent : exponent);
-  char text[sizeof value.items / sizeof value.items[0] * LIMB_DIGITS];
+  char text[sizeof value.items / sizeof value.items[0] * LIMB_DIGITS] = "";
   size_t size = limbs_digits(&value, text);
   const char *first = text;
-  while (*first == '0') {
+  while (first < text + size && *first == '0') {
     first++;
   }
   ddb__decimal other = {.digits = first, .end = text + size};

@@ -203,6 +203,7 @@ const ddb__root *ddb__pin_short(ddb_table *table, ddb__thread *thread) {
   }
   DDB__POINT(PIN_HELD);
   const ddb__root *root = atomic_load_explicit(&table->current, memory_order_seq_cst); /* P1 */
+  DDB__POINT(PIN_LOADED);
   atomic_store_explicit(&thread->pin_word, root->version, memory_order_release);       /* P2 */
   return root;
 }

@@ -161,8 +161,8 @@ static bool list_reserve(ddb__shapes *shapes) {
   }
   list->older = old;
   list->capacity = capacity;
-  if (count > 0) {
-    memcpy(list->items, old->items, count * sizeof list->items[0]);
+  for (uint32_t i = 0; old != NULL && i < count; i++) {
+    list->items[i] = old->items[i];
   }
   atomic_store_explicit(&shapes->list, list, memory_order_release);
   return true;

@@ -340,10 +340,8 @@ bool ddb__value_identical(const ddb_value *a, const ddb_value *b) {
     return true;
   case DDB_BOOL:
     return a->as.boolean == b->as.boolean;
-  case DDB_FLOAT:
-    return memcmp(&a->as.real, &b->as.real, sizeof a->as.real) == 0;
   default:
-    return a->as.integer == b->as.integer;
+    return a->as.integer == b->as.integer; /* a double's bits, too */
   }
 }
 

@@ -170,7 +170,7 @@ static void put_zeros(sink *out, int count) {
 
 /* As repr(float) lays digits out: scientific below 1e-4 and from 1e16 on. */
 static void put_finite(sink *out, double real) {
-  char digits[20];
+  char digits[20] = "0";
   int exponent;
   int count = shortest_digits(real, digits, &exponent);
   if (exponent < -4 || exponent >= 16) {
@@ -225,14 +225,15 @@ static void put_date(sink *out, int64_t ordinal) {
   int64_t month = shifted < 10 ? shifted + 3 : shifted - 9;
   int64_t year = year_of_cycle + cycle * 400 + (month <= 2);
   char text[64];
+  long long day_of_month = in_year - (153 * shifted + 2) / 5 + 1;
   snprintf(text, sizeof text, "%04lld-%02lld-%02lld", (long long)year, (long long)month,
-           (long long)(in_year - (153 * shifted + 2) / 5 + 1));
+           day_of_month);
   put_text(out, text);
 }
 
 static void put_clock(sink *out, int64_t micros, bool with_fraction) {
   char text[64];
-  long long seconds = (long long)(micros / 1000000);
+  long long seconds = micros / 1000000;
   snprintf(text, sizeof text, "%02lld:%02lld:%02lld", seconds / 3600, seconds / 60 % 60,
            seconds % 60);
   put_text(out, text);

@@ -173,14 +173,14 @@ static void *read_loop(void *context) {
 void bank_open(bank *b, uint64_t seed) {
   memset(b, 0, sizeof *b);
   b->seed = seed;
-  assert_ok(ddb_db_new(&b->db, NULL));
-  assert_ok(ddb_db_table_create(b->db, DDB_STR("accounts"), NULL, &b->accounts, NULL));
-  assert_ok(ddb_db_table_create(b->db, DDB_STR("journal"), NULL, &b->journal, NULL));
+  bank_require(b, ddb_db_new(&b->db, NULL));
+  bank_require(b, ddb_db_table_create(b->db, DDB_STR("accounts"), NULL, &b->accounts, NULL));
+  bank_require(b, ddb_db_table_create(b->db, DDB_STR("journal"), NULL, &b->journal, NULL));
   for (int64_t id = 1; id <= BANK_ACCOUNTS; id++) {
     ddb_field fields[] = {{DDB_STR("id"), ddb_int(id)},
                           {DDB_STR("balance"), ddb_int(BANK_START)},
                           {DDB_STR("twin"), ddb_int(-BANK_START)}};
-    assert_ok(ddb_table_insert_fields(b->accounts, fields, 3, NULL, NULL));
+    bank_require(b, ddb_table_insert_fields(b->accounts, fields, 3, NULL, NULL));
   }
 }
 
@@ -196,7 +196,9 @@ void bank_run(bank *b, uint64_t milliseconds) {
     workers[i] = (bank_worker){.bank = b, .random = b->seed + 2 * i};
     pthread_create(&workers[i].thread, NULL, i < BANK_WRITERS ? write_loop : read_loop, &workers[i]);
   }
-  usleep((useconds_t)(milliseconds * 1000));
+  for (uint64_t i = 0; i < milliseconds && atomic_load(&b->wrong) == 0; i += 10) {
+    usleep(10 * 1000);
+  }
   atomic_store(&b->stop, true);
   for (size_t i = 0; i < BANK_WRITERS + BANK_READERS; i++) {
     pthread_join(workers[i].thread, NULL);

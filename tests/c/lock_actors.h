@@ -15,6 +15,18 @@
 #define MS         INT64_C(1000000)
 #define STUCK      ((ddb_status)DDB_STATUS_COUNT) /* the step has not returned */
 
+/* ThreadSanitizer ends a child of several threads that starts one itself. */
+#if defined(__SANITIZE_THREAD__)
+#define CHILD_MAY_START_THREADS false
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define CHILD_MAY_START_THREADS false
+#endif
+#endif
+#ifndef CHILD_MAY_START_THREADS
+#define CHILD_MAY_START_THREADS true
+#endif
+
 typedef enum actor_step { READ, WRITE, ENTER, UNREAD, UNWRITE, LEAVE, STOP } actor_step;
 
 typedef struct actor {

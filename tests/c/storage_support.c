@@ -22,6 +22,7 @@ int storage_setup(void **state) {
   assert_non_null(mkdtemp(storage_folder));
   (void)snprintf(storage_target, sizeof storage_target, "%s/target.json", storage_folder);
   (void)snprintf(storage_other, sizeof storage_other, "%s/other.json", storage_folder);
+  ddb_db_release(storage_sample()); /* what a thread keeps for good is there from now on */
   return 0;
 }
 

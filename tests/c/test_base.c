@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "base/testing.h"
 #include "base/thread.h"
+#include "lock_actors.h"
 
 /* ---- status.c ---- */
 
@@ -349,18 +350,6 @@ static void *run_holder(void *argument) {
   atomic_store(&ddb__thread_self()->pin_word, 0);
   return NULL;
 }
-
-/* ThreadSanitizer ends a child of several threads that starts one itself. */
-#if defined(__SANITIZE_THREAD__)
-#define CHILD_MAY_START_THREADS false
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define CHILD_MAY_START_THREADS false
-#endif
-#endif
-#ifndef CHILD_MAY_START_THREADS
-#define CHILD_MAY_START_THREADS true
-#endif
 
 /* The child's view; 0 when all is right. */
 static int check_child(ddb__thread *own, uint64_t generation) {

@@ -3,6 +3,7 @@
  * test_rwlock_waits.c - waits that end otherwise than by a grant: timeouts, interrupts, forks,
  * threads that end; and the hooks around them.
  */
+#include <sched.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -414,6 +415,31 @@ static void test_thread_ends_during_the_wait(void **state) {
 
 /* ---- Forks ---- */
 
+static _Atomic bool fresh_held;
+
+static void *hold_fresh(void *fresh) {
+  (void)ddb_rwlock_acquire_write(fresh, 0, NULL);
+  atomic_store(&fresh_held, true);
+  sleep_ms(4);
+  (void)ddb_rwlock_release_write(fresh, NULL);
+  return NULL;
+}
+
+/* A wait that really blocks, so that it needs what waits of the parent may have held. */
+static bool wait_for_fresh(ddb_rwlock *fresh) {
+  pthread_t thread;
+  if (!CHILD_MAY_START_THREADS) {
+    return true;
+  }
+  pthread_create(&thread, NULL, hold_fresh, fresh);
+  while (!atomic_load(&fresh_held)) {
+    sched_yield();
+  }
+  ddb_status status = ddb_rwlock_acquire_read(fresh, DDB_WAIT_FOREVER, NULL);
+  pthread_join(thread, NULL);
+  return status == DDB_OK && ddb_rwlock_release_read(fresh, NULL) == DDB_OK;
+}
+
 /* What a child sees of a lock that was made before; 0 when all is right. */
 static int check_child(void) {
   ddb_error err;
@@ -433,7 +459,8 @@ static int check_child(void) {
       ddb_rwlock_acquire_read(fresh, 0, NULL) != DDB_OK ||
       ddb_rwlock_acquire_write(fresh, DDB_WAIT_FOREVER, NULL) != DDB_OK ||
       ddb_rwlock_release_write(fresh, NULL) != DDB_OK ||
-      ddb_rwlock_release_read(fresh, NULL) != DDB_OK || !lock_is_idle(fresh)) {
+      ddb_rwlock_release_read(fresh, NULL) != DDB_OK || !wait_for_fresh(fresh) ||
+      !lock_is_idle(fresh)) {
     return 3;
   }
   ddb_rwlock_free(fresh);
@@ -551,17 +578,17 @@ static void *keep_busy(void *unused) {
 
 static void test_fork_at_any_moment(void **state) {
   (void)state;
-  pthread_t threads[3];
+  pthread_t threads[6];
   atomic_store(&busy_stop, false);
-  for (int i = 0; i < 3; i++) {
+  for (int i = 0; i < 6; i++) {
     pthread_create(&threads[i], NULL, keep_busy, NULL);
   }
   int wrong = 0;
-  for (int i = 0; i < 60 && wrong == 0; i++) {
+  for (int i = 0; i < 100 && wrong == 0; i++) {
     wrong = fork_and(check_child);
   }
   atomic_store(&busy_stop, true);
-  for (int i = 0; i < 3; i++) {
+  for (int i = 0; i < 6; i++) {
     pthread_join(threads[i], NULL);
   }
   assert_int_equal(wrong, 0);

@@ -3,8 +3,8 @@
  * test_store_threads.c - what threads may rely on: no torn record, no lost insert, unique keys, sums
  * kept, snapshots of one instant, nothing seen of an explicit write lock before its end.
  *
- * Made to run under ThreadSanitizer and AddressSanitizer too. In the testing build nodes are tiny,
- * threads yield at random, and planted faults are looked for (test_faults).
+ * Made to run under ThreadSanitizer and AddressSanitizer too. In the testing build nodes are tiny and
+ * threads yield at random; test_store_faults.c has it find planted faults.
  */
 #include <pthread.h>
 #include <stdatomic.h>

@@ -29,8 +29,21 @@ _KINDS: list[tuple[str, tuple[type, ...]]] = [
     ("timedelta", (datetime.timedelta,)),
     ("list", (list,)),
     ("dict", (dict,)),
+    ("tuple", (tuple,)),
 ]
-_RANKS = ["null", "number", "str", "bytes", "date", "datetime", "time", "timedelta", "list", "dict"]
+_RANKS = [
+    "null",
+    "number",
+    "str",
+    "bytes",
+    "date",
+    "datetime",
+    "time",
+    "timedelta",
+    "list",
+    "dict",
+    "tuple",
+]
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -58,7 +71,7 @@ def _aware(value: Any) -> bool:
 
 def comparable(a: Any, b: Any) -> bool:
     """Whether ``<`` is defined between the two, as a condition."""
-    if kind(a) != kind(b) or kind(a) in ("null", "list", "dict"):
+    if kind(a) != kind(b) or kind(a) in ("null", "list", "dict", "tuple"):
         return False
     return not is_nan(a) and not is_nan(b) and _aware(a) == _aware(b)
 
@@ -72,7 +85,7 @@ def compare(a: Any, b: Any) -> int:
         return int(is_nan(a)) - int(is_nan(b))
     if _aware(a) != _aware(b):
         return 1 if _aware(a) else -1
-    if kind(a) == "list":
+    if kind(a) in ("list", "tuple"):
         for x, y in zip(a, b, strict=False):
             if compare(x, y):
                 return compare(x, y)

@@ -399,9 +399,8 @@ def test_wrong_limits_and_offsets(users: Table, name: str, number: Any) -> None:
 
 def test_unknown_formats(users: Table, db: DictDB, tmp_path: Path) -> None:
     for form in ("xml", "", "js on", "\0", "é"):
-        refused(
-            users, InvalidArgumentError, lambda f=form: db.save(tmp_path / "x.json", f), repr(form)
-        )
+        save = lambda f=form: db.save(tmp_path / "x.json", f)  # noqa: E731
+        refused(users, InvalidArgumentError, save, repr(form))
         refused(users, InvalidArgumentError, lambda f=form: DictDB.load(tmp_path / "x.json", f))
     refused(users, InvalidArgumentError, lambda: db.save(tmp_path / "x.unknown"), "unknown")
     refused(users, InvalidArgumentError, lambda: db.save(tmp_path / "none"))

@@ -324,7 +324,8 @@ class Test13AnyStringIsAField:
         table.insert([{name: 1}, {name: 2}])
         assert table.select(where=table[name] == 2)[0]["id"] == 2
         assert table.select(where=table.field(name) > 1)[0]["id"] == 2
-        assert table.select(columns=[name], order_by="-" + name) == [{name: 2}, {name: 1}]
+        order = "-" + name if name else "-id"
+        assert table.select(columns=[name], order_by=order) == [{name: 2}, {name: 1}]
         assert callable(table.insert)
 
     def test_attributes_are_sugar(self) -> None:

@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_store_faults.c - the tests can fail: every planted fault of base/testing.h that concerns the
+ * core is found, by a scenario that holds without it.
+ *
+ * A scenario runs in a child process with a time limit: a wrong answer, a crash (released memory is
+ * filled with 0xDD; sanitizers stop at its use) and a hang all count as found. Only the testing build
+ * has faults.
+ */
+#include "base/testing.h"
+#include "support.h"
+
+#ifdef DDB_TESTING
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bank.h"
+#include "rows.h"
+
+/* ---- Children ------------------------------------------------------------------------------ */
+
+typedef bool (*scenario)(void);
+
+/* Did the scenario hold? seconds: after them it counts as hanging. */
+static bool holds_in_child(scenario run, ddb__fault fault, unsigned seconds) {
+  fflush(stdout);
+  fflush(stderr);
+  pid_t child = fork();
+  assert_true(child >= 0);
+  if (child == 0) {
+    const struct rlimit no_core = {0, 0};
+    const int crashes[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS};
+    (void)setrlimit(RLIMIT_CORE, &no_core);
+    for (size_t i = 0; i < sizeof crashes / sizeof crashes[0]; i++) {
+      (void)signal(crashes[i], SIG_DFL); /* cmocka would go on in the child */
+    }
+    if (fault != DDB__FAULT_NONE && !freopen("/dev/null", "w", stderr)) {
+      _exit(3);
+    }
+    (void)alarm(seconds);
+    ddb__test_fault_set(fault);
+    _exit(run() ? 0 : 1);
+  }
+  int status = 0;
+  assert_int_equal(waitpid(child, &status, 0), child);
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* ---- What scenarios are made of ------------------------------------------------------------ */
+
+static uint64_t seed;
+static _Atomic int wrong; /* of the running scenario: each is a process */
+
+static void check(bool holds) {
+  if (!holds) {
+    atomic_fetch_add(&wrong, 1);
+  }
+}
+
+static bool nothing_wrong(void) {
+  return atomic_load(&wrong) == 0;
+}
+
+static void ok(ddb_status status) {
+  check(status == DDB_OK);
+}
+
+typedef struct world {
+  ddb_db *db;
+  ddb_table *table;
+} world;
+
+static world world_new(void) {
+  world w = {NULL, NULL};
+  ok(ddb_db_new(&w.db, NULL));
+  ok(ddb_db_table_create(w.db, DDB_STR("t"), NULL, &w.table, NULL));
+  return w;
+}
+
+static void check_rows(const ddb_view *view, int64_t count) {
+  check(rows_are(view, 1, count));
+}
+
+static world world_with_rows(int64_t count) {
+  world w = world_new();
+  for (int64_t id = 1; id <= count; id++) {
+    ok(rows_insert(w.table, id, 10 * id));
+  }
+  return w;
+}
+
+/* A reader that is stopped at a point until the main thread lets it go on. */
+typedef struct stopped_reader {
+  world world;
+  ddb__point point;
+  pthread_t thread;
+  _Atomic bool stopped;
+  _Atomic bool go_on;
+} stopped_reader;
+
+static _Thread_local stopped_reader *stopped_self;
+
+static void stop_hook(void *context, ddb__point point) {
+  (void)context;
+  stopped_reader *self = stopped_self;
+  if (!self || point != self->point || atomic_load(&self->stopped)) {
+    return;
+  }
+  atomic_store(&self->stopped, true);
+  while (!atomic_load(&self->go_on)) {
+    usleep(100);
+  }
+}
+
+static void *stopped_reader_run(void *context) {
+  stopped_reader *self = context;
+  stopped_self = self;
+  ddb_view view;
+  ddb_status status = ddb_view_open(self->world.table, &view, NULL);
+  ok(status);
+  if (status == DDB_OK) {
+    uint64_t position = 0;
+    const ddb_record *record = ddb_view_next(&view, &position);
+    check(record && ddb_record_get(record, DDB_STR("a")).as.integer ==
+                        -ddb_record_get(record, DDB_STR("twin")).as.integer);
+    check(ddb_view_count(&view) == 1);
+    ddb_view_close(&view);
+  }
+  return NULL;
+}
+
+static void reader_start(stopped_reader *reader) {
+  ddb__test_hook_set(stop_hook, NULL);
+  pthread_create(&reader->thread, NULL, stopped_reader_run, reader);
+  while (!atomic_load(&reader->stopped)) {
+    usleep(100);
+  }
+}
+
+static void reader_finish(stopped_reader *reader) {
+  atomic_store(&reader->go_on, true);
+  pthread_join(reader->thread, NULL);
+}
+
+/* ---- A scenario for each fault ------------------------------------------------------------- */
+
+/* One statement: what it frees is not used again at once. */
+static bool run_pin_without_hold(void) {
+  stopped_reader reader = {.world = world_with_rows(1), .point = DDB__POINT_PIN_LOADED};
+  reader_start(&reader);
+  ok(rows_set_field(reader.world.table, 1, DDB_STR("a"), 5));
+  reader_finish(&reader);
+  return nothing_wrong();
+}
+
+static bool run_retire_early(void) {
+  world w = world_with_rows(20);
+  ddb_view view;
+  ok(ddb_view_open(w.table, &view, NULL));
+  for (int64_t id = 1; id <= 20; id++) {
+    ok(rows_update(w.table, id, 7));
+  }
+  check_rows(&view, 20);
+  ddb_view_close(&view);
+  return nothing_wrong();
+}
+
+static bool run_hint_record_birth(void) {
+  world w = world_with_rows(3);
+  ddb_view view;
+  ddb_snapshot *snapshot = NULL;
+  ok(ddb_view_open(w.table, &view, NULL));
+  ok(ddb_snapshot_open(w.db, &snapshot, NULL));
+  ok(rows_update(w.table, 2, 7));
+  ok(rows_delete(w.table, 2));
+  ok(rows_insert(w.table, 2, 8));
+  check_rows(&view, 3);
+  ddb_view_close(&view);
+  ok(ddb_snapshot_view(snapshot, w.table, &view, NULL));
+  check_rows(&view, 3);
+  ddb_view_close(&view);
+  ddb_snapshot_close(snapshot);
+  return nothing_wrong();
+}
+
+static bool run_owner_outside_root(void) {
+  stopped_reader reader = {.world = world_with_rows(1), .point = DDB__POINT_PIN_HELD};
+  reader_start(&reader);
+  ddb_table *table = reader.world.table;
+  ok(ddb_rwlock_acquire_write(ddb_table_lock(table), DDB_WAIT_FOREVER, NULL));
+  ok(rows_set_field(table, 1, DDB_STR("a"), 5));
+  atomic_store(&reader.go_on, true);
+  usleep(50 * 1000);
+  ok(rows_set_field(table, 1, DDB_STR("twin"), -5));
+  ok(ddb_rwlock_release_write(ddb_table_lock(table), NULL));
+  reader_finish(&reader);
+  return nothing_wrong();
+}
+
+/* The second of two records has a key that is there. */
+static void insert_in_vain(ddb_table *table) {
+  const ddb_str names[] = {DDB_STR("id"), DDB_STR("a"), DDB_STR("twin")};
+  const ddb_shape *shape = NULL;
+  ddb_builder *batch = NULL;
+  ok(ddb_builder_new(&batch, NULL));
+  ok(ddb_table_shape(table, DDB_SHAPE_RECORD, names, 3, &shape, NULL));
+  for (int64_t id = 100; id > 0; id -= 99) {
+    const ddb_value values[] = {ddb_int(id), ddb_int(0), ddb_int(0)};
+    ok(ddb_builder_record_begin(batch, shape, true, NULL));
+    for (size_t i = 0; i < 3; i++) {
+      ok(ddb_builder_append(batch, &values[i], NULL));
+    }
+    ok(ddb_builder_end(batch, NULL));
+  }
+  check(ddb_table_insert(table, batch, NULL, NULL) == DDB_ERR_DUPLICATE_KEY);
+  ddb_builder_free(batch);
+}
+
+static bool run_abort_publishes(void) {
+  world w = world_with_rows(3);
+  ddb_view view;
+  insert_in_vain(w.table);
+  ok(ddb_view_open(w.table, &view, NULL));
+  check_rows(&view, 3);
+  ddb_view_close(&view);
+  return nothing_wrong();
+}
+
+static bool run_abort_leaks(void) {
+  int64_t before = support_allocator_bytes();
+  world w = world_with_rows(3);
+  for (int i = 0; i < 100; i++) {
+    insert_in_vain(w.table);
+  }
+  ddb_table_release(w.table);
+  ddb_db_release(w.db);
+  check(support_allocator_bytes() - before < 4096); /* a thread's record stays */
+  return nothing_wrong();
+}
+
+static bool run_edit_in_place(void) {
+  world w = world_with_rows(3);
+  ddb_view view;
+  ok(ddb_view_open(w.table, &view, NULL));
+  ok(rows_update(w.table, 2, 7));
+  check_rows(&view, 3);
+  ddb_view_close(&view);
+  return nothing_wrong();
+}
+
+static uint64_t count_equal(ddb_table *table, int64_t number) {
+  uint64_t count = 0;
+  ok(rows_count_equal(table, DDB_STR("a"), number, &count));
+  return count;
+}
+
+/* Enough rows for the index to be chosen over a scan. */
+static bool run_index_stale_update(void) {
+  world w = world_with_rows(50);
+  ok(ddb_table_index_create(w.table, DDB_STR("a"), DDB_INDEX_HASH, NULL));
+  ok(rows_set_field(w.table, 7, DDB_STR("a"), 3));
+  check(count_equal(w.table, 3) == 1);
+  check(count_equal(w.table, 70) == 0);
+  return nothing_wrong();
+}
+
+static bool run_tree_split_loses(void) {
+  world w = world_new();
+  ok(ddb_table_index_create(w.table, DDB_STR("a"), DDB_INDEX_HASH, NULL));
+  for (int64_t id = 1; id <= 200; id++) {
+    ok(rows_insert(w.table, id, 10 * id));
+  }
+  for (int64_t id = 1; id <= 200; id++) {
+    check(count_equal(w.table, 10 * id) == 1);
+  }
+  return nothing_wrong();
+}
+
+static int64_t insert_automatic(ddb_table *table) {
+  ddb_field field = {DDB_STR("a"), ddb_int(0)};
+  ddb_value key = ddb_null();
+  ok(ddb_table_insert_fields(table, &field, 1, &key, NULL));
+  return key.as.integer;
+}
+
+static bool run_key_reused(void) {
+  world w = world_new();
+  int64_t first = insert_automatic(w.table);
+  ok(rows_delete(w.table, first));
+  check(insert_automatic(w.table) == first + 1);
+  return nothing_wrong();
+}
+
+static bool run_slot_reused(void) {
+  world w = world_with_rows(20);
+  ddb_view view, nested;
+  ok(ddb_view_open(w.table, &view, NULL));
+  ok(ddb_view_open(w.table, &nested, NULL));
+  ddb_view_close(&nested);
+  for (int64_t id = 1; id <= 20; id++) {
+    ok(rows_update(w.table, id, 7));
+  }
+  check_rows(&view, 20);
+  ddb_view_close(&view);
+  return nothing_wrong();
+}
+
+static bool run_snapshot_not_kept(void) {
+  world w = world_with_rows(20);
+  ddb_snapshot *snapshot = NULL;
+  ddb_view view;
+  ok(ddb_snapshot_open(w.db, &snapshot, NULL));
+  for (int64_t id = 1; id <= 20; id++) {
+    ok(rows_update(w.table, id, 7));
+  }
+  ddb_status status = ddb_snapshot_view(snapshot, w.table, &view, NULL);
+  ok(status);
+  if (status == DDB_OK) {
+    check_rows(&view, 20);
+    ddb_view_close(&view);
+  }
+  ddb_snapshot_close(snapshot);
+  return nothing_wrong();
+}
+
+static void *insert_once(void *context) {
+  ok(rows_insert(context, 1, 1));
+  return NULL;
+}
+
+static bool run_lost_wakeup(void) {
+  world w = world_new();
+  pthread_t writer;
+  ok(ddb_rwlock_acquire_read(ddb_table_lock(w.table), DDB_WAIT_FOREVER, NULL));
+  pthread_create(&writer, NULL, insert_once, w.table);
+  usleep(200 * 1000);
+  ok(ddb_rwlock_release_read(ddb_table_lock(w.table), NULL));
+  pthread_join(writer, NULL);
+  return nothing_wrong();
+}
+
+static const struct {
+  ddb__fault fault;
+  scenario run;
+  unsigned seconds; /* enough for the scenario that holds */
+} cases[] = {
+    {DDB__FAULT_PIN_WITHOUT_HOLD, run_pin_without_hold, 20},
+    {DDB__FAULT_RETIRE_EARLY, run_retire_early, 20},
+    {DDB__FAULT_HINT_RECORD_BIRTH, run_hint_record_birth, 20},
+    {DDB__FAULT_OWNER_OUTSIDE_ROOT, run_owner_outside_root, 20},
+    {DDB__FAULT_ABORT_PUBLISHES, run_abort_publishes, 20},
+    {DDB__FAULT_EDIT_IN_PLACE, run_edit_in_place, 20},
+    {DDB__FAULT_INDEX_STALE_UPDATE, run_index_stale_update, 20},
+    {DDB__FAULT_KEY_REUSED, run_key_reused, 20},
+    {DDB__FAULT_SLOT_REUSED, run_slot_reused, 20},
+    {DDB__FAULT_SNAPSHOT_NOT_KEPT, run_snapshot_not_kept, 20},
+    {DDB__FAULT_LOST_WAKEUP, run_lost_wakeup, 3},
+    {DDB__FAULT_ABORT_LEAKS, run_abort_leaks, 20},
+    {DDB__FAULT_TREE_SPLIT_LOSES, run_tree_split_loses, 20},
+};
+enum { CASE_COUNT = sizeof cases / sizeof cases[0] };
+/* All but CONVERT_UNDER_LOCK, which is the extension's. */
+_Static_assert(CASE_COUNT == DDB__FAULT_COUNT - 2, "a fault has no scenario");
+
+static const char *fault_name(ddb__fault fault) {
+  static const char *const names[DDB__FAULT_COUNT] = {[DDB__FAULT_NONE] = "NONE",
+#define DDB_X(name, text) [DDB__FAULT_##name] = #name,
+                                                      DDB__FAULT_MAP(DDB_X)
+#undef DDB_X
+  };
+  return names[fault];
+}
+
+static void test_scenarios_hold(void **state) {
+  (void)state;
+  for (size_t i = 0; i < CASE_COUNT; i++) {
+    if (!holds_in_child(cases[i].run, DDB__FAULT_NONE, 60)) {
+      fail_msg("the scenario of %s fails without it", fault_name(cases[i].fault));
+    }
+  }
+}
+
+static void test_faults_are_found(void **state) {
+  (void)state;
+  for (size_t i = 0; i < CASE_COUNT; i++) {
+    if (holds_in_child(cases[i].run, cases[i].fault, cases[i].seconds)) {
+      fail_msg("%s was not found", fault_name(cases[i].fault));
+    }
+  }
+}
+
+/* ---- The bank finds them too --------------------------------------------------------------- */
+
+static bool run_bank(void) {
+  bank b;
+  bank_open(&b, seed);
+  ddb__test_yield_set(3, seed);
+  bank_run(&b, support_number("DICTDB_MILLISECONDS", 1000));
+  bank_check_snapshot(&b);
+  return atomic_load(&b.wrong) == 0;
+}
+
+static void test_bank_finds(void **state) {
+  (void)state;
+  static const ddb__fault faults[] = {DDB__FAULT_RETIRE_EARLY, DDB__FAULT_EDIT_IN_PLACE,
+                                      DDB__FAULT_OWNER_OUTSIDE_ROOT, DDB__FAULT_SLOT_REUSED,
+                                      DDB__FAULT_SNAPSHOT_NOT_KEPT};
+  assert_true(holds_in_child(run_bank, DDB__FAULT_NONE, 60));
+  for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+    bool held = true;
+    for (int attempt = 0; held && attempt < 5; attempt++) {
+      held = holds_in_child(run_bank, faults[i], 30);
+    }
+    if (held) {
+      fail_msg("the bank did not find %s", fault_name(faults[i]));
+    }
+  }
+}
+
+int main(void) {
+  seed = support_seed("store faults");
+  support_allocator_install();
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_scenarios_hold),
+      cmocka_unit_test(test_faults_are_found),
+      cmocka_unit_test(test_bank_finds),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+#else
+
+static void test_only_in_testing_builds(void **state) {
+  (void)state;
+  skip();
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_only_in_testing_builds)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+#endif
