@@ -141,10 +141,20 @@ def python_results(python: Path, part: str, rows: int, rounds: int) -> list[Resu
     """Runs a part of the Python measurements in a process of its own."""
     program = Path(__file__).with_name("bench_python.py")
     command = [str(python), str(program), part, "--rows", str(rows), "--rounds", str(rounds)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, text=True, check=False, env=environment(python)
+    )
     if done.returncode != 0:
         raise SystemExit(f"run.py: error: {' '.join(command)}: status {done.returncode}")
     return [Result(**result) for result in json.loads(done.stdout)]
+
+
+def environment(python: Path) -> dict[str, str]:
+    """Returns the environment, without this interpreter's paths when it is for another one."""
+    names = set(os.environ)
+    if python != Path(sys.executable):
+        names -= {"PYTHONPATH", "PYTHON_GIL"}
+    return {name: os.environ[name] for name in names}
 
 
 def usable(python: Path) -> bool:
@@ -152,13 +162,20 @@ def usable(python: Path) -> bool:
     probe = "import sys, dictdb; sys.exit(sys._is_gil_enabled())"
     if not python.exists():
         return False
-    return subprocess.run([str(python), "-c", probe], capture_output=True).returncode == 0
+    command = [str(python), "-c", probe]
+    return subprocess.run(command, capture_output=True, env=environment(python)).returncode == 0
 
 
 def measure(options: argparse.Namespace, console: Console) -> Report:
     """Runs everything that was asked for."""
     report = Report(options.rows, options.rounds)
     here = Path(sys.executable)
+    load, processors = os.getloadavg()[0], os.cpu_count() or 1
+    if load > processors / 4:
+        report.notes.append(
+            f"other programs were running (load {load:.1f} on {processors} processors): what two "
+            "threads do in the time of one, and the longest times, say little"
+        )
     parts = [part for part in ("sqlite", "threads", "backup") if part in options.parts]
     for part in parts:
         console.print(f"measuring: {part}")

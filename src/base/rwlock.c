@@ -178,8 +178,8 @@ static ddb_status enter_managed(ddb_rwlock *lock, ddb__thread *self, int64_t tim
   bool upgrade = find_hold(self, lock) != NULL;
   ddb__rwlock_lock(lock);
   bool writer = atomic_load_explicit(&lock->word, memory_order_relaxed) != DDB__WORD_MANAGED;
-  bool queued = lock->upgrader != NULL || (!upgrade && lock->write_waiters.first != NULL);
-  if (!writer && !queued && !ddb__rwlock_has_other_reader_locked(lock, self)) {
+  /* Nobody is queued then, as somebody else would have the lock: rwlock_wait.c, 2. */
+  if (!writer && !ddb__rwlock_has_other_reader_locked(lock, self)) {
     atomic_store_explicit(&lock->word, (uintptr_t)self | DDB__WORD_MANAGED, memory_order_release);
     ddb__rwlock_unlock(lock);
     return DDB_OK;

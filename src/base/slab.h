@@ -23,7 +23,7 @@
 #include "base/heap.h"
 #include "dictdb.h"
 
-#define DDB__SLAB_BLOCK_SIZE_MAX 2048
+#define DDB__SLAB_BLOCK_SIZE_MAX 8320 /* a key segment of 512 slots fits, 7 to a page */
 
 typedef struct ddb__slab ddb__slab;
 

@@ -164,6 +164,9 @@ static ddb_status bind_leaf(ddb__bound_node *node, const ddb_cond *leaf, const d
              leaf->leaf.values[0].kind == DDB_STR_KIND) {
     node->kind = DDB__BOUND_TEXT;
     node->flip = leaf->op == DDB_OP_NE;
+  } else if (leaf->kind == DDB__COND_COMPARE && leaf->op == DDB_OP_STARTSWITH &&
+             leaf->leaf.values[0].kind == DDB_STR_KIND) {
+    node->kind = DDB__BOUND_PREFIX;
   } else if (leaf->kind == DDB__COND_COMPARE || leaf->kind == DDB__COND_BETWEEN) {
     bind_number(node, leaf);
   }

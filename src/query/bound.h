@@ -22,6 +22,7 @@ typedef enum ddb__bound_kind {
   DDB__BOUND_NULL,   /* is the field null or missing */
   DDB__BOUND_NUMBER, /* within a range of numbers, or not (flip) */
   DDB__BOUND_TEXT,   /* equal to a str, or not (flip) */
+  DDB__BOUND_PREFIX, /* does a str start with another */
   DDB__BOUND_LEAF,   /* any other leaf */
   DDB__BOUND_AND,
   DDB__BOUND_OR,

@@ -193,6 +193,19 @@ static inline bool test_text(const ddb__bound_node *node, const ddb_record *reco
   return equal != node->flip;
 }
 
+static inline bool test_prefix(const ddb__bound_node *node, const ddb_record *record, uint8_t kind,
+                               place at) {
+  const ddb_value *text = &node->cond->leaf.values[0];
+  if (kind != DDB_STR_KIND) {
+    return false;
+  }
+  uint64_t payload = payload_of(record, at);
+  ddb__span span;
+  memcpy(&span, &payload, sizeof span);
+  return span.size >= text->size &&
+         bytes_equal((const char *)&record->block + span.offset, text->as.data, text->size);
+}
+
 /* ---- Loops -------------------------------------------------------------------------------- */
 
 static __attribute__((noinline)) void locate(ddb__bound_node *node, const ddb_shape *shape) {
@@ -263,6 +276,8 @@ static uint64_t eval_node(ddb__bound *bound, ddb__bound_node *node,
     return leaf_loop(node, records, mask, test_number);
   case DDB__BOUND_TEXT:
     return leaf_loop(node, records, mask, test_text);
+  case DDB__BOUND_PREFIX:
+    return leaf_loop(node, records, mask, test_prefix);
   case DDB__BOUND_LEAF:
     return leaf_loop(node, records, mask, test_leaf);
   case DDB__BOUND_AND:
@@ -283,7 +298,7 @@ size_t ddb__bound_reach(const ddb__bound *bound) {
   size_t reach = 0;
   for (size_t i = 0; i < bound->count; i++) {
     const ddb__bound_node *node = &bound->nodes[i];
-    if (node->kind == DDB__BOUND_TEXT || node->kind == DDB__BOUND_LEAF) {
+    if (node->kind >= DDB__BOUND_TEXT && node->kind <= DDB__BOUND_LEAF) {
       return SIZE_MAX;
     }
     if (node->kind == DDB__BOUND_NUMBER || node->kind == DDB__BOUND_NULL) {

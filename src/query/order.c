@@ -161,22 +161,20 @@ ddb_status ddb__order_add(ddb__order *order, const ddb_record *record, ddb_error
 /* ---- Prefixes ----------------------------------------------------------------------------- */
 
 #define PREFIX_CLASS(number) ((uint64_t)(number) << 61)
-#define PREFIX_REST (PREFIX_CLASS(1) - 1)
 
 /* Ascending with the double; NaN last, -0.0 as 0.0. */
 static uint64_t real_prefix(double real) {
   if (real != real) {
-    return PREFIX_REST;
+    return UINT64_MAX;
   }
   real += 0.0;
   uint64_t bits;
   memcpy(&bits, &real, sizeof bits);
-  bits = bits >> 63 ? ~bits : bits | UINT64_C(1) << 63;
-  return bits >> 3;
+  return bits >> 63 ? ~bits : bits | UINT64_C(1) << 63;
 }
 
 static uint64_t int_prefix(int64_t integer) {
-  return ((uint64_t)integer ^ UINT64_C(1) << 63) >> 3;
+  return (uint64_t)integer ^ UINT64_C(1) << 63;
 }
 
 static uint64_t bytes_prefix(const ddb_value *value) {
@@ -195,11 +193,11 @@ static uint64_t prefix_of(const ddb_value *value, bool numbers) {
   case DDB_NULL:
     return 0;
   case DDB_BOOL:
-    return PREFIX_CLASS(1) | (numbers ? real_prefix(value->as.boolean ? 1.0 : 0.0) : 0);
+    return PREFIX_CLASS(1) | (numbers ? real_prefix(value->as.boolean ? 1.0 : 0.0) >> 3 : 0);
   case DDB_INT:
-    return PREFIX_CLASS(1) | (numbers ? real_prefix((double)value->as.integer) : 0);
+    return PREFIX_CLASS(1) | (numbers ? real_prefix((double)value->as.integer) >> 3 : 0);
   case DDB_FLOAT:
-    return PREFIX_CLASS(1) | (numbers ? real_prefix(value->as.real) : 0);
+    return PREFIX_CLASS(1) | (numbers ? real_prefix(value->as.real) >> 3 : 0);
   case DDB_BIGINT:
   case DDB_DECIMAL:
     return PREFIX_CLASS(1);
@@ -208,32 +206,46 @@ static uint64_t prefix_of(const ddb_value *value, bool numbers) {
   case DDB_BYTES:
     return PREFIX_CLASS(3) | bytes_prefix(value);
   case DDB_DATE:
-    return PREFIX_CLASS(4) | int_prefix(value->as.integer);
+    return PREFIX_CLASS(4) | int_prefix(value->as.integer) >> 3;
   default:
     return PREFIX_CLASS(5);
   }
 }
 
-/* Big ints and decimals have no nearest double at hand: where one is, no number gets a prefix. */
-static bool numbers_have_prefixes(const ddb__order *order) {
+/* Of values that are all of one of these kinds, so that equal prefixes are equal values. */
+static uint64_t exact_prefix_of(const ddb_value *value) {
+  return value->kind == DDB_FLOAT ? real_prefix(value->as.real) : int_prefix(value->as.integer);
+}
+
+static void make_prefixes(ddb__order *order, ddb__order_item *items) {
+  uint32_t kinds = 0;
   for (size_t i = 0; i < order->count; i++) {
-    uint8_t kind = order->values[i * order->key_count].kind;
-    if (kind == DDB_BIGINT || kind == DDB_DECIMAL) {
-      return false;
-    }
+    kinds |= DDB_TYPE(order->values[i * order->key_count].kind);
   }
-  return true;
+  order->exact =
+      kinds == DDB_TYPE(DDB_INT) || kinds == DDB_TYPE(DDB_FLOAT) || kinds == DDB_TYPE(DDB_DATE);
+  /* Big ints and decimals have no nearest double at hand: where one is, no number has a prefix. */
+  bool numbers = (kinds & (DDB_TYPE(DDB_BIGINT) | DDB_TYPE(DDB_DECIMAL))) == 0;
+  uint64_t flip = order->keys[0].descending ? UINT64_MAX : 0;
+  for (size_t i = 0; i < order->count; i++) {
+    const ddb_value *value = &order->values[i * order->key_count];
+    uint64_t prefix = order->exact ? exact_prefix_of(value) : prefix_of(value, numbers);
+    items[i] = (ddb__order_item){prefix ^ flip, i};
+  }
 }
 
 /* ---- Sorting ------------------------------------------------------------------------------ */
 
-typedef struct item {
-  uint64_t prefix;
-  size_t row;
-} item;
+typedef ddb__order_item item;
 
 static inline bool item_before(const ddb__order *order, const item *a, const item *b) {
-  return a->prefix != b->prefix ? a->prefix < b->prefix : row_before(order, a->row, b->row);
+  if (a->prefix != b->prefix) {
+    return a->prefix < b->prefix;
+  }
+  if (order->exact && order->key_count == 1 && !order->bounded) {
+    return a->row < b->row; /* rows are in order of arrival */
+  }
+  return row_before(order, a->row, b->row);
 }
 
 static void insertion_sort(const ddb__order *order, item *items, size_t count) {
@@ -282,11 +294,7 @@ ddb_status ddb__order_finish(ddb__order *order, const ddb_record ***records, ddb
     ddb__free(&ddb__heap_process, items, item_bytes);
     return ddb__fail_memory(err, items ? result_bytes : item_bytes);
   }
-  bool numbers = numbers_have_prefixes(order);
-  uint64_t flip = order->keys[0].descending ? UINT64_MAX : 0;
-  for (size_t i = 0; i < order->count; i++) {
-    items[i] = (item){prefix_of(&order->values[i * order->key_count], numbers) ^ flip, i};
-  }
+  make_prefixes(order, items);
   merge_sort(order, items, items + order->count, order->count);
   for (size_t i = 0; i < order->count; i++) {
     result[i] = order->rows[items[i].row].record;

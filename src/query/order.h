@@ -32,7 +32,14 @@ typedef struct ddb__order {
   ddb_value *values;     /* [capacity * key_count]: keys, taken out of the records once */
   size_t *heap;          /* with `keep`: [count] rows, the last in order on top */
   bool bounded;
+  bool exact; /* rows with equal prefixes are equal by the first key */
 } ddb__order;
+
+/* What is sorted: order.c says what a prefix is. */
+typedef struct ddb__order_item {
+  uint64_t prefix;
+  size_t row;
+} ddb__order_item;
 
 /* bounded: hold no more than `keep` rows (> 0), at O(log keep) for a row that is held. */
 void ddb__order_init(ddb__order *order, const ddb__order_key *keys, size_t key_count, bool bounded,

@@ -116,6 +116,7 @@ static uint64_t estimate(const planner *p, ddb__bound_node *node) {
   case DDB__BOUND_NULL:
   case DDB__BOUND_NUMBER:
   case DDB__BOUND_TEXT:
+  case DDB__BOUND_PREFIX:
   case DDB__BOUND_LEAF:
     rows = estimate_leaf(p, node);
     break;
@@ -194,6 +195,7 @@ static ddb_status collect(const planner *p, const ddb__bound_node *node) {
   case DDB__BOUND_NULL:
   case DDB__BOUND_NUMBER:
   case DDB__BOUND_TEXT:
+  case DDB__BOUND_PREFIX:
   case DDB__BOUND_LEAF:
     return collect_leaf(p, node);
   case DDB__BOUND_CONST: /* false */

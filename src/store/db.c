@@ -152,13 +152,17 @@ void ddb_table_release(ddb_table *table) {
 
 /* ---- Catalogue ---------------------------------------------------------------------------- */
 
+static bool is_gone(const ddb_table *table) {
+  return atomic_load_explicit(&((ddb_table *)(uintptr_t)table)->gone, memory_order_acquire);
+}
+
 static bool same_text(ddb_str a, ddb_str b) {
   return a.size == b.size && memcmp(a.data, b.data, a.size) == 0;
 }
 
 static ddb_table *find_locked(const ddb_db *db, ddb_str name) {
   for (size_t i = 0; i < db->table_count; i++) {
-    if (!db->tables[i]->gone && same_text(db->tables[i]->name, name)) {
+    if (!is_gone(db->tables[i]) && same_text(db->tables[i]->name, name)) {
       return db->tables[i];
     }
   }
@@ -249,7 +253,7 @@ ddb_status ddb_db_table_get(ddb_db *db, ddb_str name, ddb_table **out, ddb_error
   return DDB_OK;
 }
 
-/* Publishes a last, empty-handed root; the rows stay for those who still see them. */
+/* Publishes a last root, visible to all; the rows stay for those who still see them. */
 static ddb_status publish_drop(ddb_table *table, ddb_error *err) {
   ddb__write write;
   ddb_status status = ddb__write_begin(&write, table, err);
@@ -257,6 +261,7 @@ static ddb_status publish_drop(ddb_table *table, ddb_error *err) {
     return status;
   }
   write.next->dropped = true;
+  write.next->owner = NULL;
   write.changed = true;
   ddb__write_commit(&write);
   return DDB_OK;
@@ -270,16 +275,30 @@ ddb_status ddb_db_table_drop(ddb_db *db, ddb_str name, ddb_error *err) {
   }
   /* Of two droppers one publishes; the other finds the table dropped, as if it had come later. */
   status = publish_drop(table, err);
-  if (status == DDB_OK) {
-    pthread_mutex_lock(&db->catalogue);
-    table->gone = true;
-    pthread_mutex_unlock(&db->catalogue);
-  }
   ddb_table_release(table);
   if (status == DDB_OK) {
     ddb__db_collect(db);
   }
   return status;
+}
+
+/* References to the tables of one instant: of the snapshot's, or of now. Under db->catalogue. */
+static size_t reference_all_locked(ddb_db *db, const ddb_snapshot *snapshot, ddb_table **out) {
+  size_t found = 0;
+  if (!snapshot) {
+    pthread_mutex_lock(&db->latch); /* no drop between the first look and the last */
+  }
+  for (size_t i = 0; i < db->table_count; i++) {
+    ddb_table *table = db->tables[i];
+    if (snapshot ? ddb__snapshot_root(snapshot, table) != NULL : !is_gone(table)) {
+      ddb__table_reference_locked(table);
+      out[found++] = table;
+    }
+  }
+  if (!snapshot) {
+    pthread_mutex_unlock(&db->latch);
+  }
+  return found;
 }
 
 ddb_status ddb__db_collect_tables(ddb_db *db, const ddb_snapshot *snapshot, ddb_table ***out,
@@ -291,14 +310,7 @@ ddb_status ddb__db_collect_tables(ddb_db *db, const ddb_snapshot *snapshot, ddb_
     pthread_mutex_unlock(&db->catalogue);
     return ddb__fail_memory(err, size);
   }
-  size_t found = 0;
-  for (size_t i = 0; i < db->table_count; i++) {
-    ddb_table *table = db->tables[i];
-    if (snapshot ? ddb__snapshot_root(snapshot, table) != NULL : !table->gone) {
-      ddb__table_reference_locked(table);
-      tables[found++] = table;
-    }
-  }
+  size_t found = reference_all_locked(db, snapshot, tables);
   size_t exact = (found + 1) * sizeof(ddb_table *);
   pthread_mutex_unlock(&db->catalogue);
   if (exact != size) {

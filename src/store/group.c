@@ -33,6 +33,11 @@ static void sorted_free(ddb_table **tables, size_t count) {
   ddb__free(&ddb__heap_process, tables, count * sizeof(ddb_table *) + 1);
 }
 
+static ddb_status of_two_databases(const ddb_table *a, const ddb_table *b, ddb_error *err) {
+  return ddb__fail(err, DDB_ERR_INVALID, "tables '%.*s' and '%.*s' are of different databases",
+                   DDB__STR_ARG(a->name), DDB__STR_ARG(b->name));
+}
+
 static ddb_status check(ddb_table *const *tables, size_t count, ddb_error *err) {
   for (size_t i = 1; i < count; i++) {
     if (tables[i] == tables[i - 1]) {
@@ -40,8 +45,7 @@ static ddb_status check(ddb_table *const *tables, size_t count, ddb_error *err) 
                        DDB__STR_ARG(tables[i]->name));
     }
     if (tables[i]->db != tables[0]->db) {
-      return ddb__fail(err, DDB_ERR_INVALID, "tables '%.*s' and '%.*s' are of different databases",
-                       DDB__STR_ARG(tables[0]->name), DDB__STR_ARG(tables[i]->name));
+      return of_two_databases(tables[0], tables[i], err);
     }
   }
   return DDB_OK;
@@ -74,6 +78,9 @@ static ddb_status check_held(ddb_table *const *tables, size_t count, ddb_error *
       return ddb__fail(err, DDB_ERR_NOT_OWNER, "this thread does not hold table '%.*s'",
                        DDB__STR_ARG(tables[i]->name));
     }
+    if (tables[i]->db != tables[0]->db) {
+      return of_two_databases(tables[0], tables[i], err);
+    }
     for (size_t j = 0; j < i; j++) {
       if (tables[j] == tables[i]) {
         return ddb__fail(err, DDB_ERR_INVALID, "table '%.*s' is named twice",
@@ -89,7 +96,9 @@ ddb_status ddb_tables_write_unlock(ddb_table *const *tables, size_t count, ddb_e
   if (status != DDB_OK || count == 0) {
     return status;
   }
-  ddb__publish_release_group(tables, count);
+  if (!ddb__table_forked(tables[0])) {
+    ddb__publish_release_group(tables, count);
+  }
   for (size_t i = 0; i < count; i++) {
     (void)ddb_rwlock_release_write(tables[i]->lock, NULL);
   }

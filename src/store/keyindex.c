@@ -16,7 +16,7 @@
 #define SEGMENT_SLOTS_SPLIT 8u
 #else
 #define SEGMENT_SLOTS_MIN 16u
-#define SEGMENT_SLOTS_SPLIT 1024u
+#define SEGMENT_SLOTS_SPLIT 512u /* the largest that the slab has pages for */
 #endif
 #define SLOT_EMPTY UINT64_C(0)
 #define SLOT_REMOVED UINT64_C(1)

@@ -8,8 +8,6 @@
  */
 #include "store/pin.h"
 
-#include <assert.h>
-
 #include "base/testing.h"
 #include "store/table_private.h"
 
@@ -31,25 +29,34 @@ static void free_list(ddb__retired_list *list, ddb__heap *heap) {
   }
 }
 
-void ddb__pins_fini(ddb__pins *pins, ddb__heap *heap) {
-  assert(!pins->first && "a pinned table is never freed");
+void ddb__pins_fini(ddb__pins *pins, ddb__heap *heap, ddb__heap *pin_heap) {
+  while (pins->first) {
+    ddb__long_pin *pin = pins->first;
+    pins->first = pin->next;
+    free_list(&pin->waiting, heap);
+    ddb__free(pin_heap, pin, sizeof *pin);
+  }
   free_list(&pins->queue, heap);
   free_list(&pins->released, heap);
   pthread_mutex_destroy(&pins->mutex);
 }
 
-ddb__long_pin *ddb__pins_add_locked(ddb__pins *pins, uint64_t version, ddb__long_pin **fresh) {
+static ddb__long_pin *add_locked(ddb__pins *pins, uint64_t version, bool probes,
+                                 ddb__long_pin **fresh) {
   ddb__long_pin *after = pins->last;
   while (after && after->version > version) {
     after = after->previous;
   }
-  if (after && after->version == version) {
-    after->count++;
-    return after;
+  for (ddb__long_pin *same = after; same && same->version == version; same = same->previous) {
+    if (same->probes == probes) {
+      same->count++;
+      return same;
+    }
   }
   ddb__long_pin *pin = *fresh;
   *fresh = NULL;
-  *pin = (ddb__long_pin){.version = version, .count = 1, .previous = after};
+  *pin = (ddb__long_pin){
+      .version = version, .count = 1, .probes = probes, .previous = after};
   pin->next = after ? after->next : pins->first;
   *(after ? &after->next : &pins->first) = pin;
   *(pin->next ? &pin->next->previous : &pins->last) = pin;
@@ -58,7 +65,7 @@ ddb__long_pin *ddb__pins_add_locked(ddb__pins *pins, uint64_t version, ddb__long
 
 ddb__long_pin *ddb__pins_add(ddb__pins *pins, uint64_t version, ddb__long_pin **fresh) {
   pthread_mutex_lock(&pins->mutex);
-  ddb__long_pin *pin = ddb__pins_add_locked(pins, version, fresh);
+  ddb__long_pin *pin = add_locked(pins, version, false, fresh);
   pthread_mutex_unlock(&pins->mutex);
   return pin;
 }
@@ -69,7 +76,10 @@ void ddb__pins_drop(ddb__pins *pins, ddb__long_pin *pin, ddb__long_pin **unused)
   if (--pin->count == 0) {
     *(pin->previous ? &pin->previous->next : &pins->first) = pin->next;
     *(pin->next ? &pin->next->previous : &pins->last) = pin->previous;
-    ddb__retired_list_splice(&pins->released, &pin->waiting);
+    if (pin->waiting.head) {
+      ddb__retired_list_splice(&pins->released, &pin->waiting);
+      atomic_store_explicit(&pins->any_released, true, memory_order_relaxed);
+    }
     *unused = pin;
   }
   pthread_mutex_unlock(&pins->mutex);
@@ -116,8 +126,9 @@ static bool short_pinned(const scan *pins, const ddb__retired *item) {
 
 /* The newest long pin that needs the item: when it goes, an older one may still. */
 static ddb__long_pin *long_pinned(const ddb__pins *pins, const ddb__retired *item) {
+  bool probed = item->birth == 0; /* P5 */
   ddb__long_pin *pin = pins->last;
-  while (pin && pin->version >= item->retire) {
+  while (pin && (pin->version >= item->retire || (probed && !pin->probes))) {
     pin = pin->previous;
   }
   return pin && pin->version >= item->birth ? pin : NULL;
@@ -178,6 +189,7 @@ bool ddb__pins_reclaim(ddb_table *table, size_t budget) {
   for (size_t seen = 0; progress && seen < budget;) {
     pthread_mutex_lock(&pins->mutex);
     ddb__retired_list_splice(&pins->queue, &pins->released);
+    atomic_store_explicit(&pins->any_released, false, memory_order_relaxed);
     ddb__retired_chunk *chunk = ddb__retired_list_pop(&pins->queue);
     if (!chunk) {
       pthread_mutex_unlock(&pins->mutex);
@@ -223,7 +235,7 @@ static ddb_status pin_long(ddb_table *table, ddb_view *view, const ddb__root **r
   }
   pthread_mutex_lock(&table->pins.mutex);
   *root = atomic_load_explicit(&table->current, memory_order_seq_cst);
-  view->pin = ddb__pins_add_locked(&table->pins, (*root)->version, &fresh);
+  view->pin = add_locked(&table->pins, (*root)->version, true, &fresh);
   pthread_mutex_unlock(&table->pins.mutex);
   view->token = PIN_LONG;
   ddb__free(&table->db->heap, fresh, sizeof *fresh);

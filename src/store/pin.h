@@ -18,12 +18,17 @@
  *   P3  pin_table is written (release) before pin_word and read (acquire) after it: a scan that sees a
  *       word sees the table it names or a later one, and then that pin is over, its reads included.
  *   P4  A slot in use is never reused: a nested view takes a long pin.
- * Long pins: a list per table under pin_mutex, {version, count}, for nested views, for the roots that
- * snapshots see, and for the version that is visible while a write lock is held.
+ * Long pins: a list per table under pin_mutex, {version, probes, count}. Some keep a root: those that
+ * snapshots see, and the one that is visible while a write lock is held. Others are nested views, and
+ * probe the key index too.
  *
  * Reclamation (by the holder of the write lock): an item born at b and retired at r is freed once no
  * pin s has b <= s < r. Items that only a long pin holds back wait on that pin's own list, so they
  * are looked at again only when it goes.
+ *
+ *   P5  What no root reaches (index segments, b = 0) is held back by pins that probe only: whoever
+ *       looks up through a kept root has a pin of the newest version for it. A snapshot then costs what
+ *       it can see, however long the key index is churned meanwhile.
  */
 #ifndef DDB_STORE_PIN_H
 #define DDB_STORE_PIN_H
@@ -43,6 +48,7 @@ typedef struct ddb__long_pin {
   struct ddb__long_pin *next;
   uint64_t version;
   uint64_t count;
+  bool probes; /* P5 */
   ddb__retired_list waiting; /* items that this version needs, and no short pin did */
 } ddb__long_pin;
 
@@ -51,17 +57,18 @@ typedef struct ddb__pins {
   ddb__long_pin *first; /* ascending by version; under mutex */
   ddb__long_pin *last;
   ddb__retired_list released; /* what gone pins left behind; under mutex */
+  _Atomic bool any_released;  /* is it not empty? Changed under mutex */
   ddb__retired_list queue;    /* under the table's write lock */
 } ddb__pins;
 
 void ddb__pins_init(ddb__pins *pins);
-/* All items are freed: the table goes, nobody reads. */
-void ddb__pins_fini(ddb__pins *pins, ddb__heap *heap);
+/* All items are freed: the table goes, nobody reads. `pin_heap`: of the pins that are left, those of
+ * a thread that ended with a lock. */
+void ddb__pins_fini(ddb__pins *pins, ddb__heap *heap, ddb__heap *pin_heap);
 
-/* A long pin of `version`, which is pinned already or cannot be reclaimed meanwhile. `fresh`: memory
- * for a new entry (of the database's heap); NULL is returned in *fresh when it was used. */
+/* A long pin that keeps the root `version`, which is pinned already or cannot be reclaimed meanwhile.
+ * `fresh`: memory for a new entry (of the database's heap); *fresh is set to NULL when it was used. */
 ddb__long_pin *ddb__pins_add(ddb__pins *pins, uint64_t version, ddb__long_pin **fresh);
-ddb__long_pin *ddb__pins_add_locked(ddb__pins *pins, uint64_t version, ddb__long_pin **fresh);
 /* Gives the entry's memory back through *unused when its count reached 0. */
 void ddb__pins_drop(ddb__pins *pins, ddb__long_pin *pin, ddb__long_pin **unused);
 

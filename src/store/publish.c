@@ -8,6 +8,8 @@
  *     statements of T publish n+2, n+3, ... owned by T
  *     releasing: current, visible --> root m, equal to the last, without an owner
  *   Readers that load a root owned by another thread wait for the lock; snapshots use `visible`.
+ *   A drop is visible to all at once, also under an explicit lock: nothing is left to hide, and the
+ *   name is free from that commit on. The end of such a lock has nothing to publish.
  *
  *   U1  current and visible change under the database's latch only, with the commit number.
  *   U2  Under the latch: no allocation, no call out but the table's pins mutex.
@@ -25,6 +27,8 @@
 #else
 #define RECLAIM_COUNT_MIN 64
 #endif
+/* Unless one statement left so much. */
+#define RECLAIM_SIZE_MIN (64 * 1024)
 
 ddb_status ddb__publish_reserve(ddb_table *table, ddb_error *err) {
   if (!table->spare_kept) {
@@ -60,6 +64,7 @@ static void publish_locked(ddb_table *table, ddb__root *root, uint64_t commit) {
     table->visible = root;
     if (root->dropped) {
       table->dropped_commit = commit;
+      atomic_store_explicit(&table->gone, true, memory_order_release);
     }
   }
   /* Pairs with the readers' load in ddb__pin_short (P1); the counter follows the root. */
@@ -76,11 +81,13 @@ void ddb__publish(ddb_table *table, ddb__root *root) {
 
 void ddb__publish_retire(ddb_table *table, const ddb__root *old, ddb__edit *edit) {
   size_t count = (size_t)edit->retired.count;
+  bool large = edit->retired_bytes >= RECLAIM_SIZE_MIN;
   ddb__edit_retire(edit, (void *)(uintptr_t)old, old->version, ddb__root_size(old->index_count));
   atomic_fetch_add_explicit(&table->old_bytes, edit->retired_bytes, memory_order_relaxed);
   ddb__edit_flush(edit, old->version + 1, &table->pins.queue);
   ddb__edit_reset(edit, 0);
-  if (table->pins.queue.count >= RECLAIM_COUNT_MIN) {
+  if (large || table->pins.queue.count >= RECLAIM_COUNT_MIN ||
+      atomic_load_explicit(&table->pins.any_released, memory_order_relaxed)) {
     ddb__pins_reclaim(table, (size_t)2 * DDB__RETIRED_CHUNK_ITEMS + 2 * count);
   }
 }
@@ -153,9 +160,14 @@ ddb_status ddb__publish_acquired(void *context, ddb_error *err) {
   return DDB_OK;
 }
 
-/* The root that ends the lock: the last one, visible to all. */
+/* The root that ends the lock: the last one, visible to all; none when the table was dropped. */
 static void fill_release_root(ddb_table *table) {
   const ddb__root *last = atomic_load_explicit(&table->current, memory_order_relaxed);
+  table->release_last = NULL;
+  if (last->dropped) {
+    ddb__publish_free_release(table);
+    return;
+  }
   ddb__root *root = table->release_root;
   assert(root->index_count == last->index_count);
   memcpy(root, last, ddb__root_size(last->index_count));
@@ -170,7 +182,9 @@ static void finish_release(ddb_table *table) {
 #ifdef DDB_TESTING
   atomic_store(&table->fault_owner, NULL);
 #endif
-  ddb__publish_retire(table, table->release_last, &table->release_edit);
+  if (table->release_last) {
+    ddb__publish_retire(table, table->release_last, &table->release_edit);
+  }
   ddb__unpin_long(table, pin);
 }
 
@@ -185,7 +199,7 @@ void ddb__publish_release_group(ddb_table *const *tables, size_t count) {
   pthread_mutex_lock(&db->latch);
   uint64_t commit = ++db->commit;
   for (size_t i = 0; i < count; i++) {
-    if (tables[i]->group_published) {
+    if (tables[i]->group_published && tables[i]->release_last) {
       assert(tables[i]->db == db);
       ddb__root *root = tables[i]->release_root;
       tables[i]->release_root = NULL;

@@ -138,7 +138,7 @@ static ddb_table *next_to_collect(ddb_db *db, size_t *position, ddb__kept **unne
     bool unseen = table->dropped_commit &&
                   !(db->oldest && db->oldest->commit < table->dropped_commit);
     pthread_mutex_unlock(&db->latch);
-    if (unseen && table->gone) { /* no snapshot sees it: off the list */
+    if (unseen) { /* no snapshot sees it: off the list */
       --*position;
       db->table_count--;
       memmove(&db->tables[*position], &db->tables[*position + 1],

@@ -86,7 +86,7 @@ void ddb__table_free(ddb_table *table) {
   if (root) {
     free_root(table, root);
   }
-  ddb__pins_fini(&table->pins, &table->heap);
+  ddb__pins_fini(&table->pins, &table->heap, &table->db->heap);
   ddb__keyindex_fini(&table->keys, &table->heap);
   ddb__edit_fini(&table->edit);
   ddb__edit_fini(&table->release_edit);

@@ -7,7 +7,6 @@
  *   table->lock    the public RWLock
  *   db->latch      commit numbers, publication; tens of nanoseconds, no allocation, no other lock
  *   pins.mutex     the table's long pins
- * (drop takes table->lock first, then the catalogue, for which it looks the table up again.)
  */
 #ifndef DDB_STORE_TABLE_PRIVATE_H
 #define DDB_STORE_TABLE_PRIVATE_H
@@ -51,7 +50,7 @@ struct ddb_table {
 
   _Atomic uint64_t references; /* the users'; see db.c */
   bool listed;                 /* in db->tables; under db->catalogue */
-  bool gone;                   /* dropped: its name is free; under db->catalogue */
+  _Atomic bool gone;           /* dropped: its name is free; set under db->latch */
   uint64_t dropped_commit;     /* 0: not dropped; under db->latch */
 
   ddb__heap heap; /* exclusive: used under the write lock; pins and kept roots are in db->heap */
@@ -64,7 +63,7 @@ struct ddb_table {
   ddb__root *release_root;   /* reserved for the end of an explicit write lock */
   ddb__edit release_edit;    /* with room to retire the root before it */
   ddb__long_pin *visible_pin; /* `visible`, while an explicit write lock is held */
-  const ddb__root *release_last; /* scratch of ddb__publish_release_group */
+  const ddb__root *release_last; /* what release_root supersedes; NULL: nothing to publish */
   bool group_published;      /* several tables were published together: releasing need not */
 #ifdef DDB_TESTING
   _Atomic(const ddb__thread *) fault_owner; /* of DDB__FAULT_OWNER_OUTSIDE_ROOT */
@@ -123,7 +122,8 @@ void ddb__publish_retire(ddb_table *table, const ddb__root *old, ddb__edit *edit
  * changes their number under an explicit write lock. */
 ddb_status ddb__publish_reserve_release(ddb_table *table, uint32_t index_count, ddb_error *err);
 void ddb__publish_free_release(ddb_table *table);
-/* Ends the exclusive versions of all these tables at one instant; the locks are released next. */
+/* Ends the exclusive versions of all these tables at one instant; the locks are released next. Not in
+ * a forked child. */
 void ddb__publish_release_group(ddb_table *const *tables, size_t count);
 /* What the table's lock calls (base/rwlock.h). */
 ddb_status ddb__publish_acquired(void *table, ddb_error *err);

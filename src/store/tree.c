@@ -75,6 +75,7 @@ static bool contains(const ddb__tree *tree, ddb__tree_entry entry) {
   }
   while (node->level > 1) {
     node = tree_children(node)[tree_child_index(node, entry)];
+    tree_fetch(node);
   }
   uint32_t index = tree_search(node, 0, entry);
   return index < node->count && !tree_less(entry, node->entries[index]);

@@ -20,7 +20,7 @@
 #ifdef DDB_TESTING
 #define TREE_FAN 4u
 #else
-#define TREE_FAN 64u
+#define TREE_FAN 32u /* 64: as fast, with twice the copying */
 #endif
 
 struct ddb__tree_node {
@@ -56,6 +56,13 @@ static inline uint32_t tree_search(const struct ddb__tree_node *node, uint32_t f
     size = above ? size - half - 1 : half;
   }
   return low;
+}
+/* Starts to bring the entries of a node in, all lines at once: a search would wait for one after the
+ * other. */
+static inline void tree_fetch(const struct ddb__tree_node *node) {
+  for (size_t at = 0; at < sizeof *node; at += 64) {
+    __builtin_prefetch((const char *)node + at, 0, 3);
+  }
 }
 /* The child of a branch whose range holds `entry`. */
 static inline uint32_t tree_child_index(const struct ddb__tree_node *node, ddb__tree_entry entry) {

