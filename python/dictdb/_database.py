@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
-from dictdb import _core
-from dictdb._async import async_load, async_save
+from typing import TYPE_CHECKING
+
+from dictdb import _async, _core
+
+if TYPE_CHECKING:
+    from typing import Self
 
 
 class DictDB(_core.DictDB):
@@ -17,5 +21,23 @@ class DictDB(_core.DictDB):
     __slots__ = ()
     __module__ = "dictdb"
 
-    async_save = async_save
-    async_load = classmethod(async_load)
+    async def async_save(self, filename: _async.StrPath, file_format: str | None = None) -> None:
+        """Save one instant of the database, as `save` does, without blocking the event loop.
+
+        Cancelling the task ends the save and waits for its end: the file is the old one or the
+        new one, whole.
+
+        filename: the file to replace. file_format: ``"json"``, in any case; ``None`` goes by the
+        file's suffix. Raises InvalidArgumentError (an unknown format) and StorageError (the file
+        could not be written; the old one is untouched).
+        """
+        await _async.run(lambda progress: self.save(filename, file_format, progress=progress))
+
+    @classmethod
+    async def async_load(cls, filename: _async.StrPath, file_format: str | None = None) -> Self:
+        """Load a database, as `load` does, without blocking the event loop.
+
+        Raises InvalidArgumentError (an unknown format), CorruptFileError (``.offset`` is the
+        position in bytes) and StorageError (the file could not be read).
+        """
+        return await _async.run(lambda progress: cls.load(filename, file_format, progress=progress))

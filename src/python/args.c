@@ -68,6 +68,16 @@ int pyddb_bind(const pyddb_signature *signature, PyObject *const *args, Py_ssize
   return check_required(signature, slots);
 }
 
+PyObject *pyddb_bind_one(const char *function, const char *name, PyObject *const *args,
+                         Py_ssize_t arg_count, PyObject *keyword_names) {
+  if (arg_count == 1 && !keyword_names) {
+    return args[0];
+  }
+  const pyddb_signature signature = {function, &name, 1, 1, 1};
+  PyObject *slot;
+  return pyddb_bind(&signature, args, arg_count, keyword_names, &slot) < 0 ? NULL : slot;
+}
+
 int pyddb_bind_tuple(const pyddb_signature *signature, PyObject *args, PyObject *keywords,
                      PyObject **slots) {
   PyObject *const *items = &PyTuple_GET_ITEM(args, 0);

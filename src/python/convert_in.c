@@ -36,18 +36,25 @@ int pyddb_refuse(const pyddb_input *in, PyObject *object, const char *advice) {
   return -1;
 }
 
-static int raise_error(const pyddb_input *in, ddb_error *err) {
-  if (in->field && !err->field[0]) {
-    pyddb_text name;
-    if (pyddb_text_init(&name, in->field) < 0) {
-      return -1;
-    }
-    size_t size = name.str.size < sizeof err->field ? name.str.size : sizeof err->field - 1;
-    memcpy(err->field, name.str.data, size);
-    err->field[size] = '\0';
-    pyddb_text_fini(&name);
+static void copy_text(char *buffer, size_t capacity, PyObject *object) {
+  pyddb_text text;
+  if (!object || buffer[0]) {
+    return;
   }
-  pyddb_raise(in->state, err);
+  if (pyddb_text_init(&text, object) < 0) {
+    PyErr_Clear();
+    return;
+  }
+  size_t size = text.str.size < capacity ? text.str.size : capacity - 1;
+  memcpy(buffer, text.str.data, size);
+  buffer[size] = '\0';
+  pyddb_text_fini(&text);
+}
+
+static int raise_error(const pyddb_input *in, ddb_error *err) {
+  copy_text(err->table, sizeof err->table, in->table);
+  copy_text(err->field, sizeof err->field, in->field);
+  pyddb_raise_value(in->state, err, in->table, in->field);
   return -1;
 }
 

@@ -194,13 +194,15 @@ static PyObject *db_create_table(PyObject *self, PyObject *const *args, Py_ssize
 }
 
 PyDoc_STRVAR(drop_table_doc,
-             "drop_table($self, table_name, /)\n--\n\n"
+             "drop_table($self, table_name)\n--\n\n"
              "Drops a table; later calls on it raise TableNotFoundError. Snapshots still\n"
              "see it. Waits for its writers.");
 
-static PyObject *db_drop_table(PyObject *self, PyObject *name) {
+static PyObject *db_drop_table(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                               PyObject *kw) {
   pyddb_db *db = (pyddb_db *)self;
-  ddb_table *core = core_by_name(db, name);
+  PyObject *name = pyddb_bind_one("drop_table", "table_name", args, count, kw);
+  ddb_table *core = name ? core_by_name(db, name) : NULL;
   if (!core) {
     return NULL;
   }
@@ -218,13 +220,19 @@ static PyObject *db_drop_table(PyObject *self, PyObject *name) {
   return status == DDB_OK ? Py_NewRef(Py_None) : pyddb_raise(db->state, &err);
 }
 
-PyDoc_STRVAR(get_table_doc, "get_table($self, table_name, /)\n--\n\n"
+PyDoc_STRVAR(get_table_doc, "get_table($self, table_name)\n--\n\n"
                             "Returns the table; TableNotFoundError without one. db[name] too.");
 
-static PyObject *db_get_table(PyObject *self, PyObject *name) {
+static PyObject *db_subscript(PyObject *self, PyObject *name) {
   pyddb_db *db = (pyddb_db *)self;
   ddb_table *core = core_by_name(db, name);
   return core ? object_of(db, core, db->missing) : NULL;
+}
+
+static PyObject *db_get_table(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                              PyObject *kw) {
+  PyObject *name = pyddb_bind_one("get_table", "table_name", args, count, kw);
+  return name ? db_subscript(self, name) : NULL;
 }
 
 /* The references of the array move to `list` or are dropped. */
@@ -349,7 +357,7 @@ static PyObject *guard_tables(pyddb_db *db, PyObject *const *args, Py_ssize_t co
   for (Py_ssize_t i = 0; tables && i < count; i++) {
     PyObject *table = PyObject_TypeCheck(args[i], db->state->table_type)
                           ? Py_NewRef(args[i])
-                          : db_get_table((PyObject *)db, args[i]);
+                          : db_subscript((PyObject *)db, args[i]);
     if (!table) {
       Py_CLEAR(tables);
       break;
@@ -420,8 +428,8 @@ static PyObject *db_load(PyObject *class, PyObject *const *args, Py_ssize_t coun
 
 static PyMethodDef db_methods[] = {
     {"create_table", PYDDB_FAST(db_create_table), PYDDB_FAST_FLAGS, create_table_doc},
-    {"drop_table", db_drop_table, METH_O, drop_table_doc},
-    {"get_table", db_get_table, METH_O, get_table_doc},
+    {"drop_table", PYDDB_FAST(db_drop_table), PYDDB_FAST_FLAGS, drop_table_doc},
+    {"get_table", PYDDB_FAST(db_get_table), PYDDB_FAST_FLAGS, get_table_doc},
     {"list_tables", db_list_tables, METH_NOARGS, list_tables_doc},
     {"write_lock", PYDDB_FAST(db_write_lock), PYDDB_FAST_FLAGS, write_lock_doc},
     {"snapshot", db_snapshot, METH_NOARGS, snapshot_doc},
@@ -452,7 +460,7 @@ static PyType_Slot db_slots[] = {
     PYDDB_SLOT(Py_tp_clear, db_clear),
     PYDDB_SLOT(Py_tp_repr, db_repr),
     PYDDB_SLOT(Py_tp_iter, db_iter),
-    PYDDB_SLOT(Py_mp_subscript, db_get_table),
+    PYDDB_SLOT(Py_mp_subscript, db_subscript),
     PYDDB_SLOT(Py_mp_length, db_length),
     PYDDB_SLOT(Py_sq_contains, db_contains),
     {Py_tp_methods, db_methods},

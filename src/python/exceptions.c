@@ -27,7 +27,7 @@
   X(ERR_TIMEOUT, PyExc_TimeoutError, "A lock was not free in time.")                               \
   X(ERR_NOT_OWNER, PyExc_RuntimeError, "A lock was released by a thread that does not hold it.")   \
   X(ERR_FORKED, PyExc_RuntimeError, "What was made before a fork cannot be changed in the child.") \
-  X(ERR_LIMIT, PyExc_OverflowError, "Too deep, too large, or too many.")                           \
+  X(ERR_LIMIT, PyExc_ValueError, "Too deep, too large, or too many.")                              \
   X(ERR_CORRUPT, PyExc_ValueError, "A file is damaged; `offset` is the byte position.")            \
   X(ERR_IO, PyExc_OSError, "A file could not be read or written.")
 
@@ -65,9 +65,10 @@ static int add_derived(pyddb_state *state, ddb_status status, PyObject *second, 
   bool is_key_error = second == PyExc_KeyError;
   PyObject *base = state->exceptions[DDB_OK];
   /* A field is an attribute too: hasattr() and getattr() with a default want AttributeError. */
-  PyObject *bases = status == DDB_ERR_FIELD_NOT_FOUND
-                        ? PyTuple_Pack(3, base, second, PyExc_AttributeError)
-                        : PyTuple_Pack(2, base, second);
+  PyObject *third = status == DDB_ERR_FIELD_NOT_FOUND ? PyExc_AttributeError
+                    : status == DDB_ERR_LIMIT         ? PyExc_OverflowError
+                                                      : NULL;
+  PyObject *bases = third ? PyTuple_Pack(3, base, second, third) : PyTuple_Pack(2, base, second);
   PyObject *attributes = is_key_error ? plain_text_attributes() : PyDict_New();
   int result = -1;
   if (bases && attributes) {
@@ -193,8 +194,8 @@ static PyObject *name_threads(PyObject *message) {
 
 /* ---- Raising ------------------------------------------------------------------------------- */
 
-static int set_text(PyObject *exception, const char *name, const char *text) {
-  if (!text[0]) {
+static int set_text(PyObject *exception, const char *name, const char *text, bool always) {
+  if (!text[0] && !always) {
     return 0;
   }
   PyObject *value = message_out(text);
@@ -204,10 +205,11 @@ static int set_text(PyObject *exception, const char *name, const char *text) {
 }
 
 static int set_attributes(PyObject *exception, const ddb_error *err) {
-  if (set_text(exception, "table", err->table) < 0 ||
-      set_text(exception, "field", err->field) < 0 ||
-      set_text(exception, "expected", err->expected) < 0 ||
-      set_text(exception, "given", err->given) < 0) {
+  bool always = err->status == DDB_ERR_SCHEMA;
+  if (set_text(exception, "table", err->table, always) < 0 ||
+      set_text(exception, "field", err->field, always) < 0 ||
+      set_text(exception, "expected", err->expected, always) < 0 ||
+      set_text(exception, "given", err->given, always) < 0) {
     return -1;
   }
   if (err->status != DDB_ERR_CORRUPT) {
@@ -242,7 +244,19 @@ static PyObject *raise_with(pyddb_state *state, const ddb_error *err, PyObject *
   return NULL;
 }
 
+static PyObject *prefixed(PyObject *message, PyObject *table, PyObject *field) {
+  if (table && field) {
+    return PyUnicode_FromFormat("table %R, field %R: %U", table, field, message);
+  }
+  return field ? PyUnicode_FromFormat("field %R: %U", field, message) : Py_NewRef(message);
+}
+
 PyObject *pyddb_raise(pyddb_state *state, const ddb_error *err) {
+  return pyddb_raise_value(state, err, NULL, NULL);
+}
+
+PyObject *pyddb_raise_value(pyddb_state *state, const ddb_error *err, PyObject *table,
+                            PyObject *field) {
   if (err->status == DDB_ERR_INTERRUPTED && PyErr_Occurred()) {
     return NULL;
   }
@@ -252,6 +266,9 @@ PyObject *pyddb_raise(pyddb_state *state, const ddb_error *err) {
   PyObject *message = message_out(err->message[0] ? err->message : ddb_status_text(err->status));
   if (message && err->status == DDB_ERR_DEADLOCK) {
     message = name_threads(message);
+  }
+  if (message) {
+    Py_SETREF(message, prefixed(message, table, field));
   }
   if (message) {
     raise_with(state, err, message);

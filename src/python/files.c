@@ -94,15 +94,32 @@ static int check_format(pyddb_state *state, PyObject *format, PyObject *path) {
   return same ? 0 : refuse_suffix(state, path);
 }
 
+/* With the exception of the conversion set: in words of ours when it is about the type or a NUL. */
+static PyObject *refuse_path(pyddb_state *state, PyObject *path) {
+  if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+    PyErr_Clear();
+    return pyddb_raise_format(state, DDB_ERR_TYPE, "filename must be a str or a Path, not '%s'",
+                              Py_TYPE(path)->tp_name);
+  }
+  if (PyErr_ExceptionMatches(PyExc_ValueError)) {
+    PyErr_Clear();
+    return pyddb_raise_format(state, DDB_ERR_INVALID, "filename %R cannot be the name of a file",
+                              path);
+  }
+  return NULL;
+}
+
 /* The path as bytes (new reference); p->function is borrowed. */
 static PyObject *parse(pyddb_state *state, const pyddb_signature *signature, PyObject *const *args,
                        Py_ssize_t count, PyObject *kw, progress *p) {
   PyObject *slots[3];
   PyObject *path;
   *p = (progress){0};
-  if (pyddb_bind(signature, args, count, kw, slots) < 0 ||
-      !PyUnicode_FSConverter(slots[0], &path)) {
+  if (pyddb_bind(signature, args, count, kw, slots) < 0) {
     return NULL;
+  }
+  if (!PyUnicode_FSConverter(slots[0], &path)) {
+    return refuse_path(state, slots[0]);
   }
   if (slots[2] && slots[2] != Py_None) {
     p->function = slots[2];

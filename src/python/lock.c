@@ -13,6 +13,7 @@ typedef struct pyddb_lock {
   PyObject_HEAD pyddb_state *state;
   ddb_rwlock *lock;
   ddb_table *table; /* NULL: the lock stands alone and is owned */
+  PyObject *name;   /* str or None */
   _Atomic int64_t hold_count;
 } pyddb_lock;
 
@@ -24,10 +25,11 @@ typedef struct pyddb_guard {
 
 /* ---- Making and freeing -------------------------------------------------------------------- */
 
-PyObject *pyddb_lock_new(pyddb_state *state, ddb_table *table) {
+PyObject *pyddb_lock_new(pyddb_state *state, ddb_table *table, PyObject *name) {
   pyddb_lock *lock = (pyddb_lock *)state->lock_type->tp_alloc(state->lock_type, 0);
   if (lock) {
     lock->state = state;
+    lock->name = Py_NewRef(name);
     lock->table = ddb_table_acquire(table);
     lock->lock = ddb_table_lock(table);
   }
@@ -56,6 +58,7 @@ static PyObject *lock_tp_new(PyTypeObject *type, PyObject *args, PyObject *keywo
   ddb_error err;
   if (lock) {
     lock->state = state;
+    lock->name = Py_NewRef(slots[0] ? slots[0] : Py_None);
     if (ddb_rwlock_new(name.str, &lock->lock, &err) != DDB_OK) {
       lock->lock = NULL;
       Py_CLEAR(lock);
@@ -88,6 +91,7 @@ static void lock_dealloc(PyObject *self) {
       ddb_rwlock_free(lock->lock);
     }
   }
+  Py_XDECREF(lock->name);
   type->tp_free(self);
   Py_DECREF(type);
 }
@@ -304,6 +308,12 @@ static PyObject *lock_stats(PyObject *self, PyObject *unused) {
       (double)stats.read_hold_ns * 1e-9, "write_hold_seconds", (double)stats.write_hold_ns * 1e-9);
 }
 
+static PyObject *lock_repr(PyObject *self) {
+  PyObject *name = ((pyddb_lock *)self)->name;
+  return name == Py_None ? PyUnicode_FromFormat("<RWLock at %p>", (void *)self)
+                         : PyUnicode_FromFormat("<RWLock %R>", name);
+}
+
 static PyMethodDef lock_methods[] = {
     {"acquire_read", PYDDB_FAST(lock_acquire_read), PYDDB_FAST_FLAGS, acquire_read_doc},
     {"acquire_write", PYDDB_FAST(lock_acquire_write), PYDDB_FAST_FLAGS, acquire_write_doc},
@@ -320,11 +330,9 @@ PyDoc_STRVAR(lock_doc, "RWLock(name=None)\n--\n\n"
                        "owned by threads, interruptible. name is for messages.");
 
 static PyType_Slot lock_slots[] = {
-    PYDDB_SLOT(Py_tp_new, lock_tp_new),
-    PYDDB_SLOT(Py_tp_dealloc, lock_dealloc),
-    {Py_tp_methods, lock_methods},
-    {Py_tp_doc, (void *)(uintptr_t)lock_doc},
-    {0, NULL},
+    PYDDB_SLOT(Py_tp_new, lock_tp_new),       PYDDB_SLOT(Py_tp_dealloc, lock_dealloc),
+    PYDDB_SLOT(Py_tp_repr, lock_repr),        {Py_tp_methods, lock_methods},
+    {Py_tp_doc, (void *)(uintptr_t)lock_doc}, {0, NULL},
 };
 
 PyType_Spec pyddb_lock_spec = {

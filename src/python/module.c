@@ -230,9 +230,10 @@ static int module_exec(PyObject *module) {
 
 #define STATE_OBJECTS(X)                                                                           \
   X(db_type)                                                                                       \
-  X(db_guard_type) X(snapshot_type) X(table_type) X(table_view_type) X(iterator_type)              \
-      X(record_view_type) X(field_type) X(cond_type) X(lock_type) X(guard_type) X(table_class)     \
-          X(schema_encode) X(schema_decode) X(id_text) X(missing_file_error)
+  X(db_guard_type)                                                                                 \
+  X(snapshot_type) X(table_type) X(table_view_type) X(iterator_type) X(record_view_type)           \
+      X(field_type) X(cond_type) X(lock_type) X(guard_type) X(table_class) X(schema_encode)        \
+          X(schema_decode) X(id_text) X(missing_file_error)
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg) {
   pyddb_state *state = PyModule_GetState(module);

@@ -109,6 +109,9 @@ void pyddb_builder_give(pyddb_state *state, ddb_builder *builder); /* NULL is al
 int pyddb_exceptions_init(pyddb_state *state);
 /* Sets the exception of `err` (status must not be OK). Always returns NULL. */
 PyObject *pyddb_raise(pyddb_state *state, const ddb_error *err);
+/* The same about a value: its text also names the table and the field (NULL: unknown). */
+PyObject *pyddb_raise_value(pyddb_state *state, const ddb_error *err, PyObject *table,
+                            PyObject *field);
 /* An exception of the status's type, with a text as PyUnicode_FromFormat makes it. */
 PyObject *pyddb_raise_format(pyddb_state *state, ddb_status status, const char *format, ...);
 /* The argument, at most 80 characters of its repr(), for messages; never NULL without exception. */
@@ -147,6 +150,9 @@ typedef struct pyddb_signature {
 /* Puts the arguments into slots[count] (borrowed; NULL where absent). */
 int pyddb_bind(const pyddb_signature *signature, PyObject *const *args, Py_ssize_t arg_count,
                PyObject *keyword_names, PyObject **slots);
+/* The one argument of a function, borrowed; NULL: an exception is set. */
+PyObject *pyddb_bind_one(const char *function, const char *name, PyObject *const *args,
+                         Py_ssize_t arg_count, PyObject *keyword_names);
 /* The same for the tuple and dict that tp_new gets. */
 int pyddb_bind_tuple(const pyddb_signature *signature, PyObject *args, PyObject *keywords,
                      PyObject **slots);
@@ -293,7 +299,7 @@ extern PyType_Spec pyddb_db_spec, pyddb_db_guard_spec, pyddb_snapshot_spec, pydd
     pyddb_cond_spec, pyddb_lock_spec, pyddb_guard_spec;
 
 /* A Table object of `type` (NULL: the state's) for `table`, whose reference is taken. */
-PyObject *pyddb_table_new(pyddb_state *state, PyTypeObject *type, ddb_table *table,
+PyObject *pyddb_table_new(pyddb_state *state, PyTypeObject *type, ddb_table *core,
                           pyddb_missing missing);
 /* Makes the table in `db`; both for Table() and DictDB.create_table. */
 ddb_table *pyddb_table_create(pyddb_state *state, ddb_db *db, PyObject *name, PyObject *key,
@@ -325,7 +331,7 @@ bool pyddb_is_short(pyddb_source *source, const pyddb_cond *cond, uint64_t recor
 extern PyMethodDef pyddb_cond_functions[];
 
 /* A lock object over the lock of `table` (a reference of its own is taken). */
-PyObject *pyddb_lock_new(pyddb_state *state, ddb_table *table);
+PyObject *pyddb_lock_new(pyddb_state *state, ddb_table *table, PyObject *name);
 
 PyObject *pyddb_record_view_new(pyddb_source *source, const ddb_record *record);
 /* An iterator over copies of the records, as dicts. */
@@ -355,7 +361,8 @@ PyObject *pyddb_source_copy(PyObject *self, PyObject *unused);
 PyObject *pyddb_source_columns(PyObject *self, PyObject *unused);
 PyObject *pyddb_source_size(PyObject *self, PyObject *unused);
 PyObject *pyddb_source_indexed_fields(PyObject *self, PyObject *unused);
-PyObject *pyddb_source_has_index(PyObject *self, PyObject *field);
+PyObject *pyddb_source_has_index(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                                 PyObject *kw);
 Py_ssize_t pyddb_source_length(PyObject *self);
 int pyddb_source_contains(PyObject *self, PyObject *key);
 extern const char pyddb_get_doc[], pyddb_select_doc[], pyddb_count_doc[], pyddb_all_doc[],
@@ -369,7 +376,8 @@ PyObject *pyddb_table_insert(PyObject *self, PyObject *const *args, Py_ssize_t c
 PyObject *pyddb_table_upsert(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw);
 PyObject *pyddb_table_update(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw);
 PyObject *pyddb_table_delete(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw);
-PyObject *pyddb_table_validate(PyObject *self, PyObject *record);
+PyObject *pyddb_table_validate(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                               PyObject *kw);
 extern const char pyddb_insert_doc[], pyddb_upsert_doc[], pyddb_update_doc[], pyddb_delete_doc[],
     pyddb_validate_doc[];
 

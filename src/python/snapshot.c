@@ -97,6 +97,9 @@ static ddb_table *find(pyddb_snapshot *snapshot, PyObject *name) {
 
 static PyObject *snapshot_subscript(PyObject *self, PyObject *name) {
   pyddb_snapshot *snapshot = (pyddb_snapshot *)self;
+  if (atomic_load(&snapshot->closed)) {
+    return pyddb_raise_format(snapshot->state, DDB_ERR_INVALID, "the snapshot is closed");
+  }
   ddb_table *table = find(snapshot, name);
   if (!table) {
     return PyErr_Occurred() ? NULL

@@ -67,7 +67,7 @@ PyObject *pyddb_table_new(pyddb_state *state, PyTypeObject *type, ddb_table *cor
   }
   table->missing = missing;
   if (pyddb_source_init(&table->source, state, core) < 0 ||
-      !(table->lock = pyddb_lock_new(state, core))) {
+      !(table->lock = pyddb_lock_new(state, core, table->source.table_name))) {
     Py_CLEAR(table);
   }
 #if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
@@ -174,6 +174,12 @@ static PyObject *schema_fields(PyObject *self, PyObject *unused) {
   return list;
 }
 
+static PyObject *source_field(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                              PyObject *kw) {
+  PyObject *name = pyddb_bind_one("field", "name", args, count, kw);
+  return name ? pyddb_source_field(self, name) : NULL;
+}
+
 static PyObject *source_repr(PyObject *self) {
   pyddb_source *source = (pyddb_source *)self;
   return PyUnicode_FromFormat("<%s %R primary_key=%R>", source->snapshot ? "TableView" : "Table",
@@ -224,12 +230,14 @@ static PyObject *table_create_index(PyObject *self, PyObject *const *args, Py_ss
   return status == DDB_OK ? Py_NewRef(Py_None) : pyddb_raise(source->state, &err);
 }
 
-PyDoc_STRVAR(drop_index_doc, "drop_index($self, field, /)\n--\n\n"
+PyDoc_STRVAR(drop_index_doc, "drop_index($self, field)\n--\n\n"
                              "Removes the index on a field; IndexNotFoundError without one.");
 
-static PyObject *table_drop_index(PyObject *self, PyObject *field) {
+static PyObject *table_drop_index(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                                  PyObject *kw) {
   pyddb_source *source = (pyddb_source *)self;
-  PyObject *name = pyddb_field_argument(source, field, "field");
+  PyObject *field = pyddb_bind_one("drop_index", "field", args, count, kw);
+  PyObject *name = field ? pyddb_field_argument(source, field, "field") : NULL;
   pyddb_text text;
   if (!name || pyddb_text_init(&text, name) < 0) {
     Py_XDECREF(name);
@@ -260,7 +268,8 @@ static PyObject *table_memory(PyObject *self, PyObject *unused) {
 
 /* ---- The types ----------------------------------------------------------------------------- */
 
-PyDoc_STRVAR(field_doc, "field($self, name, /)\n--\n\nReturns the Field of this name, any str.");
+PyDoc_STRVAR(len_doc, "len($self)\n--\n\nReturns the number of records, as size() does.");
+PyDoc_STRVAR(field_doc, "field($self, name)\n--\n\nReturns the Field of this name, any str.");
 PyDoc_STRVAR(attribute_doc, "_attribute($self, name, /)\n--\n\nWhat __getattr__ is.");
 PyDoc_STRVAR(primary_key_name_doc,
              "primary_key_name($self)\n--\n\nReturns the name of the primary key's field.");
@@ -276,9 +285,10 @@ PyDoc_STRVAR(schema_fields_doc,
       {"copy", pyddb_source_copy, METH_NOARGS, pyddb_copy_doc},                                    \
       {"columns", pyddb_source_columns, METH_NOARGS, pyddb_columns_doc},                           \
       {"size", pyddb_source_size, METH_NOARGS, pyddb_size_doc},                                    \
+      {"len", pyddb_source_size, METH_NOARGS, len_doc},                                            \
       {"indexed_fields", pyddb_source_indexed_fields, METH_NOARGS, pyddb_indexed_fields_doc},      \
-      {"has_index", pyddb_source_has_index, METH_O, pyddb_has_index_doc},                          \
-      {"field", pyddb_source_field, METH_O, field_doc},                                            \
+      {"has_index", PYDDB_FAST(pyddb_source_has_index), PYDDB_FAST_FLAGS, pyddb_has_index_doc},    \
+      {"field", PYDDB_FAST(source_field), PYDDB_FAST_FLAGS, field_doc},                            \
       {"primary_key_name", primary_key_name, METH_NOARGS, primary_key_name_doc},                   \
       {"schema_fields", schema_fields, METH_NOARGS, schema_fields_doc}, {                          \
     "_attribute", pyddb_source_attribute, METH_O, attribute_doc                                    \
@@ -303,9 +313,9 @@ static PyMethodDef table_methods[] = {
     {"upsert", PYDDB_FAST(pyddb_table_upsert), PYDDB_FAST_FLAGS, pyddb_upsert_doc},
     {"update", PYDDB_FAST(pyddb_table_update), PYDDB_FAST_FLAGS, pyddb_update_doc},
     {"delete", PYDDB_FAST(pyddb_table_delete), PYDDB_FAST_FLAGS, pyddb_delete_doc},
-    {"validate_record", pyddb_table_validate, METH_O, pyddb_validate_doc},
+    {"validate_record", PYDDB_FAST(pyddb_table_validate), PYDDB_FAST_FLAGS, pyddb_validate_doc},
     {"create_index", PYDDB_FAST(table_create_index), PYDDB_FAST_FLAGS, create_index_doc},
-    {"drop_index", table_drop_index, METH_O, drop_index_doc},
+    {"drop_index", PYDDB_FAST(table_drop_index), PYDDB_FAST_FLAGS, drop_index_doc},
     {"memory", table_memory, METH_NOARGS, memory_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -367,10 +367,12 @@ PyObject *pyddb_source_indexed_fields(PyObject *self, PyObject *unused) {
 }
 
 const char pyddb_has_index_doc[] =
-    "has_index($self, field, /)\n--\n\nReturns whether a field (str or Field) is indexed.";
+    "has_index($self, field)\n--\n\nReturns whether a field (str or Field) is indexed.";
 
-PyObject *pyddb_source_has_index(PyObject *self, PyObject *field) {
-  PyObject *name = pyddb_field_argument((pyddb_source *)self, field, "field");
+PyObject *pyddb_source_has_index(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                                 PyObject *kw) {
+  PyObject *field = pyddb_bind_one("has_index", "field", args, count, kw);
+  PyObject *name = field ? pyddb_field_argument((pyddb_source *)self, field, "field") : NULL;
   PyObject *fields = name ? pyddb_source_indexed_fields(self, NULL) : NULL;
   int found = fields ? PySequence_Contains(fields, name) : -1;
   Py_XDECREF(name);

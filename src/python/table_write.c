@@ -160,7 +160,7 @@ static int check_batch_size(pyddb_state *state, PyObject *object) {
 }
 
 const char pyddb_insert_doc[] =
-    "insert($self, record, /, *, batch_size=None, skip_validation=False)\n--\n\n"
+    "insert($self, record, *, batch_size=None, skip_validation=False)\n--\n\n"
     "Inserts one record (a mapping) or many (an iterable of mappings).\n\n"
     "Returns the record's primary key, or the list of keys. All or nothing: when\n"
     "any record cannot be inserted, or the iterable raises, none is. The mappings\n"
@@ -367,13 +367,15 @@ PyObject *pyddb_table_delete(PyObject *self, PyObject *const *args, Py_ssize_t c
 /* ---- validate_record ----------------------------------------------------------------------- */
 
 const char pyddb_validate_doc[] =
-    "validate_record($self, record, /)\n--\n\n"
+    "validate_record($self, record)\n--\n\n"
     "Checks that a record (a mapping) could be inserted, apart from its key\n"
     "being taken. Raises what insert would raise; returns None.";
 
-PyObject *pyddb_table_validate(PyObject *self, PyObject *record) {
+PyObject *pyddb_table_validate(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                               PyObject *kw) {
   pyddb_table *table = (pyddb_table *)self;
-  ddb_builder *builder = pyddb_builder_take(table->source.state);
+  PyObject *record = pyddb_bind_one("validate_record", "record", args, count, kw);
+  ddb_builder *builder = record ? pyddb_builder_take(table->source.state) : NULL;
   if (!builder) {
     return NULL;
   }

@@ -3,35 +3,12 @@
  * test_cond.c - conditions as objects: text, limits, sharing, memory. What they match is tested with
  * the queries.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
-
-#include "base/heap.h"
 #include "query/cond.h"
-
-/* Allocations until one fails; 0: none will. */
-static uint64_t fail_after;
-
-static void *test_allocate(void *context, size_t size) {
-  (void)context;
-  if (fail_after > 0 && --fail_after == 0) {
-    return NULL;
-  }
-  return malloc(size);
-}
-static void test_release(void *context, void *memory, size_t size) {
-  (void)context;
-  memset(memory, 0xdb, size);
-  free(memory);
-}
+#include "support.h"
 
 static ddb_cond *compare(const char *field, ddb_op op, ddb_value value) {
   ddb_cond *cond = NULL;
-  assert_int_equal(ddb_cond_compare(ddb_str_from(field), op, &value, &cond, NULL), DDB_OK);
+  assert_ok(ddb_cond_compare(ddb_str_from(field), op, &value, &cond, NULL));
   return cond;
 }
 static ddb_value text(const char *characters) {
@@ -42,14 +19,14 @@ static ddb_value text(const char *characters) {
 static ddb_cond *join(bool is_and, ddb_cond *a, ddb_cond *b) {
   ddb_cond *operands[] = {a, b};
   ddb_cond *cond = NULL;
-  assert_int_equal((is_and ? ddb_cond_and : ddb_cond_or)(operands, 2, &cond, NULL), DDB_OK);
+  assert_ok((is_and ? ddb_cond_and : ddb_cond_or)(operands, 2, &cond, NULL));
   ddb_cond_release(a);
   ddb_cond_release(b);
   return cond;
 }
 static ddb_cond *negate(ddb_cond *a) {
   ddb_cond *cond = NULL;
-  assert_int_equal(ddb_cond_not(a, &cond, NULL), DDB_OK);
+  assert_ok(ddb_cond_not(a, &cond, NULL));
   ddb_cond_release(a);
   return cond;
 }
@@ -91,17 +68,17 @@ static void formats(void **state) {
   expect_text(compare("a", DDB_OP_CONTAINS, text("%s%n")), "a.contains('%s%n')");
   ddb_value values[] = {ddb_int(1), text("b"), ddb_null()};
   ddb_cond *cond;
-  assert_int_equal(ddb_cond_in(DDB_STR("k"), values, 3, &cond, NULL), DDB_OK);
+  assert_ok(ddb_cond_in(DDB_STR("k"), values, 3, &cond, NULL));
   expect_text(cond, "k.is_in([1, 'b', None])");
-  assert_int_equal(ddb_cond_in(DDB_STR("k"), NULL, 0, &cond, NULL), DDB_OK);
+  assert_ok(ddb_cond_in(DDB_STR("k"), NULL, 0, &cond, NULL));
   expect_text(cond, "k.is_in([])");
-  assert_int_equal(ddb_cond_between(DDB_STR("k"), &values[0], &values[1], &cond, NULL), DDB_OK);
+  assert_ok(ddb_cond_between(DDB_STR("k"), &values[0], &values[1], &cond, NULL));
   expect_text(cond, "k.between(1, 'b')");
-  assert_int_equal(ddb_cond_is_null(DDB_STR("k"), &cond, NULL), DDB_OK);
+  assert_ok(ddb_cond_is_null(DDB_STR("k"), &cond, NULL));
   expect_text(cond, "k.is_null()");
-  assert_int_equal(ddb_cond_and(NULL, 0, &cond, NULL), DDB_OK);
+  assert_ok(ddb_cond_and(NULL, 0, &cond, NULL));
   expect_text(cond, "True");
-  assert_int_equal(ddb_cond_or(NULL, 0, &cond, NULL), DDB_OK);
+  assert_ok(ddb_cond_or(NULL, 0, &cond, NULL));
   expect_text(cond, "False");
 }
 
@@ -124,14 +101,14 @@ static void formats_long_values(void **state) {
 static void literals_are_copied(void **state) {
   (void)state;
   ddb_builder *builder;
-  assert_int_equal(ddb_builder_new(&builder, NULL), DDB_OK);
-  assert_int_equal(ddb_builder_begin(builder, DDB_LIST, 2, NULL), DDB_OK);
+  assert_ok(ddb_builder_new(&builder, NULL));
+  assert_ok(ddb_builder_begin(builder, DDB_LIST, 2, NULL));
   ddb_value item = ddb_int(1);
-  assert_int_equal(ddb_builder_append(builder, &item, NULL), DDB_OK);
+  assert_ok(ddb_builder_append(builder, &item, NULL));
   char characters[] = "abc";
   item = text(characters);
-  assert_int_equal(ddb_builder_append(builder, &item, NULL), DDB_OK);
-  assert_int_equal(ddb_builder_end(builder, NULL), DDB_OK);
+  assert_ok(ddb_builder_append(builder, &item, NULL));
+  assert_ok(ddb_builder_end(builder, NULL));
   ddb_value list = ddb_builder_value_at(builder, 0);
   char name[] = "tags";
   ddb_cond *cond = compare(name, DDB_OP_EQ, list);
@@ -241,7 +218,7 @@ static void in_has(void **state) {
   }
   values[7] = ddb_float(0.0 / 0.0);
   ddb_cond *cond;
-  assert_int_equal(ddb_cond_in(DDB_STR("a"), values, COUNT, &cond, NULL), DDB_OK);
+  assert_ok(ddb_cond_in(DDB_STR("a"), values, COUNT, &cond, NULL));
   for (int i = -10; i < 4000; i++) {
     ddb_value value = i % 3 ? ddb_int(i) : ddb_float(i);
     bool expected = false;
@@ -278,10 +255,9 @@ static bool build_all(void) {
 static void allocations_fail(void **state) {
   (void)state;
   for (unsigned n = 1;; n++) {
-    fail_after = n;
+    support_allocator_fail((long)n);
     bool built = build_all();
-    bool failed = fail_after == 0;
-    fail_after = 0;
+    bool failed = support_allocator_failed();
     assert_int_equal(ddb_process_memory(), 0);
     if (!failed) {
       assert_true(built);
@@ -293,10 +269,7 @@ static void allocations_fail(void **state) {
 }
 
 int main(void) {
-  ddb_allocator allocator = {test_allocate, test_release, NULL};
-  if (ddb_allocator_set(&allocator, NULL)) {
-    return 1;
-  }
+  support_allocator_install();
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(formats),         cmocka_unit_test(formats_long_values),
       cmocka_unit_test(bad_arguments),   cmocka_unit_test(literals_are_copied),

@@ -283,6 +283,8 @@ static int next_descriptor(void) {
   return fd;
 }
 
+static ddb__sys_call last_failed;
+
 /* Is the outcome of a replacement right, given the call that failed? Returns whether one did. */
 static bool check_failure(int error, bool repeat, uint64_t n) {
   ddb_error err = {0};
@@ -291,7 +293,7 @@ static bool check_failure(int error, bool repeat, uint64_t n) {
   int descriptor = next_descriptor();
   ddb__test_sys_fail(n, error, repeat);
   ddb_status status = replace_text(target, &err);
-  ddb__sys_call failed = ddb__test_sys_failed();
+  ddb__sys_call failed = last_failed = ddb__test_sys_failed();
   bool renamed = false;
   ddb__test_sys_fail(0, 0, false);
   assert_int_equal(support_allocator_bytes(), bytes);
@@ -320,6 +322,18 @@ static bool check_failure(int error, bool repeat, uint64_t n) {
   return true;
 }
 
+/* The order that a power cut asks for: the file's sync, the rename, the directory's sync. */
+static void check_order(uint64_t call_count) {
+  static const ddb__sys_call order[] = {DDB__SYS_OPENAT,   DDB__SYS_WRITE, DDB__SYS_FSYNC,
+                                        DDB__SYS_RENAMEAT, DDB__SYS_FSYNC, DDB__SYS_COUNT};
+  size_t met = 0;
+  for (uint64_t n = 1; n <= call_count; n++) {
+    (void)check_failure(EIO, false, n);
+    met += last_failed == order[met];
+  }
+  assert_int_equal(order[met], DDB__SYS_COUNT);
+}
+
 static void fail_each(int error, bool repeat) {
   uint64_t n = 1;
   while (check_failure(error, repeat, n)) {
@@ -333,6 +347,7 @@ static void fail_each(int error, bool repeat) {
 static void test_every_call_of_a_replacement_fails(void **state) {
   (void)state;
   fail_each(EIO, false);
+  check_order(12);
   fail_each(ENOSPC, false);
   fail_each(EACCES, false);
   fail_each(EIO, true);

@@ -335,6 +335,44 @@ static void test_handler_reads_past_its_own_wait(void **state) {
   ddb_rwlock_free(log.taken);
 }
 
+/* Cycles through the outer wait of a thread that is in an inner one: b waits for a's lock, and in
+ * the handler for c's. a must not wait for what b holds, nor c behind b. */
+static ddb_rwlock *inner_lock;
+static ddb_rwlock *held_lock;
+
+static void wait_inside_poll(hook_log *log) {
+  if (atomic_fetch_add(&handler_depth, 1) == 0) {
+    bool wrong = ddb_rwlock_acquire_write(inner_lock, DDB_WAIT_FOREVER, NULL) != DDB_OK ||
+                 ddb_rwlock_release_write(inner_lock, NULL) != DDB_OK;
+    atomic_fetch_add(&log->wrong, wrong);
+  }
+}
+
+static void test_cycles_through_an_outer_wait(void **state) {
+  (void)state;
+  hook_log log = {.in_poll = wait_inside_poll, .taken = lock_make("taken in hooks")};
+  atomic_store(&handler_depth, 0);
+  inner_lock = lock_make("inner");
+  held_lock = lock_make("held");
+  assert_ok(actor_do(&a, READ, lock));
+  assert_ok(actor_do(&b, WRITE, held_lock));
+  assert_ok(actor_do(&c, WRITE, inner_lock));
+  set_hooks(&log);
+  actor_begin(&b, WRITE, lock, DDB_WAIT_FOREVER);
+  assert_true(actor_waits(&b, inner_lock));
+  assert_int_equal(actor_do(&a, READ, held_lock), DDB_ERR_DEADLOCK);
+  assert_int_equal(actor_do(&c, WRITE, lock), DDB_ERR_DEADLOCK);
+  assert_ok(actor_do(&c, UNWRITE, inner_lock));
+  assert_ok(actor_do(&a, UNREAD, lock));
+  assert_ok(actor_end(&b));
+  assert_ok(actor_do(&b, UNWRITE, lock));
+  assert_ok(actor_do(&b, UNWRITE, held_lock));
+  assert_int_equal(log.wrong, 0);
+  ddb_rwlock_free(held_lock);
+  ddb_rwlock_free(inner_lock);
+  ddb_rwlock_free(log.taken);
+}
+
 /* The handler keeps what it took, and its thread is stopped: only the wait's own share goes. */
 static void keep_in_poll(hook_log *log) {
   bool wrong = actor_do(&a, UNREAD, lock) != DDB_OK ||
@@ -493,6 +531,13 @@ static void test_fork_while_others_hold(void **state) {
   assert_ok(actor_do(&b, UNWRITE, lock));
 }
 
+static _Atomic int releasing_count;
+
+static void note_releasing(void *unused) {
+  (void)unused;
+  atomic_fetch_add(&releasing_count, 1);
+}
+
 /* The blocks that the forking thread was in can be left. */
 static int release_in_child(void) {
   int wrong = check_child();
@@ -510,22 +555,43 @@ static int release_in_child(void) {
     return 12;
   }
   ddb_rwlock_free(lock);
-  return 0;
+  return atomic_load(&releasing_count) == 0 ? 0 : 13; /* a child publishes nothing */
+}
+
+/* Has the lock's mutex while the other thread forks: in the child it stays locked. */
+static void *hold_mutex(void *barrier) {
+  pthread_mutex_lock(&lock->mutex);
+  pthread_barrier_wait(barrier);
+  pthread_barrier_wait(barrier);
+  pthread_mutex_unlock(&lock->mutex);
+  return NULL;
 }
 
 static void test_fork_while_holding(void **state) {
   (void)state;
+  atomic_store(&releasing_count, 0);
+  ddb__rwlock_owner_set(lock, &(ddb__rwlock_owner){.releasing = note_releasing});
   assert_ok(ddb_rwlock_acquire_write(lock, 0, NULL));
   assert_ok(ddb_rwlock_acquire_write(lock, 0, NULL));
   assert_ok(ddb_rwlock_acquire_read(lock, 0, NULL));
   assert_ok(ddb_rwlock_acquire_read(lock, 0, NULL));
   actor_begin(&b, READ, lock, DDB_WAIT_FOREVER);
   assert_true(actor_waits(&b, lock));
-  assert_int_equal(fork_and(release_in_child), 0);
+  pthread_barrier_t barrier;
+  pthread_t thread;
+  pthread_barrier_init(&barrier, NULL, 2);
+  pthread_create(&thread, NULL, hold_mutex, &barrier);
+  pthread_barrier_wait(&barrier);
+  int wrong = fork_and(release_in_child);
+  pthread_barrier_wait(&barrier);
+  pthread_join(thread, NULL);
+  pthread_barrier_destroy(&barrier);
+  assert_int_equal(wrong, 0);
   for (int i = 0; i < 2; i++) {
     assert_ok(ddb_rwlock_release_write(lock, NULL));
     assert_ok(ddb_rwlock_release_read(lock, NULL));
   }
+  assert_int_equal(atomic_load(&releasing_count), 1);
   assert_ok(actor_end(&b));
   assert_ok(actor_do(&b, UNREAD, lock));
 }
@@ -651,6 +717,7 @@ int main(void) {
       SCENARIO(test_handler_waits_behind_its_own_wait),
       SCENARIO(test_handler_queues_behind_its_own_wait),
       SCENARIO(test_handler_reads_past_its_own_wait),
+      SCENARIO(test_cycles_through_an_outer_wait),
       SCENARIO(test_handler_keeps_what_it_took),
       SCENARIO(test_lock_of_an_ended_thread),
       SCENARIO(test_thread_ends_during_the_wait),

@@ -560,14 +560,6 @@ static void stopped_finish(stopped_thread *self) {
 static ddb_status write_all(ddb_table *table) {
   return rows_update_all(table, 5);
 }
-static ddb_status write_in_block(ddb_table *table) {
-  ddb_rwlock *table_lock = ddb_table_lock(table);
-  ddb_status status = ddb_rwlock_acquire_write(table_lock, DDB_WAIT_FOREVER, NULL);
-  if (status == DDB_OK) {
-    status = ddb_rwlock_release_write(table_lock, NULL);
-  }
-  return status == DDB_OK ? rows_update_all(table, 5) : status;
-}
 static ddb_status index_a(ddb_table *table) {
   return ddb_table_index_create(table, DDB_STR("a"), DDB_INDEX_HASH, NULL);
 }
@@ -613,14 +605,14 @@ static void read_everything(world *w, const ddb_snapshot *old) {
 static void test_stopped_writer(void **state) {
   (void)state;
   static ddb_status (*const writes[])(ddb_table *) = {write_all, insert_one, delete_one, index_a,
-                                                      unindex_a, write_in_block};
+                                                      unindex_a};
   world w = world_new(50);
   ddb_snapshot *old;
   assert_ok(ddb_snapshot_open(w.db, &old, NULL));
   for (size_t i = 0; i < sizeof writes / sizeof writes[0]; i++) {
     for (int point = 0; point < DDB__POINT_PIN_HELD; point++) {
       stopped_thread writer = {w.table, writes[i], 0};
-      if (writes[i] == write_all || writes[i] == write_in_block) {
+      if (writes[i] == write_all) {
         assert_ok(rows_update_all(w.table, 4)); /* so that it changes something */
       }
       stopped_start(&writer, (ddb__point)point);

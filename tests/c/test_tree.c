@@ -3,49 +3,16 @@
  * test_tree.c - the B+tree against a sorted array: random statements of inserts and removals, some
  * aborted, with old versions kept, read again and reclaimed as a table does it.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
-
-#include <cmocka.h>
-
 #include "base/testing.h"
 #include "store/tree.h"
+#include "support.h"
 
 /* ---- Helpers ------------------------------------------------------------------------------ */
 
 static uint64_t random_state;
 
-static uint64_t random_next(void) {
-  uint64_t mixed = random_state += UINT64_C(0x9e3779b97f4a7c15);
-  mixed = (mixed ^ (mixed >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-  mixed = (mixed ^ (mixed >> 27)) * UINT64_C(0x94d049bb133111eb);
-  return mixed ^ (mixed >> 31);
-}
 static uint64_t random_below(uint64_t limit) {
-  return random_next() % limit;
-}
-
-/* Allocations until one fails; 0: none will. */
-static uint64_t fail_after;
-static int64_t bytes_in_use;
-
-static void *test_allocate(void *context, size_t size) {
-  (void)context;
-  if (fail_after > 0 && --fail_after == 0) {
-    return NULL;
-  }
-  bytes_in_use += (int64_t)size;
-  return malloc(size);
-}
-static void test_release(void *context, void *memory, size_t size) {
-  (void)context;
-  bytes_in_use -= (int64_t)size;
-  /* A node that somebody still reads is found by what it holds then. */
-  memset(memory, 0xdb, size);
-  free(memory);
+  return support_below(&random_state, limit);
 }
 
 enum { MODEL_MAX = 6000, SNAPSHOT_MAX = 6 };
@@ -297,6 +264,7 @@ static void world_free(world *w) {
 /* NULL, or the first thing that went wrong. */
 static const char *run_model(uint64_t seed, unsigned steps) {
   random_state = seed;
+  int64_t before = support_allocator_bytes();
   static world w;
   memset(&w, 0, sizeof w);
   const char *wrong = NULL;
@@ -320,16 +288,16 @@ static const char *run_model(uint64_t seed, unsigned steps) {
     return wrong; /* what a fault left is not freed */
   }
   world_free(&w);
-  return ddb__heap_bytes(&w.heap) == 0 && bytes_in_use == 0 ? NULL : "memory was leaked";
+  return ddb__heap_bytes(&w.heap) == 0 && support_allocator_bytes() == before ? NULL : "memory was leaked";
 }
 
 static void model_holds(void **state) {
   (void)state;
-  uint64_t seed = (uint64_t)time(NULL);
+  uint64_t seed = random_state;
   for (uint64_t i = 0; i < 6; i++) {
-    const char *wrong = run_model(seed + i, 3000);
+    const char *wrong = run_model(seed + 2 * i, 3000);
     if (wrong) {
-      fail_msg("seed %llu: %s", (unsigned long long)(seed + i), wrong);
+      fail_msg("seed %llu: %s", (unsigned long long)(seed + 2 * i), wrong);
     }
   }
 }
@@ -341,7 +309,7 @@ static void build_model(model *m, ddb__tree *tree, ddb__edit *edit, size_t count
   for (size_t i = 0; i < count; i++) {
     m->entries[m->count++] = (ddb__tree_entry){i / 3 * 10, i % 3 * 10};
   }
-  assert_int_equal(ddb__tree_build(tree, edit, m->entries, m->count, NULL), DDB_OK);
+  assert_ok(ddb__tree_build(tree, edit, m->entries, m->count, NULL));
 }
 
 /* Makes the change with the n-th allocation failing, for every n, on a tree of an older version.
@@ -354,11 +322,10 @@ static unsigned fail_each(ddb__heap *heap, const ddb__tree *base, const model *m
     ddb__tree tree = *base;
     bool changed;
     ddb_error error;
-    fail_after = n;
+    support_allocator_fail((long)n);
     ddb_status status = insert ? ddb__tree_insert(&tree, &edit, entry, &changed, &error)
                                : ddb__tree_remove(&tree, &edit, entry, &changed, &error);
-    bool failed = fail_after == 0;
-    fail_after = 0;
+    bool failed = support_allocator_failed();
     assert_int_equal(status, failed ? DDB_ERR_NOMEM : DDB_OK);
     if (failed) {
       assert_int_equal(error.status, DDB_ERR_NOMEM);
@@ -417,10 +384,9 @@ static void build_fails(void **state) {
     ddb__edit edit;
     ddb__edit_init(&edit, &heap, 1);
     ddb__tree tree;
-    fail_after = n;
+    support_allocator_fail((long)n);
     ddb_status status = ddb__tree_build(&tree, &edit, m.entries, m.count, NULL);
-    bool failed = fail_after == 0;
-    fail_after = 0;
+    bool failed = support_allocator_failed();
     assert_int_equal(status, failed ? DDB_ERR_NOMEM : DDB_OK);
     if (failed) {
       assert_null(tree.root);
@@ -466,8 +432,8 @@ static void retire_all(void **state) {
   ddb__edit_init(&edit, &w.heap, 2);
   ddb__tree tree = w.tree;
   bool changed;
-  assert_int_equal(ddb__tree_insert(&tree, &edit, (ddb__tree_entry){5, 5}, &changed, NULL), DDB_OK);
-  assert_int_equal(ddb__tree_retire(&tree, &edit, NULL), DDB_OK);
+  assert_ok(ddb__tree_insert(&tree, &edit, (ddb__tree_entry){5, 5}, &changed, NULL));
+  assert_ok(ddb__tree_retire(&tree, &edit, NULL));
   assert_null(tree.root);
   ddb__edit_flush(&edit, 2, &w.queue);
   ddb__edit_fini(&edit);
@@ -494,7 +460,7 @@ static void appends_fill(void **state) {
     bool changed;
     for (uint64_t i = 0; i < 20000; i++) {
       ddb__tree_entry entry = {i % keys, i};
-      assert_int_equal(ddb__tree_insert(&tree, &edit, entry, &changed, NULL), DDB_OK);
+      assert_ok(ddb__tree_insert(&tree, &edit, entry, &changed, NULL));
     }
     assert_null(ddb__tree_check(&tree, 1));
     uint64_t appended = ddb__heap_bytes(&heap);
@@ -507,7 +473,7 @@ static void appends_fill(void **state) {
     }
     ddb__tree_free(&tree, &heap);
     ddb__edit_init(&edit, &heap, 1);
-    assert_int_equal(ddb__tree_build(&tree, &edit, entries, 20000, NULL), DDB_OK);
+    assert_ok(ddb__tree_build(&tree, &edit, entries, 20000, NULL));
     /* Branches of four halve; those of 64 hardly matter. */
     assert_true(appended < ddb__heap_bytes(&heap) * FILL_LOSS_PERCENT / 100);
     ddb__tree_free(&tree, &heap);
@@ -519,22 +485,16 @@ static void appends_fill(void **state) {
 #ifdef DDB_TESTING
 static void fault_is_found(void **state) {
   (void)state;
-  int64_t before = bytes_in_use;
   ddb__test_fault_set(DDB__FAULT_TREE_SPLIT_LOSES);
   const char *wrong = run_model(1, 2000);
   ddb__test_fault_set(DDB__FAULT_NONE);
   assert_non_null(wrong);
-  bytes_in_use = before;
 }
 #endif
 
 int main(void) {
-  ddb_allocator allocator = {test_allocate, test_release, NULL};
-  if (ddb_allocator_set(&allocator, NULL)) {
-    return 1;
-  }
-  random_state = (uint64_t)time(NULL);
-  printf("test_tree: seed %llu\n", (unsigned long long)random_state);
+  support_allocator_install();
+  random_state = support_seed("test_tree");
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(model_holds),    cmocka_unit_test(allocations_fail),
       cmocka_unit_test(build_fails),    cmocka_unit_test(build_any_size),
