@@ -3,8 +3,9 @@
 
 sqlite: the same work through sqlite3 on ":memory:", each statement its own transaction (autocommit)
 but for the bulk insert, which is one. sqlite3 keeps the prepared statement of each SQL text, so no
-text is parsed twice. A get gives a dict in both; the time of a bare sqlite3 tuple is reported too.
-Neither engine waits for anything here, so their times are processor time.
+text is parsed twice; `execute` is the connection's, as in the manual's examples. A get gives a dict
+in both; the time of a bare sqlite3 tuple is reported too. Neither engine waits for anything here,
+so their times are processor time.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import threading
 import time
 from array import array
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -162,7 +164,7 @@ def get_by_key(
     for _ in range(rounds):
         keys = [random.randint(1, count) for _ in range(GET_COUNT)]
         for times, other in ((as_dicts, get_dicts), (as_tuples, get_tuples)):
-            times.take(lambda keys=keys: get_ours(keys), lambda keys=keys, other=other: other(keys))
+            times.take(partial(get_ours, keys), partial(other, keys))
         for key in keys[:SAMPLE_COUNT]:
             expect_equal("get by key", table.get(key), theirs(key))
     return [as_dicts.result(), as_tuples.result()]
@@ -186,7 +188,7 @@ def insert(table: Table, connection: sqlite3.Connection, next_id: int, rounds: i
         rows = make_rows(next_id, WRITE_COUNT)
         records = [as_record(row) for row in rows]
         next_id += WRITE_COUNT
-        times.take(lambda records=records: ours(records), lambda rows=rows: theirs(rows))
+        times.take(partial(ours, records), partial(theirs, rows))
     [(total,)] = connection.execute("select count(*) from users")
     expect_equal("insert", len(table), total)
     return times.result()
@@ -207,7 +209,7 @@ def update(table: Table, connection: sqlite3.Connection, count: int, rounds: int
 
     for _ in range(rounds):
         pairs = [(random.randrange(100), random.randint(1, count)) for _ in range(WRITE_COUNT)]
-        times.take(lambda pairs=pairs: ours(pairs), lambda pairs=pairs: theirs(pairs))
+        times.take(partial(ours, pairs), partial(theirs, pairs))
     return times.result()
 
 
@@ -350,7 +352,7 @@ def beside_backup(rounds: int) -> list[Result]:
             table.insert(as_record(row) for row in make_rows(1, BACKUP_ROWS))
             base, _ = beside(lambda: hashlib.sha256(buffer).digest(), table, BACKUP_INSERTS)
             table.delete(where=table.id > BACKUP_ROWS)
-            times, count = beside(lambda db=db: db.save(path), table, BACKUP_INSERTS)
+            times, count = beside(partial(db.save, path), table, BACKUP_INSERTS)
             backups += count
             tails.append((tail(times), times[-1] / 1e6, tail(base), base[-1] / 1e6))
     p9999, longest, base_p9999, base_longest = (

@@ -206,11 +206,11 @@ class Worker:
         self.kinds: list[tuple[str, Callable[[], object], int]] = [
             ("look up a flight", self.look_up_flight, 400),
             ("look up a passenger", self.look_up_passenger, 150),
-            ("list a plane's flights", self.list_plane, 20),
+            ("list a plane", self.list_plane, 20),
             ("book a seat", self.book, 150),
             ("change a seat", self.change_seat, 80),
             ("set a gate", self.set_gate, 120),
-            ("delay a plane's flights", self.delay_plane, 5),
+            ("delay a plane", self.delay_plane, 5),
             ("cancel a booking", self.cancel_booking, 70),
             ("cancel a flight", self.cancel_flight, 5),
         ]
@@ -377,10 +377,8 @@ def broken_rule(db: DictDB) -> str | None:
     """Returns what breaks the rule at one instant of the database, or None."""
     flights = db["flights"]
     with db.snapshot() as snapshot:
-        booked = {
-            row["id"]: row["booked"]
-            for row in snapshot["flights"].select(["id", "booked"], where=flights.booked != 0)
-        }
+        rows = snapshot["flights"].select(["id", "booked", "seats"], where=flights.booked != 0)
+        booked = {row["id"]: row["booked"] for row in rows}
         counted = Counter(row["flight_id"] for row in snapshot["bookings"].select(["flight_id"]))
         if booked != counted:
             flight_ids = booked.keys() | counted.keys()
@@ -390,10 +388,9 @@ def broken_rule(db: DictDB) -> str | None:
                 f"wrong counts: flight {some} says {booked.get(some, 0)}, "
                 f"it has {counted[some]} bookings; {len(wrong)} in all"
             )
-        for flight_id, count in booked.items():
-            flight = snapshot["flights"].get(flight_id)
-            if flight is None or not 0 < count <= flight["seats"]:
-                return f"{count} bookings on {flight}"
+        for row in rows:
+            if not 0 < row["booked"] <= row["seats"]:
+                return f"{row['booked']} bookings on flight {row['id']} of {row['seats']} seats"
     return None
 
 
@@ -688,4 +685,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("interrupted")

@@ -143,6 +143,16 @@ static bool names_equal(ddb_str a, ddb_str b) {
   return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
 }
 
+/* Are the values of an in few, and all ints or all strs? */
+static bool are_few(const ddb_cond *leaf) {
+  bool few = leaf->count > 0 && leaf->count <= DDB__BOUND_FEW_MAX;
+  for (uint32_t i = 0; few && i < leaf->count; i++) {
+    uint8_t kind = leaf->leaf.values[i].kind;
+    few = kind == leaf->leaf.values[0].kind && (kind == DDB_INT || kind == DDB_STR_KIND);
+  }
+  return few;
+}
+
 static ddb_status bind_leaf(ddb__bound_node *node, const ddb_cond *leaf, const ddb__shapes *shapes,
                             ddb_error *err) {
   node->cond = leaf;
@@ -167,6 +177,8 @@ static ddb_status bind_leaf(ddb__bound_node *node, const ddb_cond *leaf, const d
   } else if (leaf->kind == DDB__COND_COMPARE && leaf->op == DDB_OP_STARTSWITH &&
              leaf->leaf.values[0].kind == DDB_STR_KIND) {
     node->kind = DDB__BOUND_PREFIX;
+  } else if (leaf->kind == DDB__COND_IN && are_few(leaf)) {
+    node->kind = DDB__BOUND_FEW;
   } else if (leaf->kind == DDB__COND_COMPARE || leaf->kind == DDB__COND_BETWEEN) {
     bind_number(node, leaf);
   }

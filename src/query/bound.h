@@ -6,8 +6,8 @@
  *   nodes[0] is the root; an inner node's operands are a list: first, then next of each; 0 ends it.
  *
  * A field that no record of the table ever had reads as null everywhere: its leaf is a constant. In
- * each leaf the place of the field in the last shape seen is kept, since neighbours mostly share it.
- * Borrows from the condition. Thread-safety: distinct (evaluating changes what is kept).
+ * each leaf the place of the field in the last shape seen is kept, since neighbours mostly share
+ * it. Borrows from the condition. Thread-safety: distinct (evaluating changes what is kept).
  */
 #ifndef DDB_QUERY_BOUND_H
 #define DDB_QUERY_BOUND_H
@@ -23,6 +23,7 @@ typedef enum ddb__bound_kind {
   DDB__BOUND_NUMBER, /* within a range of numbers, or not (flip) */
   DDB__BOUND_TEXT,   /* equal to a str, or not (flip) */
   DDB__BOUND_PREFIX, /* does a str start with another */
+  DDB__BOUND_FEW,    /* in a few ints, or in a few strs */
   DDB__BOUND_LEAF,   /* any other leaf */
   DDB__BOUND_AND,
   DDB__BOUND_OR,
@@ -32,7 +33,7 @@ typedef enum ddb__bound_kind {
 typedef struct ddb__bound_node {
   uint8_t kind;
   bool flip;
-  bool is_key;  /* the leaf is over the primary key */
+  bool is_key; /* the leaf is over the primary key */
   bool int_flip;
   uint32_t field_id;
   uint32_t first;
@@ -50,7 +51,8 @@ typedef struct ddb__bound_node {
   uint64_t estimate; /* the planner's: candidate rows, UINT64_MAX when there is no index */
 } ddb__bound_node;
 
-#define DDB__BOUND_INLINE 4u
+#define DDB__BOUND_FEW_MAX 16u /* beyond, hashing is faster than looking at each */
+#define DDB__BOUND_INLINE  4u
 typedef struct ddb__bound {
   ddb__bound_node *nodes;
   size_t count;

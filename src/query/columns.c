@@ -2,8 +2,9 @@
 /*
  * columns.c - the field names that occur in a view.
  *
- * One pass over the records looks at their shapes only, and at a shape's fields once: the shapes and
- * the fields seen are a set each. Cost: O(rows), a load per record; fields times distinct shapes.
+ * One pass over the records looks at their shapes only, and at a shape's fields once: the shapes
+ * and the fields seen are a set each. Cost: O(rows), a load per record; fields times distinct
+ * shapes.
  */
 #include "base/heap.h"
 #include "base/status.h"
@@ -30,8 +31,7 @@ static void shape_set_fini(shape_set *set) {
 }
 
 static ddb_status shape_set_grow(shape_set *set, ddb_error *err) {
-  shape_set grown = {.slot_count = set->slot_count ? set->slot_count * 2 : 16,
-                     .count = set->count};
+  shape_set grown = {.slot_count = set->slot_count ? set->slot_count * 2 : 16, .count = set->count};
   size_t bytes = grown.slot_count * sizeof *grown.slots;
   grown.slots = ddb__alloc_zero(&ddb__heap_process, bytes);
   if (!grown.slots) {

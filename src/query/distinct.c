@@ -38,8 +38,8 @@ static uint64_t hash_record(const ddb__distinct *set, const ddb_record *record) 
   size_t count = set->field_ids ? set->field_count : record->shape->count;
   const uint32_t *ids = set->field_ids ? set->field_ids : record->shape->field_ids;
   for (size_t i = 0; i < count; i++) {
-    ddb_value value = set->field_ids ? field_of(record, ids[i])
-                                     : ddb__record_at(record, (uint32_t)i);
+    ddb_value value =
+        set->field_ids ? field_of(record, ids[i]) : ddb__record_at(record, (uint32_t)i);
     hash += field_hash(ids[i], &value);
   }
   return hash;
@@ -60,8 +60,8 @@ static bool same_fields(const ddb__distinct *set, const ddb_record *a, const ddb
 static bool fields_within(const ddb_record *a, const ddb_record *b) {
   for (uint32_t i = 0; i < a->shape->count; i++) {
     ddb_value left = ddb__record_at(a, i);
-    ddb_value right = a->shape == b->shape ? ddb__record_at(b, i)
-                                           : ddb__record_field(b, a->shape->field_ids[i]);
+    ddb_value right =
+        a->shape == b->shape ? ddb__record_at(b, i) : ddb__record_field(b, a->shape->field_ids[i]);
     if (!ddb__value_same(&left, &right)) {
       return false;
     }

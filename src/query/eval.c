@@ -158,9 +158,8 @@ static inline bool test_null(const ddb__bound_node *node, const ddb_record *reco
   return kind <= DDB_NULL;
 }
 
-static __attribute__((noinline)) bool test_other_number(const ddb__bound_node *node,
-                                                        const ddb_record *record, uint8_t kind,
-                                                        place at) {
+static __attribute__((noinline)) bool
+test_other_number(const ddb__bound_node *node, const ddb_record *record, uint8_t kind, place at) {
   return ddb__kind_is_number(kind) ? test_leaf(node, record, kind, at) : node->flip;
 }
 
@@ -179,31 +178,56 @@ static inline bool test_number(const ddb__bound_node *node, const ddb_record *re
   return test_other_number(node, record, kind, at);
 }
 
-static inline bool test_text(const ddb__bound_node *node, const ddb_record *record, uint8_t kind,
-                             place at) {
-  const ddb_value *text = &node->cond->leaf.values[0];
-  if (kind != DDB_STR_KIND) {
-    return node->flip;
-  }
+/* A str of the record, as a view of its bytes. */
+static inline ddb_str text_of(const ddb_record *record, place at) {
   uint64_t payload = payload_of(record, at);
   ddb__span span;
   memcpy(&span, &payload, sizeof span);
-  bool equal = span.size == text->size &&
-               bytes_equal((const char *)&record->block + span.offset, text->as.data, span.size);
+  return (ddb_str){(const char *)&record->block + span.offset, span.size};
+}
+
+static inline bool test_text(const ddb__bound_node *node, const ddb_record *record, uint8_t kind,
+                             place at) {
+  if (kind != DDB_STR_KIND) {
+    return node->flip;
+  }
+  const ddb_value *literal = &node->cond->leaf.values[0];
+  ddb_str text = text_of(record, at);
+  bool equal = text.size == literal->size && bytes_equal(text.data, literal->as.data, text.size);
   return equal != node->flip;
 }
 
 static inline bool test_prefix(const ddb__bound_node *node, const ddb_record *record, uint8_t kind,
                                place at) {
-  const ddb_value *text = &node->cond->leaf.values[0];
   if (kind != DDB_STR_KIND) {
     return false;
   }
-  uint64_t payload = payload_of(record, at);
-  ddb__span span;
-  memcpy(&span, &payload, sizeof span);
-  return span.size >= text->size &&
-         bytes_equal((const char *)&record->block + span.offset, text->as.data, text->size);
+  const ddb_value *literal = &node->cond->leaf.values[0];
+  ddb_str text = text_of(record, at);
+  return text.size >= literal->size && bytes_equal(text.data, literal->as.data, literal->size);
+}
+
+static inline bool test_few(const ddb__bound_node *node, const ddb_record *record, uint8_t kind,
+                            place at) {
+  const ddb_value *literals = node->cond->leaf.values;
+  bool found = false;
+  if (kind != literals[0].kind) {
+    /* 1.0 and True are in [1]; what is no str is in no list of them. */
+    return ddb__kind_is_number(kind) && literals[0].kind == DDB_INT &&
+           test_leaf(node, record, kind, at);
+  }
+  if (kind == DDB_INT) {
+    int64_t integer = (int64_t)payload_of(record, at);
+    for (uint32_t i = 0; i < node->cond->count; i++) {
+      found |= literals[i].as.integer == integer;
+    }
+    return found;
+  }
+  ddb_str text = text_of(record, at);
+  for (uint32_t i = 0; i < node->cond->count && !found; i++) {
+    found = literals[i].size == text.size && bytes_equal(text.data, literals[i].as.data, text.size);
+  }
+  return found;
 }
 
 /* ---- Loops -------------------------------------------------------------------------------- */
@@ -278,6 +302,8 @@ static uint64_t eval_node(ddb__bound *bound, ddb__bound_node *node,
     return leaf_loop(node, records, mask, test_text);
   case DDB__BOUND_PREFIX:
     return leaf_loop(node, records, mask, test_prefix);
+  case DDB__BOUND_FEW:
+    return leaf_loop(node, records, mask, test_few);
   case DDB__BOUND_LEAF:
     return leaf_loop(node, records, mask, test_leaf);
   case DDB__BOUND_AND:
@@ -302,7 +328,8 @@ size_t ddb__bound_reach(const ddb__bound *bound) {
       return SIZE_MAX;
     }
     if (node->kind == DDB__BOUND_NUMBER || node->kind == DDB__BOUND_NULL) {
-      size_t end = node->payload_at ? node->payload_at + sizeof(uint64_t) : offsetof(ddb_record, block);
+      size_t end =
+          node->payload_at ? node->payload_at + sizeof(uint64_t) : offsetof(ddb_record, block);
       reach = end > reach ? end : reach;
     }
   }

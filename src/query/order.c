@@ -103,8 +103,7 @@ static void heap_down(ddb__order *order, size_t at) {
     if (child >= order->count) {
       return;
     }
-    if (child + 1 < order->count &&
-        row_before(order, order->heap[child], order->heap[child + 1])) {
+    if (child + 1 < order->count && row_before(order, order->heap[child], order->heap[child + 1])) {
       child++;
     }
     if (!row_before(order, order->heap[at], order->heap[child])) {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * order.h - sorting records by the total order of values over several fields; records that are equal
- * on all of them keep the order they were added in. With `keep` below the number of rows, only the
- * first `keep` of the result are held at any time.
- * Memory: the process heap. Thread-safety: distinct.
+ * order.h - sorting records by the total order of values over several fields; records that are
+ * equal on all of them keep the order they were added in. With `keep` below the number of rows,
+ * only the first `keep` of the result are held at any time. Memory: the process heap.
+ * Thread-safety: distinct.
  */
 #ifndef DDB_QUERY_ORDER_H
 #define DDB_QUERY_ORDER_H
@@ -28,9 +28,9 @@ typedef struct ddb__order {
   uint64_t arrived;
   size_t count;
   size_t capacity;
-  ddb__order_row *rows;  /* [capacity] */
-  ddb_value *values;     /* [capacity * key_count]: keys, taken out of the records once */
-  size_t *heap;          /* with `keep`: [count] rows, the last in order on top */
+  ddb__order_row *rows; /* [capacity] */
+  ddb_value *values;    /* [capacity * key_count]: keys, taken out of the records once */
+  size_t *heap;         /* with `keep`: [count] rows, the last in order on top */
   bool bounded;
   bool exact; /* rows with equal prefixes are equal by the first key */
 } ddb__order;
@@ -46,8 +46,8 @@ void ddb__order_init(ddb__order *order, const ddb__order_key *keys, size_t key_c
                      uint64_t keep);
 void ddb__order_fini(ddb__order *order);
 ddb_status ddb__order_add(ddb__order *order, const ddb_record *record, ddb_error *err);
-/* *records: an array of order->count records in order, owned by the caller (process heap); NULL when
- * there are none. */
+/* *records: an array of order->count records in order, owned by the caller (process heap); NULL
+ * when there are none. */
 ddb_status ddb__order_finish(ddb__order *order, const ddb_record ***records, ddb_error *err);
 
 #endif

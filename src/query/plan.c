@@ -3,9 +3,9 @@
  * plan.c - choosing between a scan and candidates from indexes.
  *
  * What gives candidates: ==, in and is_null over a field with a hash index; == and in over the
- * primary key. An and takes the operand with the fewest, an or needs them of all its operands, a not
- * has none. Estimates are exact counts up to a limit, a quarter of the table: beyond it a scan in
- * order costs less than look-ups. Candidates may hold too much, never too little:
+ * primary key. An and takes the operand with the fewest, an or needs them of all its operands, a
+ * not has none. Estimates are exact counts up to a limit, a quarter of the table: beyond it a scan
+ * in order costs less than look-ups. Candidates may hold too much, never too little:
  *   - equal values hash alike, so a run of equal hashes holds all rows that can match;
  *   - missing and null hash alike, so == None, None among an in's values, and is_null find both;
  *   - NaN equals nothing, so it has no candidates;
@@ -117,6 +117,7 @@ static uint64_t estimate(const planner *p, ddb__bound_node *node) {
   case DDB__BOUND_NUMBER:
   case DDB__BOUND_TEXT:
   case DDB__BOUND_PREFIX:
+  case DDB__BOUND_FEW:
   case DDB__BOUND_LEAF:
     rows = estimate_leaf(p, node);
     break;
@@ -196,6 +197,7 @@ static ddb_status collect(const planner *p, const ddb__bound_node *node) {
   case DDB__BOUND_NUMBER:
   case DDB__BOUND_TEXT:
   case DDB__BOUND_PREFIX:
+  case DDB__BOUND_FEW:
   case DDB__BOUND_LEAF:
     return collect_leaf(p, node);
   case DDB__BOUND_CONST: /* false */
@@ -238,11 +240,19 @@ bool ddb__plan_point(const ddb__source *source, const ddb_cond *where, uint64_t 
 
 ddb_status ddb__plan_init(ddb__plan *plan, const ddb__source *source, const ddb_cond *where,
                           ddb_error *err) {
+  const ddb__shapes *shapes = ddb__table_shapes(source->table);
   plan->source = *source;
   plan->by_candidates = false;
   ddb__seqs_init(&plan->candidates);
-  ddb_status status =
-      ddb__bound_init(&plan->bound, where, ddb__table_shapes(source->table), err);
+  uint64_t seq;
+  const ddb_record *record;
+  if (ddb__plan_point(source, where, &seq, &record)) {
+    /* The row is found by the condition itself: there is nothing left to check. */
+    plan->by_candidates = true;
+    ddb_status status = ddb__bound_init(&plan->bound, NULL, shapes, err);
+    return status || !record ? status : ddb__seqs_append(&plan->candidates, seq, err);
+  }
+  ddb_status status = ddb__bound_init(&plan->bound, where, shapes, err);
   if (!status && where) {
     status = plan_candidates(plan, err);
     if (status) {

@@ -35,8 +35,8 @@ ddb_status ddb__plan_init(ddb__plan *plan, const ddb__source *source, const ddb_
                           ddb_error *err);
 void ddb__plan_fini(ddb__plan *plan);
 
-/* Is the condition just `primary key == value`? Then *record is the row's record, NULL when there is
- * none. The path of single updates: no binding, no allocation. */
+/* Is the condition just `primary key == value`? Then *record is the row's record, NULL when there
+ * is none. The path of single updates: no binding, no allocation. */
 bool ddb__plan_point(const ddb__source *source, const ddb_cond *where, uint64_t *seq,
                      const ddb_record **record);
 
@@ -69,7 +69,8 @@ typedef struct ddb__scan {
   const ddb_record *gathered[DDB__BATCH_MAX];
 } ddb__scan;
 
-/* reads_all: will the caller read more of each record than its address? (Only speed depends on it.) */
+/* reads_all: will the caller read more of each record than its address? (Only speed depends on it.)
+ */
 void ddb__scan_init(ddb__scan *scan, ddb__plan *plan, bool reads_all);
 /* The next rows that match, in order; false at the end. The batch is valid until the next call. */
 bool ddb__scan_next(ddb__scan *scan, ddb__batch *batch);

@@ -11,12 +11,13 @@
 
 _Static_assert(DDB__ROWS_FAN <= DDB__BATCH_MAX, "a leaf's rows are bits of one word");
 
-#define LINE 64u
+#define LINE      64u
 #define REACH_MAX 512u
 
 /* Brings the lines in that hold the first `reach` bytes of a record, from its shape on. Into the
- * second-level cache: three times as many lines can be on their way there as to the first level, and
- * a run of records is more than those. Measured: 11 against 25 ns a row on scattered records. */
+ * second-level cache: three times as many lines can be on their way there as to the first level,
+ * and a run of records is more than those. Measured: 11 against 25 ns a row on scattered records.
+ */
 static inline void fetch_ahead(const ddb_record *record, size_t reach) {
   const char *from = (const char *)&record->shape;
   const char *to = (const char *)record + reach;
@@ -25,8 +26,8 @@ static inline void fetch_ahead(const ddb_record *record, size_t reach) {
   }
 }
 
-/* What the next records are likely to be read of, to judge by one of these: for numbers their place,
- * for texts and the rest all of it. */
+/* What the next records are likely to be read of, to judge by one of these: for numbers their
+ * place, for texts and the rest all of it. */
 static void guess_reach(ddb__scan *scan, const ddb_record *record) {
   size_t reach = ddb__bound_reach(&scan->plan->bound);
   if (scan->reads_all || reach == SIZE_MAX) {

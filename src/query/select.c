@@ -177,8 +177,8 @@ static ddb_status emit_ordered(selection *s, ddb__order *order, ddb_error *err) 
 
 static ddb_status run_ordered(selection *s, ddb__plan *plan, ddb_error *err) {
   const ddb_query *query = s->query;
-  uint64_t keep = query->limit > UINT64_MAX - query->offset ? UINT64_MAX
-                                                            : query->limit + query->offset;
+  uint64_t keep =
+      query->limit > UINT64_MAX - query->offset ? UINT64_MAX : query->limit + query->offset;
   bool bounded = !query->distinct && keep <= s->source.root->count / 8;
   ddb__order order;
   ddb__order_init(&order, s->keys, query->order_count, bounded, keep);

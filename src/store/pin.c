@@ -112,6 +112,15 @@ static void scan_slots(const ddb_table *table, scan *out) {
   }
 }
 
+void ddb__pins_forget(const ddb_table *table) {
+  for (ddb__thread *thread = ddb__thread_first(); thread; thread = thread->next) {
+    if (atomic_load_explicit(&thread->ended, memory_order_acquire) &&
+        atomic_load_explicit(&thread->pin_table, memory_order_relaxed) == (uintptr_t)table) {
+      atomic_store_explicit(&thread->pin_table, 0, memory_order_relaxed);
+    }
+  }
+}
+
 static bool short_pinned(const scan *pins, const ddb__retired *item) {
   if (item->retire > pins->hold_min) {
     return true;

@@ -83,6 +83,10 @@ void ddb__unpin_view(ddb_view *view);
  * will then). */
 void ddb__unpin_long(ddb_table *table, ddb__long_pin *pin);
 
+/* The table goes: threads that ended with a view of it open pin it no more, so that a table that comes
+ * to lie where this one was is not taken for it. */
+void ddb__pins_forget(const ddb_table *table);
+
 /* Frees what no pin needs, looking at about `budget` items. Under the table's write lock, after the
  * publication whose items it may free. Returns true when there may be more to free now. */
 bool ddb__pins_reclaim(ddb_table *table, size_t budget);

@@ -86,6 +86,7 @@ void ddb__table_free(ddb_table *table) {
   if (root) {
     free_root(table, root);
   }
+  ddb__pins_forget(table);
   ddb__pins_fini(&table->pins, &table->heap, &table->db->heap);
   ddb__keyindex_fini(&table->keys, &table->heap);
   ddb__edit_fini(&table->edit);

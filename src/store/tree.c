@@ -4,10 +4,10 @@
  * nodes and their invariants T1 to T5 in tree_node.h.
  *
  * Both changes go down once, after a look that proves there is something to change. On the way each
- * node is made writable (copied when it is older than the edit) and each child is prepared before it
- * is entered: a full one is split, one at its minimum is merged or levelled with a sibling. The
- * change of the leaf therefore needs no way back up and cannot fail, and an allocation that fails on
- * the way leaves a tree with the same entries.
+ * node is made writable (copied when it is older than the edit) and each child is prepared before
+ * it is entered: a full one is split, one at its minimum is merged or levelled with a sibling. The
+ * change of the leaf therefore needs no way back up and cannot fail, and an allocation that fails
+ * on the way leaves a tree with the same entries.
  *
  * Splits: at the right edge of the tree, and at the end of a run of equal keys, nearly all stays on
  * the left, because what follows will be appended there. Elsewhere halves.
@@ -31,8 +31,7 @@ enum {
 _Static_assert(MERGED_MAX <= TREE_FAN && BRANCH_EDGE >= 2, "a split or merge would break T4");
 
 static tree_node *node_new(const ddb__edit *edit, uint32_t level) {
-  tree_node *node =
-      ddb__alloc(edit->heap, level == 1 ? sizeof(tree_node) : sizeof(tree_branch));
+  tree_node *node = ddb__alloc(edit->heap, level == 1 ? sizeof(tree_node) : sizeof(tree_branch));
   if (node) {
     node->head.birth = edit->version;
     node->count = 0;
@@ -98,8 +97,8 @@ static uint32_t leaf_cut(const tree_node *leaf, ddb__tree_entry entry, bool righ
   return index < SPLIT_MIN ? (uint32_t)SPLIT_MIN : index > most ? most : index;
 }
 
-/* Splits the full, writable child `index` of a writable parent with room. When the leaf's right part
- * is empty, `entry` goes there next (T4). */
+/* Splits the full, writable child `index` of a writable parent with room. When the leaf's right
+ * part is empty, `entry` goes there next (T4). */
 static ddb_status split_child(tree_node *parent, uint32_t index, ddb__tree_entry entry,
                               bool right_edge, ddb__edit *edit, ddb_error *err) {
   tree_node *left = tree_children(parent)[index];
@@ -144,8 +143,8 @@ static ddb_status root_make(ddb__tree *tree, ddb__edit *edit, ddb_error *err) {
   return tree->root ? DDB_OK : ddb__fail_memory(err, sizeof(tree_node));
 }
 
-/* An allocation failed just after the root grew or was made: no node may be left with one child, nor
- * a leaf with nothing. */
+/* An allocation failed just after the root grew or was made: no node may be left with one child,
+ * nor a leaf with nothing. */
 static void root_unmake(ddb__tree *tree, ddb__edit *edit) {
   tree_node *root = tree->root;
   if (root->level == 1 && root->count == 0) {

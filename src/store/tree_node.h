@@ -57,8 +57,8 @@ static inline uint32_t tree_search(const struct ddb__tree_node *node, uint32_t f
   }
   return low;
 }
-/* Starts to bring the entries of a node in, all lines at once: a search would wait for one after the
- * other. */
+/* Starts to bring the entries of a node in, all lines at once: a search would wait for one after
+ * the other. */
 static inline void tree_fetch(const struct ddb__tree_node *node) {
   for (size_t at = 0; at < sizeof *node; at += 64) {
     __builtin_prefetch((const char *)node + at, 0, 3);

@@ -88,8 +88,8 @@ size_t ddb__tree_count_key(const ddb__tree *tree, uint64_t key, size_t limit) {
 
 /* ---- Freeing and retiring ----------------------------------------------------------------- */
 
-/* Frees the nodes under `node` that are not older than `version`; by T5 what an older one reaches is
- * older too. */
+/* Frees the nodes under `node` that are not older than `version`; by T5 what an older one reaches
+ * is older too. */
 static void free_since(tree_node *node, ddb__heap *heap, uint64_t version) {
   if (!node || node->head.birth < version) {
     return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_cond.c - conditions as objects: text, limits, sharing, memory. What they match is tested with
- * the queries.
+ * test_cond.c - conditions as objects: text, limits, sharing, memory. What they match is tested
+ * with the queries.
  */
 #include "query/cond.h"
 #include "support.h"
@@ -62,8 +62,11 @@ static void formats(void **state) {
   expect_text(compare("first name", DDB_OP_GT, ddb_int(1)), "['first name'] > 1");
   expect_text(compare("", DDB_OP_GT, ddb_int(1)), "[''] > 1");
   expect_text(compare("1st", DDB_OP_GT, ddb_int(1)), "['1st'] > 1");
-  expect_text(compare("stra\xc3\x9f" "e", DDB_OP_STARTSWITH, text("\xc3\x84")),
-              "stra\xc3\x9f" "e.startswith('\xc3\x84')");
+  expect_text(compare("stra\xc3\x9f"
+                      "e",
+                      DDB_OP_STARTSWITH, text("\xc3\x84")),
+              "stra\xc3\x9f"
+              "e.startswith('\xc3\x84')");
   expect_text(compare("a", DDB_OP_ENDSWITH, text("x")), "a.endswith('x')");
   expect_text(compare("a", DDB_OP_CONTAINS, text("%s%n")), "a.contains('%s%n')");
   ddb_value values[] = {ddb_int(1), text("b"), ddb_null()};
@@ -171,8 +174,7 @@ static void depth_is_limited(void **state) {
     ddb_cond *operands[] = {cond, compare("b", DDB_OP_EQ, ddb_int(levels))};
     ddb_cond *deeper = NULL;
     ddb_error error;
-    ddb_status status =
-        (levels % 2 ? ddb_cond_and : ddb_cond_or)(operands, 2, &deeper, &error);
+    ddb_status status = (levels % 2 ? ddb_cond_and : ddb_cond_or)(operands, 2, &deeper, &error);
     ddb_cond_release(operands[1]);
     if (status) {
       assert_int_equal(status, DDB_ERR_LIMIT);
@@ -235,13 +237,13 @@ static void in_has(void **state) {
 static bool build_all(void) {
   ddb_cond *parts[5] = {NULL};
   uint8_t digits[] = {1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7};
-  ddb_value values[] = {text("some text"), ddb_int(7),
+  ddb_value values[] = {text("some text"),
+                        ddb_int(7),
                         {.kind = DDB_BIGINT, .size = sizeof digits, .as = {.data = digits}}};
   bool built = !ddb_cond_compare(DDB_STR("a"), DDB_OP_EQ, &values[2], &parts[0], NULL) &&
                !ddb_cond_in(DDB_STR("b"), values, 3, &parts[1], NULL) &&
                !ddb_cond_between(DDB_STR("c"), &values[0], &values[1], &parts[2], NULL) &&
-               !ddb_cond_not(parts[2], &parts[3], NULL) &&
-               !ddb_cond_and(parts, 4, &parts[4], NULL);
+               !ddb_cond_not(parts[2], &parts[3], NULL) && !ddb_cond_and(parts, 4, &parts[4], NULL);
   if (built) {
     char buffer[100];
     ddb_cond_format(parts[4], buffer, sizeof buffer);
@@ -271,10 +273,10 @@ static void allocations_fail(void **state) {
 int main(void) {
   support_allocator_install();
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(formats),         cmocka_unit_test(formats_long_values),
-      cmocka_unit_test(bad_arguments),   cmocka_unit_test(literals_are_copied),
-      cmocka_unit_test(long_chains),     cmocka_unit_test(depth_is_limited),
-      cmocka_unit_test(in_has),          cmocka_unit_test(doubling_is_limited),
+      cmocka_unit_test(formats),          cmocka_unit_test(formats_long_values),
+      cmocka_unit_test(bad_arguments),    cmocka_unit_test(literals_are_copied),
+      cmocka_unit_test(long_chains),      cmocka_unit_test(depth_is_limited),
+      cmocka_unit_test(in_has),           cmocka_unit_test(doubling_is_limited),
       cmocka_unit_test(allocations_fail),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,350 +2,45 @@
 /*
  * test_query.c - conditions, queries and the statements that use them, against plain loops over an
  * array: random records of all kinds with missing fields, NaN and nested values, random conditions,
- * on two tables that get the same statements, one of them with indexes. Answers must be the same rows
- * in the same order from all three.
+ * on two tables that get the same statements, one of them with indexes. Answers must be the same
+ * rows in the same order from all three.
  */
-#include <math.h>
-
 #include "base/testing.h"
-#include "store/record.h"
+#include "query_twin.h"
+#include "store/value.h"
 #include "support.h"
 
-enum { FIELDS = 6, POOL_MAX = 160, ROWS_MAX = 1200, KEY = 0, NEVER = FIELDS };
-
-/* The last of them is in no record. */
-static const char *const names[FIELDS + 1] = {"id", "a", "b", "c", "d", "e f", "never"};
-
-/* ---- Values ------------------------------------------------------------------------------- */
-
-static ddb_builder *pool_builder;
-static ddb_value pool[POOL_MAX];
-static size_t pool_count;
-
-static void pool_add(ddb_value value) {
-  assert_ok(ddb_builder_append(pool_builder, &value, NULL));
-}
-
-static ddb_value decimal(const char *digits) {
-  return (ddb_value){.kind = DDB_DECIMAL, .size = (uint32_t)strlen(digits), .as = {.data = digits}};
-}
-
-static ddb_value bytes(const char *data, size_t size) {
-  return (ddb_value){.kind = DDB_BYTES, .size = (uint32_t)size, .as = {.data = data}};
-}
-
-static void pool_add_plain(void) {
-  static const double reals[] = {0.0, -0.0, 0.5, 1.0, 2.0, 2.5, -3.0, 1e300, 9007199254740993.0,
-                                 9223372036854775808.0, -9223372036854775808.0, INFINITY,
-                                 -INFINITY, NAN};
-  static const int64_t integers[] = {0, 1, 2, 3, 4, -3, 9007199254740992, 9007199254740993,
-                                     INT64_MAX, INT64_MIN, INT64_MAX - 511};
-  static const char *const texts[] = {"", "a", "ab", "abc", "abcdefgh", "abcdefgi", "b",
-                                      "\xc3\xa9", "1", "None"};
-  pool_add(ddb_null());
-  pool_add(ddb_bool(true));
-  pool_add(ddb_bool(false));
-  for (size_t i = 0; i < sizeof reals / sizeof reals[0]; i++) {
-    pool_add(ddb_float(reals[i]));
-  }
-  for (size_t i = 0; i < sizeof integers / sizeof integers[0]; i++) {
-    pool_add(ddb_int(integers[i]));
-  }
-  for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-    pool_add(ddb_text(ddb_str_from(texts[i])));
-  }
-  pool_add(bytes("ab", 2));
-  pool_add(bytes("\0b", 2));
-  pool_add(decimal("1.0"));
-  pool_add(decimal("0.5"));
-  pool_add(decimal("NaN"));
-  pool_add(decimal("1E+30"));
-}
-
-static void pool_add_sized(void) {
-  static const uint8_t big[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
-  static const uint8_t negative[] = {1, 0, 0, 0, 0, 0, 0, 0, 0, 1};
-  static const uint8_t uuid[16] __attribute__((aligned(8))) = {1, 2, 3};
-  static const ddb_duration duration = {1, 5};
-  static const ddb_temporal naive = {.micros = 5, .offset_micros = DDB_OFFSET_NONE};
-  static const ddb_temporal later = {.micros = 9, .offset_micros = DDB_OFFSET_NONE};
-  static const ddb_temporal aware = {.micros = 5, .offset_micros = 0, .zone_kind = DDB_ZONE_FIXED};
-  pool_add((ddb_value){.kind = DDB_BIGINT, .size = sizeof big, .as = {.data = big}});
-  pool_add((ddb_value){.kind = DDB_BIGINT, .size = sizeof negative, .as = {.data = negative}});
-  pool_add((ddb_value){.kind = DDB_DATE, .as = {.integer = 5}});
-  pool_add((ddb_value){.kind = DDB_DATE, .as = {.integer = 700000}});
-  pool_add((ddb_value){.kind = DDB_UUID, .size = 16, .as = {.data = uuid}});
-  pool_add((ddb_value){.kind = DDB_TIMEDELTA, .size = sizeof duration, .as = {.data = &duration}});
-  pool_add((ddb_value){.kind = DDB_DATETIME, .size = sizeof naive, .as = {.data = &naive}});
-  pool_add((ddb_value){.kind = DDB_DATETIME, .size = sizeof later, .as = {.data = &later}});
-  pool_add((ddb_value){.kind = DDB_DATETIME, .size = sizeof aware, .as = {.data = &aware}});
-  pool_add((ddb_value){.kind = DDB_TIME, .size = sizeof naive, .as = {.data = &naive}});
-}
-
-/* A container of up to three plain values (of one, nested once more). */
-static void pool_add_container(uint64_t *random, ddb_kind kind, bool nested) {
-  bool is_dict = kind == DDB_DICT;
-  size_t count = (size_t)support_below(random, 3);
-  assert_ok(ddb_builder_begin(pool_builder, kind, is_dict ? 2 * count : count, NULL));
-  for (size_t i = 0; i < count; i++) {
-    if (is_dict) {
-      pool_add(ddb_int((int64_t)i));
-    }
-    if (nested && i == 0) {
-      pool_add_container(random, DDB_TUPLE, false);
-    } else {
-      bool is_nan = !is_dict && support_below(random, 8) == 0;
-      pool_add(is_nan ? ddb_float(NAN) : ddb_int((int64_t)(i + support_below(random, 2))));
-    }
-  }
-  assert_ok(ddb_builder_end(pool_builder, NULL));
-}
-
-static void pool_make(uint64_t *random) {
-  static const ddb_kind kinds[] = {DDB_LIST, DDB_TUPLE, DDB_DICT};
-  assert_ok(ddb_builder_new(&pool_builder, NULL));
-  pool_add_plain();
-  pool_add_sized();
-  for (size_t i = 0; i < 18; i++) {
-    pool_add_container(random, kinds[i % 3], i > 10);
-  }
-  for (size_t i = 0; i < 6; i++) {
-    assert_ok(ddb_builder_begin(pool_builder, i % 2 ? DDB_SET : DDB_FROZENSET, 1 + i / 4, NULL));
-    pool_add(ddb_int((int64_t)(i / 2)));
-    if (i / 4) {
-      pool_add(ddb_text(ddb_str_from("x")));
-    }
-    assert_ok(ddb_builder_end(pool_builder, NULL));
-  }
-  pool_count = ddb_builder_count(pool_builder);
-  assert_true(pool_count <= POOL_MAX);
-  for (size_t i = 0; i < pool_count; i++) {
-    pool[i] = ddb_builder_value_at(pool_builder, i);
-  }
-}
-
-enum { ONE_KIND = 4 }; /* a field that all records have, of one kind: sorting has a way for those */
-
-static ddb_value one_kind_value(uint64_t seed, uint64_t *random) {
-  static const double reals[] = {-INFINITY, -1.5, -0.0, 0.0, 1e-310, 2.25, 7e9, INFINITY, NAN};
-  static const int64_t integers[] = {INT64_MIN, -1, 0, 1, 9007199254740993, 9007199254740992,
-                                     INT64_MAX};
-  if (seed % 3 == 0) {
-    return ddb_float(reals[support_below(random, sizeof reals / sizeof reals[0])]);
-  }
-  ddb_value value = ddb_int(integers[support_below(random, sizeof integers / sizeof integers[0])]);
-  if (seed % 3 == 1) {
-    value = (ddb_value){.kind = DDB_DATE, .as = {.integer = (int64_t)support_below(random, 9) + 1}};
-  }
-  return value;
-}
-
-static const ddb_value *pool_pick(uint64_t *random) {
-  /* Half of them from the few that are equal to each other often. */
-  return &pool[support_below(random, support_below(random, 2) ? 24 : pool_count)];
-}
+enum { ROWS_MAX = 1200 };
 
 /* ---- The twin ----------------------------------------------------------------------------- */
-
-/* order: the fields that there are, as they were first given. */
-typedef struct row {
-  ddb_value values[FIELDS + 1];
-  uint8_t order[FIELDS];
-  uint8_t count;
-} row;
 
 typedef struct world {
   uint64_t seed;
   uint64_t random;
   ddb_db *db;
   ddb_table *tables[2]; /* the second has indexes */
-  bool indexed[FIELDS + 1];
-  row rows[ROWS_MAX];
+  bool indexed[TWIN_FIELDS + 1];
+  twin_row rows[ROWS_MAX];
   size_t row_count;
   uint64_t matched; /* of all conditions so far: a test of nothing must not pass */
 } world;
 
 static world w;
 
-static ddb_value as_read(ddb_value value) {
-  return value.kind == DDB_MISSING ? ddb_null() : value;
-}
-
 static bool same(const ddb_value *a, const ddb_value *b) {
   return ddb__value_identical(a, b);
 }
 
-/* ---- Conditions, and what they mean ------------------------------------------------------- */
-
-typedef struct plain_cond {
-  int kind; /* 0 compare, 1 in, 2 between, 3 null, 4 and, 5 or, 6 not */
-  int field;
-  ddb_op op;
-  ddb_value values[6];
-  size_t count;
-  struct plain_cond *operands[4];
-} plain_cond;
-
-static plain_cond cond_store[400];
-static size_t cond_used;
-
-static ddb_value cond_literal(int field) {
-  if (w.row_count > 0 && support_below(&w.random, 3)) {
-    ddb_value value = w.rows[support_below(&w.random, w.row_count)].values[field];
-    return as_read(value);
-  }
-  if (field == KEY && support_below(&w.random, 2)) {
-    return ddb_float((double)support_below(&w.random, 300));
-  }
-  return *pool_pick(&w.random);
-}
-
-static plain_cond *random_cond(int depth) {
-  plain_cond *cond = &cond_store[cond_used++];
-  *cond = (plain_cond){0};
-  if (depth > 0 && support_below(&w.random, 2)) {
-    cond->kind = 4 + (int)support_below(&w.random, 3);
-    cond->count = cond->kind == 6 ? 1 : support_below(&w.random, 4);
-    for (size_t i = 0; i < cond->count; i++) {
-      cond->operands[i] = random_cond(depth - 1);
-    }
-    return cond;
-  }
-  cond->field = (int)support_below(&w.random, 12);
-  cond->field = cond->field > NEVER ? cond->field % 3 : cond->field;
-  cond->kind = (int)support_below(&w.random, 4);
-  if (cond->kind == 0) {
-    cond->op = support_below(&w.random, 2) ? DDB_OP_EQ : (ddb_op)support_below(&w.random, 9);
-  }
-  cond->count = cond->kind == 1 ? support_below(&w.random, 7) : cond->kind == 2 ? 2 : 1;
-  for (size_t i = 0; i < cond->count; i++) {
-    cond->values[i] = cond_literal(cond->field);
-  }
-  return cond;
-}
-
-static ddb_cond *real_cond(const plain_cond *plain) {
-  ddb_cond *cond = NULL;
-  ddb_str field = ddb_str_from(names[plain->field]);
-  ddb_cond *operands[4] = {NULL};
-  for (size_t i = 0; plain->kind >= 4 && i < plain->count; i++) {
-    operands[i] = real_cond(plain->operands[i]);
-  }
-  switch (plain->kind) {
-  case 0:
-    assert_ok(ddb_cond_compare(field, plain->op, &plain->values[0], &cond, NULL));
-    break;
-  case 1:
-    assert_ok(ddb_cond_in(field, plain->values, plain->count, &cond, NULL));
-    break;
-  case 2:
-    assert_ok(ddb_cond_between(field, &plain->values[0], &plain->values[1], &cond, NULL));
-    break;
-  case 3:
-    assert_ok(ddb_cond_is_null(field, &cond, NULL));
-    break;
-  case 4:
-    assert_ok(ddb_cond_and(operands, plain->count, &cond, NULL));
-    break;
-  case 5:
-    assert_ok(ddb_cond_or(operands, plain->count, &cond, NULL));
-    break;
-  default:
-    assert_ok(ddb_cond_not(operands[0], &cond, NULL));
-    break;
-  }
-  for (size_t i = 0; i < 4; i++) {
-    ddb_cond_release(operands[i]);
-  }
-  return cond;
-}
-
-static bool naive_part(ddb_op op, const ddb_value *value, const ddb_value *part) {
-  bool texts = value->kind == part->kind &&
-               (value->kind == DDB_STR_KIND || value->kind == DDB_BYTES);
-  if (texts) {
-    const char *data = value->as.data;
-    for (size_t at = 0; at + part->size <= value->size; at++) {
-      bool allowed = op == DDB_OP_CONTAINS || (op == DDB_OP_STARTSWITH && at == 0) ||
-                     (op == DDB_OP_ENDSWITH && at + part->size == value->size);
-      if (allowed && (part->size == 0 || memcmp(data + at, part->as.data, part->size) == 0)) {
-        return true;
-      }
-    }
-    return false;
-  }
-  size_t step = value->kind == DDB_DICT ? 2 : 1;
-  for (size_t i = 0; op == DDB_OP_CONTAINS && i < ddb_value_item_count(value); i += step) {
-    ddb_value item = ddb_value_item(value, i);
-    if (ddb_value_equal(&item, part)) {
-      return true;
-    }
-  }
-  return false;
-}
-
-static bool naive_compare(ddb_op op, const ddb_value *value, const ddb_value *literal) {
-  int order = 0;
-  bool ordered = ddb_value_order(value, literal, &order);
-  switch (op) {
-  case DDB_OP_EQ:
-    return ddb_value_equal(value, literal);
-  case DDB_OP_NE:
-    return !ddb_value_equal(value, literal);
-  case DDB_OP_LT:
-    return ordered && order < 0;
-  case DDB_OP_LE:
-    return ordered && order <= 0;
-  case DDB_OP_GT:
-    return ordered && order > 0;
-  case DDB_OP_GE:
-    return ordered && order >= 0;
-  default:
-    return naive_part(op, value, literal);
-  }
-}
-
-static bool naive_matches(const plain_cond *cond, const row *r) {
-  ddb_value value = as_read(r->values[cond->field]);
-  bool any = false;
-  bool all = true;
-  for (size_t i = 0; i < cond->count && cond->kind >= 4; i++) {
-    bool holds = naive_matches(cond->operands[i], r);
-    any = any || holds;
-    all = all && holds;
-  }
-  switch (cond->kind) {
-  case 0:
-    return naive_compare(cond->op, &value, &cond->values[0]);
-  case 1:
-    for (size_t i = 0; i < cond->count; i++) {
-      any = any || ddb_value_equal(&value, &cond->values[i]);
-    }
-    return any;
-  case 2:
-    return naive_compare(DDB_OP_GE, &value, &cond->values[0]) &&
-           naive_compare(DDB_OP_LE, &value, &cond->values[1]);
-  case 3:
-    return value.kind == DDB_NULL;
-  case 4:
-    return all;
-  case 5:
-    return any;
-  default:
-    return !any;
-  }
-}
-
 /* ---- Comparing ---------------------------------------------------------------------------- */
 
-static bool record_is(const ddb_record *record, const row *r) {
+static bool record_is(const ddb_record *record, const twin_row *r) {
   if (ddb_record_count(record) != r->count) {
     return false;
   }
   for (size_t i = 0; i < r->count; i++) {
     ddb_value value = ddb_record_value(record, i);
     ddb_str name = ddb_record_name(record, i);
-    const char *expected = names[r->order[i]];
+    const char *expected = twin_names[r->order[i]];
     if (name.size != strlen(expected) || memcmp(name.data, expected, name.size) != 0 ||
         !same(&value, &r->values[r->order[i]])) {
       return false;
@@ -359,11 +54,11 @@ typedef struct expected_rows {
   size_t count;
 } expected_rows;
 
-static int naive_row_compare(const row *a, const row *b, const int *fields, const bool *descending,
-                             size_t count) {
+static int naive_row_compare(const twin_row *a, const twin_row *b, const int *fields,
+                             const bool *descending, size_t count) {
   for (size_t i = 0; i < count; i++) {
-    ddb_value left = as_read(a->values[fields[i]]);
-    ddb_value right = as_read(b->values[fields[i]]);
+    ddb_value left = twin_read(a->values[fields[i]]);
+    ddb_value right = twin_read(b->values[fields[i]]);
     int sign = ddb_value_compare(&left, &right);
     if (sign != 0) {
       return descending && descending[i] ? -sign : sign;
@@ -400,10 +95,10 @@ static const char *check_query(const ddb_query *query, const expected_rows *expe
   return NULL;
 }
 
-static void expect_matching(const plain_cond *cond, expected_rows *out) {
+static void expect_matching(const twin_cond *cond, expected_rows *out) {
   out->count = 0;
   for (size_t i = 0; i < w.row_count; i++) {
-    if (!cond || naive_matches(cond, &w.rows[i])) {
+    if (!cond || twin_cond_matches(cond, &w.rows[i])) {
       out->items[out->count++] = i;
     }
   }
@@ -449,8 +144,8 @@ static void expect_slice(expected_rows *rows, uint64_t offset, uint64_t limit) {
 static const char *check_random_query(void) {
   static expected_rows expected;
   static const int every[] = {0, 1, 2, 3, 4, 5};
-  cond_used = 0;
-  plain_cond *plain = support_below(&w.random, 10) ? random_cond(3) : NULL;
+  const twin_cond *plain =
+      support_below(&w.random, 10) ? twin_cond_random(&w.random, w.rows, w.row_count, 3) : NULL;
   ddb_query query = DDB_QUERY_INIT;
   int fields[3];
   bool descending[3];
@@ -461,9 +156,9 @@ static const char *check_random_query(void) {
   query.order_count = support_below(&w.random, 2) ? support_below(&w.random, 4) : 0;
   query.order = order;
   for (size_t i = 0; i < query.order_count; i++) {
-    fields[i] = (int)support_below(&w.random, NEVER + 1);
+    fields[i] = (int)support_below(&w.random, TWIN_NEVER + 1);
     descending[i] = support_below(&w.random, 2);
-    order[i] = (ddb_order){ddb_str_from(names[fields[i]]), descending[i]};
+    order[i] = (ddb_order){ddb_str_from(twin_names[fields[i]]), descending[i]};
   }
   expect_sorted(&expected, fields, descending, query.order_count);
   query.distinct = support_below(&w.random, 4) == 0;
@@ -471,19 +166,19 @@ static const char *check_random_query(void) {
     query.distinct_fields = distinct_names;
     query.distinct_count = support_below(&w.random, 4);
     for (size_t i = 0; i < query.distinct_count; i++) {
-      distinct[i] = (int)support_below(&w.random, NEVER + 1);
-      distinct_names[i] = ddb_str_from(names[distinct[i]]);
+      distinct[i] = (int)support_below(&w.random, TWIN_NEVER + 1);
+      distinct_names[i] = ddb_str_from(twin_names[distinct[i]]);
     }
     expect_distinct(&expected, distinct, query.distinct_count);
   } else if (query.distinct) {
-    expect_distinct(&expected, every, FIELDS);
+    expect_distinct(&expected, every, TWIN_FIELDS);
   }
   if (support_below(&w.random, 2)) {
     query.offset = support_below(&w.random, 8) ? support_below(&w.random, 6) : UINT64_MAX;
     query.limit = support_below(&w.random, 4) ? support_below(&w.random, 12) : DDB_NO_LIMIT;
   }
   expect_slice(&expected, query.offset, query.limit);
-  ddb_cond *where = plain ? real_cond(plain) : NULL;
+  ddb_cond *where = plain ? twin_cond_real(plain) : NULL;
   query.where = where;
   const char *wrong = check_query(&query, &expected);
   ddb_cond_release(where);
@@ -492,10 +187,9 @@ static const char *check_random_query(void) {
 
 static const char *check_count(void) {
   static expected_rows expected;
-  cond_used = 0;
-  plain_cond *plain = random_cond(3);
+  const twin_cond *plain = twin_cond_random(&w.random, w.rows, w.row_count, 3);
   expect_matching(plain, &expected);
-  ddb_cond *where = real_cond(plain);
+  ddb_cond *where = twin_cond_real(plain);
   const char *wrong = NULL;
   for (int t = 0; t < 2 && !wrong; t++) {
     ddb_view view;
@@ -510,25 +204,25 @@ static const char *check_count(void) {
 }
 
 static const char *check_columns(void) {
-  bool seen[FIELDS] = {false};
-  const char *expected[FIELDS];
+  bool seen[TWIN_FIELDS] = {false};
+  const char *expected[TWIN_FIELDS];
   size_t count = 0;
   if (w.row_count > 0) {
-    expected[count++] = names[KEY];
-    seen[KEY] = true;
+    expected[count++] = twin_names[TWIN_KEY];
+    seen[TWIN_KEY] = true;
   }
   for (size_t i = 0; i < w.row_count; i++) {
     for (size_t j = 0; j < w.rows[i].count; j++) {
       int field = w.rows[i].order[j];
       if (!seen[field]) {
-        expected[count++] = names[field];
+        expected[count++] = twin_names[field];
         seen[field] = true;
       }
     }
   }
   ddb_view view;
-  ddb_str columns[FIELDS];
-  size_t column_count = support_below(&w.random, FIELDS + 1);
+  ddb_str columns[TWIN_FIELDS];
+  size_t column_count = support_below(&w.random, TWIN_FIELDS + 1);
   size_t room = column_count;
   assert_ok(ddb_view_open(w.tables[0], &view, NULL));
   assert_ok(ddb_view_columns(&view, columns, &column_count, NULL));
@@ -554,12 +248,12 @@ static const char *check_all(void) {
 static ddb_value random_key(void) {
   for (;;) {
     uint64_t number = support_below(&w.random, 2000);
-    ddb_value key = number % 11 == 0 ? pool[support_below(&w.random, pool_count)]
+    ddb_value key = number % 11 == 0  ? twin_pool[support_below(&w.random, twin_pool_count)]
                     : number % 7 == 0 ? ddb_float((double)number + 0.5)
                                       : ddb_int((int64_t)number);
     bool taken = !ddb__value_hashable(&key) || key.kind == DDB_NULL || ddb__value_is_nan(&key);
     for (size_t i = 0; i < w.row_count && !taken; i++) {
-      taken = ddb_value_equal(&w.rows[i].values[KEY], &key);
+      taken = ddb_value_equal(&w.rows[i].values[TWIN_KEY], &key);
     }
     if (!taken) {
       return key;
@@ -568,32 +262,33 @@ static ddb_value random_key(void) {
 }
 
 static ddb_value random_value(int field) {
-  if (field == KEY) {
+  if (field == TWIN_KEY) {
     return random_key();
   }
-  return field == ONE_KIND ? one_kind_value(w.seed, &w.random) : *pool_pick(&w.random);
+  return field == TWIN_ONE_KIND ? twin_one_kind(w.seed, &w.random) : *twin_pick(&w.random);
 }
 
-static void random_row(row *r) {
-  *r = (row){0};
-  uint8_t fields[FIELDS];
-  for (uint8_t i = 0; i < FIELDS; i++) {
+static void random_row(twin_row *r) {
+  *r = (twin_row){0};
+  uint8_t fields[TWIN_FIELDS];
+  for (uint8_t i = 0; i < TWIN_FIELDS; i++) {
     uint64_t at = support_below(&w.random, i + 1u);
     fields[i] = fields[at];
     fields[at] = i;
   }
-  for (size_t i = 0; i < FIELDS; i++) {
-    if (fields[i] == KEY || fields[i] == ONE_KIND || support_below(&w.random, 3)) {
+  for (size_t i = 0; i < TWIN_FIELDS; i++) {
+    if (fields[i] == TWIN_KEY || fields[i] == TWIN_ONE_KIND || support_below(&w.random, 3)) {
       r->order[r->count++] = fields[i];
       r->values[fields[i]] = random_value(fields[i]);
     }
   }
 }
 
-static void append_row(ddb_builder *batch, ddb_table *table, ddb_shape_kind kind, const row *r) {
-  ddb_str fields[FIELDS];
+static void append_row(ddb_builder *batch, ddb_table *table, ddb_shape_kind kind,
+                       const twin_row *r) {
+  ddb_str fields[TWIN_FIELDS];
   for (size_t i = 0; i < r->count; i++) {
-    fields[i] = ddb_str_from(names[r->order[i]]);
+    fields[i] = ddb_str_from(twin_names[r->order[i]]);
   }
   const ddb_shape *shape;
   assert_ok(ddb_table_shape(table, kind, fields, r->count, &shape, NULL));
@@ -622,7 +317,7 @@ static const char *insert_rows(void) {
   return NULL;
 }
 
-static void merge_row(row *into, const row *changes) {
+static void merge_row(twin_row *into, const twin_row *changes) {
   for (size_t i = 0; i < changes->count; i++) {
     uint8_t field = changes->order[i];
     if (into->values[field].kind == DDB_MISSING) {
@@ -632,9 +327,9 @@ static void merge_row(row *into, const row *changes) {
   }
 }
 
-static void random_changes(row *r) {
-  *r = (row){0};
-  for (uint8_t field = 1; field < FIELDS; field++) {
+static void random_changes(twin_row *r) {
+  *r = (twin_row){0};
+  for (uint8_t field = 1; field < TWIN_FIELDS; field++) {
     if (support_below(&w.random, 3) == 0) {
       r->order[r->count++] = field;
       r->values[field] = random_value(field);
@@ -643,7 +338,7 @@ static void random_changes(row *r) {
 }
 
 static const char *update_rows(const ddb_cond *where, const expected_rows *expected) {
-  row changes;
+  twin_row changes;
   random_changes(&changes);
   for (int t = 0; t < 2; t++) {
     ddb_builder *builder;
@@ -680,21 +375,20 @@ static const char *delete_rows(const ddb_cond *where, const expected_rows *expec
 
 static const char *change_rows(bool delete) {
   static expected_rows expected;
-  cond_used = 0;
-  plain_cond *plain = random_cond(2);
+  const twin_cond *plain = twin_cond_random(&w.random, w.rows, w.row_count, 2);
   expect_matching(plain, &expected);
-  if (delete && expected.count > w.row_count / 3 && support_below(&w.random, 20)) {
+  if (delete &&expected.count > w.row_count / 3 && support_below(&w.random, 20)) {
     return NULL; /* keep some */
   }
-  ddb_cond *where = real_cond(plain);
+  ddb_cond *where = twin_cond_real(plain);
   const char *wrong = delete ? delete_rows(where, &expected) : update_rows(where, &expected);
   ddb_cond_release(where);
   return wrong ? wrong : check_all();
 }
 
 static const char *toggle_index(void) {
-  int field = (int)support_below(&w.random, FIELDS);
-  ddb_str name = ddb_str_from(names[field]);
+  int field = (int)support_below(&w.random, TWIN_FIELDS);
+  ddb_str name = ddb_str_from(twin_names[field]);
   if (w.indexed[field]) {
     assert_ok(ddb_table_index_drop(w.tables[1], name, NULL));
   } else {
@@ -732,12 +426,13 @@ static void world_open(uint64_t from) {
   memset(&w, 0, sizeof w);
   w.seed = from;
   w.random = from;
-  pool_make(&w.random);
+  twin_pool_make(&w.random);
   assert_ok(ddb_db_new(&w.db, NULL));
   assert_ok(ddb_db_table_create(w.db, DDB_STR("plain"), NULL, &w.tables[0], NULL));
   assert_ok(ddb_db_table_create(w.db, DDB_STR("indexed"), NULL, &w.tables[1], NULL));
   for (int field = 1; field < 4; field++) {
-    assert_ok(ddb_table_index_create(w.tables[1], ddb_str_from(names[field]), DDB_INDEX_HASH, NULL));
+    assert_ok(
+        ddb_table_index_create(w.tables[1], ddb_str_from(twin_names[field]), DDB_INDEX_HASH, NULL));
     w.indexed[field] = true;
   }
 }
@@ -747,7 +442,7 @@ static void world_close(void) {
   ddb_table_release(w.tables[0]);
   ddb_table_release(w.tables[1]);
   ddb_db_release(w.db);
-  ddb_builder_free(pool_builder);
+  twin_pool_free();
   left = left < 0 ? support_allocator_bytes() : left;
   assert_int_equal(support_allocator_bytes(), left);
 }
@@ -847,7 +542,7 @@ static void allocations_fail(void **state) {
   for (int i = 0; i < 30; i++) {
     insert_rows();
   }
-  row changes;
+  twin_row changes;
   do {
     random_changes(&changes);
   } while (changes.count < 3);
@@ -857,7 +552,7 @@ static void allocations_fail(void **state) {
   ddb_cond *parts[2];
   ddb_value one = ddb_int(1);
   assert_ok(ddb_cond_compare(DDB_STR("a"), DDB_OP_GE, &one, &parts[0], NULL));
-  assert_ok(ddb_cond_in(DDB_STR("b"), pool, 24, &parts[1], NULL));
+  assert_ok(ddb_cond_in(DDB_STR("b"), twin_pool, 24, &parts[1], NULL));
   ddb_cond *where;
   assert_ok(ddb_cond_or(parts, 2, &where, NULL));
   unsigned failures = 0;
@@ -946,7 +641,7 @@ static void bad_changes(void **state) {
   assert_ok(ddb_builder_append(builder, &one, NULL));
   assert_int_equal(ddb_table_update(w.tables[0], builder, NULL, &count, NULL), DDB_ERR_INVALID);
   ddb_builder_clear(builder);
-  row changes;
+  twin_row changes;
   do {
     random_changes(&changes);
   } while (changes.count == 0);
@@ -1010,8 +705,8 @@ int main(void) {
   support_allocator_install();
   seed = support_seed("test_query");
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(model_holds),    cmocka_unit_test(allocations_fail),
-      cmocka_unit_test(unknown_fields), cmocka_unit_test(bad_changes),
+      cmocka_unit_test(model_holds),      cmocka_unit_test(allocations_fail),
+      cmocka_unit_test(unknown_fields),   cmocka_unit_test(bad_changes),
       cmocka_unit_test(long_condition),
 #ifdef DDB_TESTING
       cmocka_unit_test(faults_are_found),

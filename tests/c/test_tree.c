@@ -210,9 +210,8 @@ static const char *change_once(world *w, ddb__edit *edit, ddb__tree *tree, model
   bool expected;
   ddb_status status;
   if (random_below(100) < remove_percent || m->count >= MODEL_MAX - 1) {
-    ddb__tree_entry entry = m->count > 0 && random_below(10)
-                                ? m->entries[random_below(m->count)]
-                                : random_entry(w, 3);
+    ddb__tree_entry entry =
+        m->count > 0 && random_below(10) ? m->entries[random_below(m->count)] : random_entry(w, 3);
     expected = model_remove(m, entry);
     status = ddb__tree_remove(tree, edit, entry, &changed, NULL);
   } else {
@@ -288,7 +287,8 @@ static const char *run_model(uint64_t seed, unsigned steps) {
     return wrong; /* what a fault left is not freed */
   }
   world_free(&w);
-  return ddb__heap_bytes(&w.heap) == 0 && support_allocator_bytes() == before ? NULL : "memory was leaked";
+  return ddb__heap_bytes(&w.heap) == 0 && support_allocator_bytes() == before ? NULL
+                                                                              : "memory was leaked";
 }
 
 static void model_holds(void **state) {

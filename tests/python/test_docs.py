@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# mypy: disable-error-code="index,misc,no-untyped-call,func-returns-value,operator"
 """Every Python block of the documentation runs, top to bottom, one namespace for each file."""
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# mypy: disable-error-code="index,misc,no-untyped-call,func-returns-value,operator"
 """The account of bytes: what is released is gone, what old versions hold is told."""
 
 from __future__ import annotations

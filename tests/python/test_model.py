@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 import dictdb
-from helpers import TESTING_BUILD, sized
+from helpers import TESTING_BUILD, background, sized
 from model import Model, run_model
 
 STEPS = sized(60_000 if TESTING_BUILD else 15_000, long=200_000, sanitized=4_000)
@@ -23,15 +25,27 @@ def test_short_runs(seed: int, number: int) -> None:
     run_model(seed + number, 1_000)
 
 
-@pytest.mark.testing_build
 @pytest.mark.timeout(600)
-def test_random_operations_with_random_yields(seed: int) -> None:
-    test_yield = dictdb._core._test_yield
-    test_yield(7, seed)
-    try:
-        run_model(seed, sized(3_000))
-    finally:
-        test_yield(0, 0)
+def test_random_operations_beside_readers(seed: int) -> None:
+    """Other threads look at the same tables all the time; the answers are the twin's."""
+    stop = threading.Event()
+    model = Model(seed)
+
+    def read() -> None:
+        while not stop.is_set():
+            for name in model.db.list_tables():
+                try:
+                    table = model.db[name]
+                    assert len({row["id"] for row in table.select(copy=False)}) >= 0
+                    table.count(where=table.a == 3)
+                    with model.db.snapshot() as snapshot:
+                        seen = snapshot[name]
+                        assert [row["id"] for row in seen] == list(seen.copy())
+                except dictdb.TableNotFoundError:
+                    pass
+
+    with background(read, read, stop=stop):
+        model.run(sized(2_000, long=30_000))
 
 
 @pytest.mark.parametrize("fault", ["lost row", "changed value", "index", "order", "key"])

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# mypy: disable-error-code="index,misc,no-untyped-call,func-returns-value,operator"
 """The reference of the concurrency model: its snippets run as written, and what it says holds.
 
 A harness supplies the names that the snippets leave open, calls the functions they define, and

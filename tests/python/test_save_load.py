@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# mypy: disable-error-code="index,misc,no-untyped-call,func-returns-value,operator"
 """Files: replaced whole or not at all, refused when damaged, the original's layout included."""
 
 from __future__ import annotations

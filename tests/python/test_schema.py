@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# mypy: disable-error-code="index,misc,no-untyped-call,operator,arg-type,call-overload"
 """Schemas: types, nullable fields, defaults; what breaks one is told exactly."""
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# mypy: disable-error-code="index,misc,no-untyped-call,func-returns-value,operator"
 """The classic traps of reader-writer locks: each of these froze or broke some store before."""
 
 from __future__ import annotations

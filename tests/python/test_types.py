@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# mypy: disable-error-code="index,misc,no-untyped-call,func-returns-value,operator"
 """Every type that can be inserted comes out equal, with the same type; saved and loaded too."""
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# mypy: disable-error-code="index,misc,no-untyped-call,operator,arg-type,call-overload"
 """Wherever code of the user runs, no lock is held: it starts a thread that writes the same table,
 and waits for it."""
 
