@@ -42,37 +42,37 @@ extern "C" {
 #define DDB_VERSION_MAJOR 0
 #define DDB_VERSION_MINOR 1
 #define DDB_VERSION_PATCH 0
-#define DDB_VERSION "0.1.0"
+#define DDB_VERSION       "0.1.0"
 
 /* Limits. A value or record over them is refused with DDB_ERR_LIMIT. */
-#define DDB_DEPTH_MAX 200            /* nesting of containers, and of conditions */
+#define DDB_DEPTH_MAX       200         /* nesting of containers, and of conditions */
 #define DDB_RECORD_SIZE_MAX 0x7fffffffu /* bytes of one encoded record */
-#define DDB_FIELD_COUNT_MAX 65535u   /* fields of one record */
+#define DDB_FIELD_COUNT_MAX 65535u      /* fields of one record */
 
 /* ---- Status codes and errors -------------------------------------------------------------- */
 
 /* X(code, text, Python exception). The one table of all codes. */
-#define DDB_STATUS_MAP(X)                                                                         \
-  X(OK, "ok", "")                                                                                 \
-  X(ERR_NOMEM, "out of memory", "MemoryError")                                                    \
-  X(ERR_INVALID, "invalid argument", "InvalidArgumentError")                                      \
-  X(ERR_TYPE, "unsupported type", "UnsupportedTypeError")                                         \
-  X(ERR_KEY, "bad primary key", "PrimaryKeyError")                                                \
-  X(ERR_DUPLICATE_KEY, "duplicate key", "DuplicateKeyError")                                      \
-  X(ERR_DUPLICATE_TABLE, "table exists already", "DuplicateTableError")                           \
-  X(ERR_DUPLICATE_INDEX, "index exists already", "DuplicateIndexError")                           \
-  X(ERR_TABLE_NOT_FOUND, "no such table", "TableNotFoundError")                                   \
-  X(ERR_RECORD_NOT_FOUND, "no such record", "RecordNotFoundError")                                \
-  X(ERR_INDEX_NOT_FOUND, "no such index", "IndexNotFoundError")                                   \
-  X(ERR_FIELD_NOT_FOUND, "no such field", "UnknownFieldError")                                    \
-  X(ERR_SCHEMA, "schema validation failed", "SchemaValidationError")                              \
-  X(ERR_DEADLOCK, "deadlock", "DeadlockError")                                                    \
-  X(ERR_TIMEOUT, "timed out", "LockTimeoutError")                                                 \
-  X(ERR_INTERRUPTED, "interrupted", "InterruptedWaitError")                                       \
-  X(ERR_NOT_OWNER, "lock not held by this thread", "LockOwnershipError")                          \
-  X(ERR_FORKED, "not usable in a forked child", "ForkedProcessError")                             \
-  X(ERR_LIMIT, "limit exceeded", "LimitError")                                                    \
-  X(ERR_CORRUPT, "damaged file", "CorruptFileError")                                              \
+#define DDB_STATUS_MAP(X)                                                                          \
+  X(OK, "ok", "")                                                                                  \
+  X(ERR_NOMEM, "out of memory", "MemoryError")                                                     \
+  X(ERR_INVALID, "invalid argument", "InvalidArgumentError")                                       \
+  X(ERR_TYPE, "unsupported type", "UnsupportedTypeError")                                          \
+  X(ERR_KEY, "bad primary key", "PrimaryKeyError")                                                 \
+  X(ERR_DUPLICATE_KEY, "duplicate key", "DuplicateKeyError")                                       \
+  X(ERR_DUPLICATE_TABLE, "table exists already", "DuplicateTableError")                            \
+  X(ERR_DUPLICATE_INDEX, "index exists already", "DuplicateIndexError")                            \
+  X(ERR_TABLE_NOT_FOUND, "no such table", "TableNotFoundError")                                    \
+  X(ERR_RECORD_NOT_FOUND, "no such record", "RecordNotFoundError")                                 \
+  X(ERR_INDEX_NOT_FOUND, "no such index", "IndexNotFoundError")                                    \
+  X(ERR_FIELD_NOT_FOUND, "no such field", "UnknownFieldError")                                     \
+  X(ERR_SCHEMA, "schema validation failed", "SchemaValidationError")                               \
+  X(ERR_DEADLOCK, "deadlock", "DeadlockError")                                                     \
+  X(ERR_TIMEOUT, "timed out", "LockTimeoutError")                                                  \
+  X(ERR_INTERRUPTED, "interrupted", "InterruptedWaitError")                                        \
+  X(ERR_NOT_OWNER, "lock not held by this thread", "LockOwnershipError")                           \
+  X(ERR_FORKED, "not usable in a forked child", "ForkedProcessError")                              \
+  X(ERR_LIMIT, "limit exceeded", "LimitError")                                                     \
+  X(ERR_CORRUPT, "damaged file", "CorruptFileError")                                               \
   X(ERR_IO, "input/output error", "StorageError")
 
 typedef enum ddb_status {
@@ -206,11 +206,11 @@ typedef enum ddb_kind {
   DDB_MISSING = 0, /* only as a result: the record has no such field */
   DDB_NULL,
   DDB_BOOL,
-  DDB_INT,       /* int64 */
-  DDB_BIGINT,    /* integers outside int64: sign byte (0 or 1), then magnitude, little-endian */
-  DDB_FLOAT,     /* IEEE double */
-  DDB_DECIMAL,   /* text as Python's str(Decimal): "-1.50", "1E+3", "NaN", "sNaN12", "Infinity" */
-  DDB_STR_KIND,  /* UTF-8, lone surrogates kept */
+  DDB_INT,      /* int64 */
+  DDB_BIGINT,   /* integers outside int64: sign byte (0 or 1), then magnitude, little-endian */
+  DDB_FLOAT,    /* IEEE double */
+  DDB_DECIMAL,  /* text as Python's str(Decimal): "-1.50", "1E+3", "NaN", "sNaN12", "Infinity" */
+  DDB_STR_KIND, /* UTF-8, lone surrogates kept */
   DDB_BYTES,
   DDB_DATE,      /* int64: proleptic Gregorian ordinal, 1 is 0001-01-01 */
   DDB_DATETIME,  /* ddb_temporal */
@@ -227,7 +227,7 @@ typedef enum ddb_kind {
 
 /* Largest unit first. `zone` follows the struct: zone_size bytes. */
 typedef struct ddb_temporal {
-  int64_t micros;       /* wall clock: since 0001-01-01T00:00 (datetime) or midnight (time) */
+  int64_t micros;        /* wall clock: since 0001-01-01T00:00 (datetime) or midnight (time) */
   int64_t offset_micros; /* from UTC; DDB_OFFSET_NONE: naive, or unknown for an aware time */
   uint8_t fold;
   uint8_t zone_kind; /* DDB_ZONE_... */
@@ -329,7 +329,7 @@ typedef struct ddb_table ddb_table;
 typedef struct ddb_shape ddb_shape;
 
 DDB_API ddb_status ddb_builder_new(ddb_builder **out, ddb_error *err);
-DDB_API void ddb_builder_free(ddb_builder *builder); /* NULL is allowed */
+DDB_API void ddb_builder_free(ddb_builder *builder);  /* NULL is allowed */
 DDB_API void ddb_builder_clear(ddb_builder *builder); /* keeps its memory, up to 1 MiB */
 /* Finished top-level items. */
 DDB_API size_t ddb_builder_count(const ddb_builder *builder);
@@ -412,7 +412,7 @@ DDB_API void ddb_db_memory(const ddb_db *db, ddb_memory *out);
 
 /* Types a schema can ask for: a bit per ddb_kind. */
 #define DDB_TYPE(kind) (UINT32_C(1) << (kind))
-#define DDB_TYPE_INT (DDB_TYPE(DDB_INT) | DDB_TYPE(DDB_BIGINT))
+#define DDB_TYPE_INT   (DDB_TYPE(DDB_INT) | DDB_TYPE(DDB_BIGINT))
 #define DDB_TYPE_FLOAT (DDB_TYPE(DDB_FLOAT) | DDB_TYPE_INT) /* an int is taken for a float */
 
 typedef struct ddb_schema_field {
@@ -484,7 +484,11 @@ typedef struct ddb_field {
 DDB_API ddb_status ddb_table_insert_fields(ddb_table *table, const ddb_field *fields, size_t count,
                                            ddb_value *key, ddb_error *err);
 
-typedef enum ddb_conflict { DDB_CONFLICT_UPDATE, DDB_CONFLICT_IGNORE, DDB_CONFLICT_ERROR } ddb_conflict;
+typedef enum ddb_conflict {
+  DDB_CONFLICT_UPDATE,
+  DDB_CONFLICT_IGNORE,
+  DDB_CONFLICT_ERROR
+} ddb_conflict;
 typedef enum ddb_action { DDB_ACTION_INSERTED, DDB_ACTION_UPDATED, DDB_ACTION_IGNORED } ddb_action;
 /* For each record of the batch: inserts it, or, when its key exists, merges its fields into the
  * record there (UPDATE), leaves it (IGNORE) or fails (ERROR). keys, actions: NULL or room. Keys of
@@ -545,16 +549,17 @@ typedef struct ddb_order {
 
 #define DDB_NO_LIMIT UINT64_MAX
 typedef struct ddb_query {
-  const ddb_cond *where;    /* NULL: all */
-  const ddb_order *order;   /* stable; by ddb_value_compare */
-  size_t order_count;       /* 0: insertion order */
-  bool distinct;            /* keep the first of records equal on distinct_fields, before limit */
+  const ddb_cond *where;  /* NULL: all */
+  const ddb_order *order; /* stable; by ddb_value_compare */
+  size_t order_count;     /* 0: insertion order */
+  bool distinct;          /* keep the first of records equal on distinct_fields, before limit */
   const ddb_str *distinct_fields; /* NULL: on all fields */
   size_t distinct_count;
   uint64_t offset;
   uint64_t limit; /* DDB_NO_LIMIT: all */
 } ddb_query;
-#define DDB_QUERY_INIT {.limit = DDB_NO_LIMIT}
+#define DDB_QUERY_INIT                                                                             \
+  { .limit = DDB_NO_LIMIT }
 
 /* The matching records, in order: an array borrowed from the view's version and owned by the caller
  * (ddb_records_free). Fields named in a query on a table with a schema must exist
@@ -600,7 +605,8 @@ DDB_API void ddb_record_free(ddb_record *record); /* NULL is allowed */
 typedef struct ddb_snapshot ddb_snapshot;
 
 DDB_API ddb_status ddb_snapshot_open(ddb_db *db, ddb_snapshot **out, ddb_error *err);
-DDB_API void ddb_snapshot_close(ddb_snapshot *snapshot); /* no view of it may be open; NULL allowed */
+DDB_API void
+ddb_snapshot_close(ddb_snapshot *snapshot); /* no view of it may be open; NULL allowed */
 DDB_API uint64_t ddb_snapshot_commit(const ddb_snapshot *snapshot); /* its commit number */
 /* As ddb_db_tables, of the snapshot's instant. */
 DDB_API ddb_status ddb_snapshot_tables(ddb_snapshot *snapshot, ddb_table ***out, size_t *count,

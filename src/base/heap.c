@@ -13,9 +13,9 @@
  *   2. A shard alone means nothing (one thread may free what another allocated, so that it wraps);
  *      the sum of all is the number of bytes, exact whenever no call is in progress.
  *   3. The allocator changes only while nothing is in use: each block goes back where it came from.
- *   4. An exclusive heap is counted by plain relaxed loads and stores: its users exclude each
- * other. Locks: list_mutex guards the list of exclusive heaps; a leaf, held across fork. Cost: two
- * uncontended atomic additions over the allocator's own; none for an exclusive heap.
+ *   4. An exclusive heap is counted by plain relaxed loads and stores: its users exclude each other.
+ * Locks: list_mutex guards the list of exclusive heaps; a leaf, held across fork.
+ * Cost: two uncontended atomic additions over the allocator's own; none for an exclusive heap.
  */
 #include "base/heap.h"
 
@@ -27,8 +27,8 @@
 #include "base/slab.h"
 #include "base/status.h"
 
-#define SHARD_COUNT  16u
-#define SHARD_STRIDE 64u
+#define SHARD_COUNT    16u
+#define SHARD_STRIDE   64u
 #define HUGE_PAGE_SIZE ((size_t)2 << 20)
 /* Below it a table's blocks are few: a region for them would be mostly unused. */
 #define SLAB_HEAP_SIZE_MIN ((uint64_t)1 << 20)

@@ -16,7 +16,7 @@
 
 typedef struct ddb__heap {
   _Atomic uint64_t bytes;
-  bool exclusive; /* ddb__heap_open_exclusive; constant while in use */
+  bool exclusive;         /* ddb__heap_open_exclusive; constant while in use */
   struct ddb__slab *slab; /* of an exclusive heap that has grown large */
   struct ddb__heap *next; /* the list of exclusive heaps */
   struct ddb__heap *previous;

@@ -8,13 +8,13 @@
 
 #include "base/heap_private.h"
 
-#define PAGE_SIZE        ((size_t)64 << 10)
-#define REGION_SIZE_MIN  ((size_t)2 << 20)
-#define REGION_SIZE_MAX  ((size_t)32 << 20)
-#define SMALL_SIZE_MAX   1024u /* classes by 16 bytes up to here, by 128 above */
-#define SMALL_COUNT      (SMALL_SIZE_MAX / 16)
-#define CLASS_COUNT      (SMALL_COUNT + (DDB__SLAB_BLOCK_SIZE_MAX - SMALL_SIZE_MAX) / 128)
-#define NONE             UINT32_MAX
+#define PAGE_SIZE       ((size_t)64 << 10)
+#define REGION_SIZE_MIN ((size_t)2 << 20)
+#define REGION_SIZE_MAX ((size_t)32 << 20)
+#define SMALL_SIZE_MAX  1024u /* classes by 16 bytes up to here, by 128 above */
+#define SMALL_COUNT     (SMALL_SIZE_MAX / 16)
+#define CLASS_COUNT     (SMALL_COUNT + (DDB__SLAB_BLOCK_SIZE_MAX - SMALL_SIZE_MAX) / 128)
+#define NONE            UINT32_MAX
 
 typedef struct slab_page {
   uintptr_t address;
@@ -227,9 +227,8 @@ static bool region_add(ddb__slab *slab) {
   uint32_t page_count = (uint32_t)(size / PAGE_SIZE);
   slab_region *region = region_slot(slab, page_count);
   bool is_new = region == &slab->regions[slab->region_count];
-  if (!region ||
-      (is_new && slab->directory_mask < 2 * (slab->page_count + page_count) &&
-       !directory_rebuild(slab, page_count))) {
+  if (!region || (is_new && slab->directory_mask < 2 * (slab->page_count + page_count) &&
+                  !directory_rebuild(slab, page_count))) {
     return false;
   }
   uintptr_t start;
@@ -244,8 +243,8 @@ static bool region_add(ddb__slab *slab) {
   region->live_pages = 0;
   for (uint32_t i = 0; i < page_count; i++) {
     uint32_t number = region->page_first + i;
-    slab->pages[number] = (slab_page){.address = start + i * PAGE_SIZE,
-                                      .region = (uint32_t)(region - slab->regions)};
+    slab->pages[number] =
+        (slab_page){.address = start + i * PAGE_SIZE, .region = (uint32_t)(region - slab->regions)};
     directory_add(slab, number);
   }
   for (uint32_t i = page_count; i-- > 0;) { /* the lowest address is used first */
@@ -280,7 +279,7 @@ static uint32_t page_start(ddb__slab *slab, uint32_t class) {
   uint32_t number = slab->empty_first;
   list_remove(slab, &slab->empty_first, number);
   slab_page *page = &slab->pages[number];
-  page->class = (uint8_t)class;
+  page->class = (uint8_t) class;
   page->free_first = NO_BLOCK;
   page->fresh = 0;
   page->live = 0;

@@ -12,20 +12,20 @@
 #include "dictdb.h"
 
 /* X(name, what is wrong when it is planted) */
-#define DDB__FAULT_MAP(X)                                                                        \
-  X(PIN_WITHOUT_HOLD, "a reader loads the root before its slot says so")                         \
-  X(RETIRE_EARLY, "a node is retired one version early")                                         \
-  X(HINT_RECORD_BIRTH, "an index entry is retired with its record's birth, not its row's")       \
-  X(OWNER_OUTSIDE_ROOT, "the exclusive owner is a flag beside the root")                         \
-  X(CONVERT_UNDER_LOCK, "user data is converted while the write lock is held")                   \
-  X(ABORT_PUBLISHES, "a failed statement publishes what it did before it failed")                \
-  X(EDIT_IN_PLACE, "a published leaf is changed instead of copied")                              \
-  X(INDEX_STALE_UPDATE, "an update leaves a secondary index as it was")                          \
-  X(KEY_REUSED, "deleting the newest record gives its automatic key back")                       \
-  X(SLOT_REUSED, "a nested view takes the slot that is in use")                                  \
-  X(SNAPSHOT_NOT_KEPT, "a root that a snapshot needs is not kept")                               \
-  X(LOST_WAKEUP, "releasing a lock forgets a waiting writer")                                    \
-  X(ABORT_LEAKS, "a failed statement forgets to free its new records")                           \
+#define DDB__FAULT_MAP(X)                                                                          \
+  X(PIN_WITHOUT_HOLD, "a reader loads the root before its slot says so")                           \
+  X(RETIRE_EARLY, "a node is retired one version early")                                           \
+  X(HINT_RECORD_BIRTH, "an index entry is retired with its record's birth, not its row's")         \
+  X(OWNER_OUTSIDE_ROOT, "the exclusive owner is a flag beside the root")                           \
+  X(CONVERT_UNDER_LOCK, "user data is converted while the write lock is held")                     \
+  X(ABORT_PUBLISHES, "a failed statement publishes what it did before it failed")                  \
+  X(EDIT_IN_PLACE, "a published leaf is changed instead of copied")                                \
+  X(INDEX_STALE_UPDATE, "an update leaves a secondary index as it was")                            \
+  X(KEY_REUSED, "deleting the newest record gives its automatic key back")                         \
+  X(SLOT_REUSED, "a nested view takes the slot that is in use")                                    \
+  X(SNAPSHOT_NOT_KEPT, "a root that a snapshot needs is not kept")                                 \
+  X(LOST_WAKEUP, "releasing a lock forgets a waiting writer")                                      \
+  X(ABORT_LEAKS, "a failed statement forgets to free its new records")                             \
   X(TREE_SPLIT_LOSES, "splitting an index node loses an entry")
 
 typedef enum ddb__fault {
@@ -37,14 +37,14 @@ typedef enum ddb__fault {
 } ddb__fault;
 
 /* X(name, where a writer can be stopped) - none of them inside the commit latch */
-#define DDB__POINT_MAP(X)                                                                        \
-  X(BEFORE_LOCK, "before the write lock is taken")                                               \
-  X(LOCKED, "write lock held, nothing changed")                                                  \
-  X(EDITED, "the next version is built, not published")                                          \
-  X(PUBLISHED, "published, write lock still held")                                               \
-  X(UNLOCKED, "write lock released")                                                             \
-  X(RECLAIM, "before old versions are freed")                                                    \
-  X(PIN_HELD, "a reader has announced itself and not loaded the root")                           \
+#define DDB__POINT_MAP(X)                                                                          \
+  X(BEFORE_LOCK, "before the write lock is taken")                                                 \
+  X(LOCKED, "write lock held, nothing changed")                                                    \
+  X(EDITED, "the next version is built, not published")                                            \
+  X(PUBLISHED, "published, write lock still held")                                                 \
+  X(UNLOCKED, "write lock released")                                                               \
+  X(RECLAIM, "before old versions are freed")                                                      \
+  X(PIN_HELD, "a reader has announced itself and not loaded the root")                             \
   X(PIN_LOADED, "a reader has loaded the root and not said which one")
 
 typedef enum ddb__point {

@@ -15,7 +15,7 @@
 
 #include "dictdb.h"
 
-#define DDB__CACHE_LINE 64
+#define DDB__CACHE_LINE       64
 #define DDB__SPARE_HOLD_COUNT 4
 
 /* The read side of one lock as one thread holds it. Owned by base/rwlock*.c. */
@@ -35,8 +35,8 @@ typedef struct ddb__thread {
   _Atomic uintptr_t pin_table;                         /* whose version pin_word names */
   char pin_padding[DDB__CACHE_LINE - 16];
   /* Constant while in use. */
-  uint64_t id;          /* unique in the process, never reused; 0: record is free (registry mutex) */
-  int64_t native_id;    /* gettid(), for messages */
+  uint64_t id;       /* unique in the process, never reused; 0: record is free (registry mutex) */
+  int64_t native_id; /* gettid(), for messages */
   struct ddb__thread *next; /* registry link, constant once published */
   _Atomic bool ended;       /* its thread ended while it held a lock or a pin: never reused */
   /* Owned by base/rwlock*.c. */

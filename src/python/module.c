@@ -208,12 +208,19 @@ static int add_kinds(PyObject *module) {
   return result;
 }
 
+static int add_texts(pyddb_state *state) {
+  state->id_text = PyUnicode_InternFromString("id");
+  state->action_texts[DDB_ACTION_INSERTED] = PyUnicode_InternFromString("inserted");
+  state->action_texts[DDB_ACTION_UPDATED] = PyUnicode_InternFromString("updated");
+  state->action_texts[DDB_ACTION_IGNORED] = PyUnicode_InternFromString("ignored");
+  return PyErr_Occurred() ? -1 : 0;
+}
+
 static int module_exec(PyObject *module) {
   pyddb_state *state = PyModule_GetState(module);
   state->module = module;
   state->datetime_capi = PyCapsule_Import(PyDateTime_CAPSULE_NAME, 0);
-  state->id_text = PyUnicode_InternFromString("id");
-  if (!state->datetime_capi || !state->id_text || pyddb_exceptions_init(state) < 0 ||
+  if (add_texts(state) < 0 || !state->datetime_capi || pyddb_exceptions_init(state) < 0 ||
       add_types(module, state) < 0 || register_mapping(state) < 0 || add_kinds(module) < 0 ||
       PyModule_AddFunctions(module, pyddb_cond_functions) < 0 ||
       PyModule_AddStringConstant(module, "__version__", ddb_version()) < 0) {
@@ -228,12 +235,14 @@ static int module_exec(PyObject *module) {
   return 0;
 }
 
+/* clang-format off */
 #define STATE_OBJECTS(X)                                                                           \
-  X(db_type)                                                                                       \
-  X(db_guard_type)                                                                                 \
-  X(snapshot_type) X(table_type) X(table_view_type) X(iterator_type) X(record_view_type)           \
-      X(field_type) X(cond_type) X(lock_type) X(guard_type) X(table_class) X(schema_encode)        \
-          X(schema_decode) X(id_text) X(missing_file_error)
+  X(db_type) X(db_guard_type) X(snapshot_type) X(table_type) X(table_view_type) X(iterator_type)   \
+  X(record_view_type) X(field_type) X(cond_type) X(lock_type) X(guard_type) X(table_class)         \
+  X(schema_encode) X(schema_decode) X(id_text) X(missing_file_error)                               \
+  X(action_texts[DDB_ACTION_INSERTED]) X(action_texts[DDB_ACTION_UPDATED])                         \
+  X(action_texts[DDB_ACTION_IGNORED])
+/* clang-format on */
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg) {
   pyddb_state *state = PyModule_GetState(module);

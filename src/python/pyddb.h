@@ -89,8 +89,9 @@ typedef struct pyddb_state {
   PyObject *table_class;   /* the Python subclass that databases make; NULL: table_type */
   PyObject *schema_encode; /* Python helpers, see schema.c; NULL until they are registered */
   PyObject *schema_decode;
-  PyObject *id_text;   /* interned "id" */
-  void *datetime_capi; /* PyDateTime_CAPI of this interpreter */
+  PyObject *id_text;         /* interned "id" */
+  PyObject *action_texts[3]; /* interned, by ddb_action */
+  void *datetime_capi;       /* PyDateTime_CAPI of this interpreter */
   _Atomic(pyddb_foreign *) foreign;
   pyddb_spare spare[PYDDB_SPARE_COUNT];
 } pyddb_state;

@@ -5,10 +5,14 @@
  * Each converts all it was given, which may run the caller's code, and then makes one call into the
  * library, which is all or nothing. A statement about one record stays attached; one that may take
  * long detaches first.
+ *
+ * A statement that has taken effect should not fail for want of memory for its result. So what the
+ * result needs is allocated before, and let go of just before the result is made of it.
  */
 #include "pyddb.h"
 
-#define DETACH_RECORDS 64
+#define DETACH_RECORDS  64
+#define RESERVE_PER_KEY 48 /* bytes of an int object, with the allocator's share */
 
 /* ---- The planted fault --------------------------------------------------------------------- */
 
@@ -47,6 +51,11 @@ static int append_mapping(pyddb_table *table, ddb_builder *builder, ddb_shape_ki
   return result;
 }
 
+/* An int as large as any result; NULL: an exception is set. */
+static PyObject *reserve_int(void) {
+  return PyLong_FromLongLong(INT64_MAX);
+}
+
 /* ---- insert -------------------------------------------------------------------------------- */
 
 static PyObject *insert_one(pyddb_table *table, PyObject *record, bool validate) {
@@ -56,50 +65,72 @@ static PyObject *insert_one(pyddb_table *table, PyObject *record, bool validate)
     return NULL;
   }
   PyObject *result = NULL;
-  if (append_mapping(table, builder, DDB_SHAPE_RECORD, validate, record, "a record") == 0) {
+  PyObject *reserve = NULL;
+  if (append_mapping(table, builder, DDB_SHAPE_RECORD, validate, record, "a record") == 0 &&
+      (reserve = reserve_int())) {
     ddb_error err;
     ddb_value key;
-    if (ddb_table_insert(table->source.table, builder, &key, &err) == DDB_OK) {
-      result = pyddb_value_out(state, &key);
-    } else {
-      pyddb_raise(state, &err);
-    }
+    ddb_status status = ddb_table_insert(table->source.table, builder, &key, &err);
+    Py_DECREF(reserve);
+    result = status == DDB_OK ? pyddb_value_out(state, &key) : pyddb_raise(state, &err);
   }
   pyddb_builder_give(state, builder);
   return result;
 }
 
-static PyObject *keys_out(pyddb_state *state, const ddb_value *keys, size_t count) {
-  PyObject *list = PyList_New((Py_ssize_t)count);
-  for (size_t i = 0; list && i < count; i++) {
+/* Takes `list`, which has room for the keys. */
+static PyObject *fill_keys(pyddb_state *state, PyObject *list, const ddb_value *keys,
+                           size_t count) {
+  for (size_t i = 0; i < count; i++) {
     PyObject *key = pyddb_value_out(state, &keys[i]);
     if (!key) {
-      Py_CLEAR(list);
-      break;
+      Py_DECREF(list);
+      return NULL;
     }
     PyList_SET_ITEM(list, (Py_ssize_t)i, key);
   }
   return list;
 }
 
-static PyObject *insert_batch(pyddb_table *table, ddb_builder *batch) {
-  size_t count = ddb_builder_count(batch);
-  ddb_value *keys = PyMem_Calloc(count ? count : 1, sizeof *keys);
-  if (!keys) {
-    return PyErr_NoMemory();
+static ddb_status insert_call(pyddb_table *table, ddb_builder *batch, ddb_value *keys, size_t count,
+                              ddb_error *err) {
+  if (count == 0) {
+    return DDB_OK;
   }
   bool is_long = count > DETACH_RECORDS;
   if (is_long) {
     pyddb_detach();
   }
-  ddb_error err;
-  ddb_status status = count ? ddb_table_insert(table->source.table, batch, keys, &err) : DDB_OK;
+  ddb_status status = ddb_table_insert(table->source.table, batch, keys, err);
   if (is_long) {
     pyddb_attach();
   }
-  PyObject *result = status == DDB_OK ? keys_out(table->source.state, keys, count)
-                                      : pyddb_raise(table->source.state, &err);
+  return status;
+}
+
+static PyObject *insert_batch(pyddb_table *table, ddb_builder *batch) {
+  size_t count = ddb_builder_count(batch);
+  PyObject *list = PyList_New((Py_ssize_t)count);
+  ddb_value *keys = PyMem_Calloc(count + 1, sizeof *keys);
+  void *reserve = PyMem_RawMalloc(count * RESERVE_PER_KEY + 1);
+  PyObject *result = NULL;
+  if (list && keys && reserve) {
+    ddb_error err;
+    ddb_status status = insert_call(table, batch, keys, count, &err);
+    PyMem_RawFree(reserve);
+    reserve = NULL;
+    if (status == DDB_OK) {
+      result = fill_keys(table->source.state, list, keys, count);
+      list = NULL;
+    } else {
+      pyddb_raise(table->source.state, &err);
+    }
+  } else {
+    PyErr_NoMemory();
+  }
+  PyMem_RawFree(reserve);
   PyMem_Free(keys);
+  Py_XDECREF(list);
   return result;
 }
 
@@ -214,12 +245,36 @@ static int conflict_argument(pyddb_state *state, PyObject *object, ddb_conflict 
   return -1;
 }
 
-static PyObject *upsert_result(pyddb_state *state, const ddb_value *key, ddb_action action) {
-  const char *name = action == DDB_ACTION_INSERTED  ? "inserted"
-                     : action == DDB_ACTION_UPDATED ? "updated"
-                                                    : "ignored";
+/* Takes `pair`, a tuple of two. */
+static PyObject *upsert_result(pyddb_state *state, PyObject *pair, const ddb_value *key,
+                               ddb_action action) {
   PyObject *key_object = pyddb_value_out(state, key);
-  return key_object ? Py_BuildValue("(NN)", key_object, PyUnicode_InternFromString(name)) : NULL;
+  if (!key_object) {
+    Py_DECREF(pair);
+    return NULL;
+  }
+  PyTuple_SET_ITEM(pair, 0, key_object);
+  PyTuple_SET_ITEM(pair, 1, Py_NewRef(state->action_texts[action]));
+  return pair;
+}
+
+static PyObject *upsert_batch(pyddb_table *table, ddb_builder *batch, ddb_conflict conflict) {
+  PyObject *pair = PyTuple_New(2);
+  PyObject *reserve = pair ? reserve_int() : NULL;
+  if (!reserve) {
+    Py_XDECREF(pair);
+    return NULL;
+  }
+  ddb_error err;
+  ddb_value key;
+  ddb_action action;
+  ddb_status status = ddb_table_upsert(table->source.table, batch, conflict, &key, &action, &err);
+  Py_DECREF(reserve);
+  if (status != DDB_OK) {
+    Py_DECREF(pair);
+    return pyddb_raise(table->source.state, &err);
+  }
+  return upsert_result(table->source.state, pair, &key, action);
 }
 
 const char pyddb_upsert_doc[] =
@@ -247,14 +302,7 @@ PyObject *pyddb_table_upsert(PyObject *self, PyObject *const *args, Py_ssize_t c
   }
   PyObject *result = NULL;
   if (append_mapping(table, builder, DDB_SHAPE_RECORD, true, slots[0], "a record") == 0) {
-    ddb_error err;
-    ddb_value key;
-    ddb_action action;
-    if (ddb_table_upsert(table->source.table, builder, conflict, &key, &action, &err) == DDB_OK) {
-      result = upsert_result(state, &key, action);
-    } else {
-      pyddb_raise(state, &err);
-    }
+    result = upsert_batch(table, builder, conflict);
   }
   pyddb_builder_give(state, builder);
   return result;
@@ -289,6 +337,10 @@ static PyObject *run(pyddb_table *table, const ddb_builder *changes, const pyddb
   if (is_long(table, where, &detach) < 0) {
     return NULL;
   }
+  PyObject *reserve = reserve_int();
+  if (!reserve) {
+    return NULL;
+  }
   ddb_table *core = table->source.table;
   const ddb_cond *cond = where ? where->cond : NULL;
   uint64_t matched = 0;
@@ -301,6 +353,7 @@ static PyObject *run(pyddb_table *table, const ddb_builder *changes, const pyddb
   if (detach) {
     pyddb_attach();
   }
+  Py_DECREF(reserve);
   if (status != DDB_OK) {
     return pyddb_raise(table->source.state, &err);
   }

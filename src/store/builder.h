@@ -12,7 +12,7 @@
 /* A finished top-level item. Records: `shape` is set and `block` is the record's body with
  * shape->stored's fields in order; the automatic key, when the shape has one, is DDB_MISSING. */
 typedef struct ddb__item {
-  const ddb_shape *shape; /* NULL: a plain value */
+  const ddb_shape *shape;  /* NULL: a plain value */
   const ddb__block *block; /* records only; borrowed until the next append or clear */
 } ddb__item;
 

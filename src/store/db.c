@@ -221,8 +221,8 @@ ddb_status ddb_db_table_create(ddb_db *db, ddb_str name, const ddb_table_options
   }
   pthread_mutex_lock(&db->catalogue);
   if (find_locked(db, name)) {
-    status = ddb__fail(err, DDB_ERR_DUPLICATE_TABLE, "table '%.*s' exists already",
-                       DDB__STR_ARG(name));
+    status =
+        ddb__fail(err, DDB_ERR_DUPLICATE_TABLE, "table '%.*s' exists already", DDB__STR_ARG(name));
   } else {
     status = reserve_locked(db, err);
   }

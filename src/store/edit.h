@@ -25,7 +25,7 @@ typedef struct ddb__node {
 
 /* What is freed once no pin s has birth <= s < retire. */
 typedef struct ddb__retired {
-  void *memory;    /* node, record, root or index segment; of a hint: NULL */
+  void *memory; /* node, record, root or index segment; of a hint: NULL */
   uint64_t birth;
   uint64_t retire; /* the first version that does not reach it; stamped at commit */
   uint64_t hash;   /* of a hint: the key's hash */

@@ -4,6 +4,7 @@
  * cannot deadlock with each other; what was written becomes visible with one commit.
  */
 #include <stdlib.h>
+#include <time.h>
 
 #include "store/table_private.h"
 
@@ -14,8 +15,7 @@ static int compare_ids(const void *left, const void *right) {
 }
 
 /* The tables in order of id, in memory of the caller's to free, to free. */
-static ddb_status sorted(ddb_table *const *tables, size_t count, ddb_table ***out,
-                         ddb_error *err) {
+static ddb_status sorted(ddb_table *const *tables, size_t count, ddb_table ***out, ddb_error *err) {
   size_t size = count * sizeof(ddb_table *) + 1;
   ddb_table **copy = ddb__alloc(&ddb__heap_process, size);
   if (!copy) {
@@ -51,6 +51,21 @@ static ddb_status check(ddb_table *const *tables, size_t count, ddb_error *err) 
   return DDB_OK;
 }
 
+static int64_t now_ns(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+/* What is left of the whole group's timeout. */
+static int64_t time_left(int64_t timeout_ns, int64_t start_ns) {
+  if (timeout_ns <= 0) {
+    return timeout_ns; /* for ever, or a try */
+  }
+  int64_t spent = now_ns() - start_ns;
+  return spent < timeout_ns ? timeout_ns - spent : 0;
+}
+
 ddb_status ddb_tables_write_lock(ddb_table *const *tables, size_t count, int64_t timeout_ns,
                                  ddb_error *err) {
   ddb_table **order = NULL;
@@ -60,8 +75,10 @@ ddb_status ddb_tables_write_lock(ddb_table *const *tables, size_t count, int64_t
   }
   status = check(order, count, err);
   size_t held = 0;
+  int64_t start_ns = timeout_ns > 0 ? now_ns() : 0;
   while (status == DDB_OK && held < count) {
-    status = ddb_rwlock_acquire_write(order[held]->lock, timeout_ns, err);
+    int64_t left_ns = time_left(timeout_ns, start_ns);
+    status = ddb_rwlock_acquire_write(order[held]->lock, left_ns, err);
     held += status == DDB_OK;
   }
   while (status != DDB_OK && held > 0) {

@@ -27,8 +27,7 @@ static ddb_status finish(ddb__write *write, ddb_status status) {
   return status;
 }
 
-ddb_status ddb_table_insert(ddb_table *table, ddb_builder *batch, ddb_value *keys,
-                            ddb_error *err) {
+ddb_status ddb_table_insert(ddb_table *table, ddb_builder *batch, ddb_value *keys, ddb_error *err) {
   ddb_status status = check_batch(table, batch, err);
   ddb__write write;
   if (status == DDB_OK) {
@@ -129,7 +128,8 @@ static ddb_value given_key(const ddb_table *table, const ddb_field *fields, size
                            ddb_value assigned) {
   ddb_str name = ddb_table_primary_key(table);
   for (size_t i = 0; i < count; i++) {
-    if (fields[i].name.size == name.size && memcmp(fields[i].name.data, name.data, name.size) == 0) {
+    if (fields[i].name.size == name.size &&
+        memcmp(fields[i].name.data, name.data, name.size) == 0) {
       return fields[i].value;
     }
   }

@@ -12,13 +12,13 @@
 #include <assert.h>
 
 #ifdef DDB_TESTING
-#define SEGMENT_SLOTS_MIN 4u
+#define SEGMENT_SLOTS_MIN   4u
 #define SEGMENT_SLOTS_SPLIT 8u
 #else
-#define SEGMENT_SLOTS_MIN 16u
+#define SEGMENT_SLOTS_MIN   16u
 #define SEGMENT_SLOTS_SPLIT 512u /* the largest that the slab has pages for */
 #endif
-#define SLOT_EMPTY UINT64_C(0)
+#define SLOT_EMPTY   UINT64_C(0)
 #define SLOT_REMOVED UINT64_C(1)
 
 static size_t segment_size(uint32_t slots) {
@@ -164,7 +164,8 @@ static bool may_split(const ddb__keyindex *index, const ddb__key_segment *segmen
 
 static ddb_status split(ddb__keyindex *index, ddb__edit *edit, uint64_t hash,
                         ddb__key_segment *segment, ddb_error *err) {
-  if (segment->depth == directory_of(index)->depth && directory_double(index, edit, err) != DDB_OK) {
+  if (segment->depth == directory_of(index)->depth &&
+      directory_double(index, edit, err) != DDB_OK) {
     return DDB_ERR_NOMEM;
   }
   uint32_t slots = segment->mask + 1; /* as large as the old: it may hold all entries */
@@ -186,8 +187,7 @@ static ddb_status rebuild(ddb__keyindex *index, ddb__edit *edit, uint64_t hash,
   if (!clean && slots > UINT32_MAX / 2) {
     return ddb__fail(err, DDB_ERR_LIMIT, "too many rows share one key hash");
   }
-  ddb__key_segment *copy =
-      segment_new(edit->heap, segment->depth, clean ? slots : slots * 2, err);
+  ddb__key_segment *copy = segment_new(edit->heap, segment->depth, clean ? slots : slots * 2, err);
   if (!copy) {
     return DDB_ERR_NOMEM;
   }

@@ -33,11 +33,14 @@ typedef struct ddb__key_slot {
   _Atomic uint64_t seq;
 } ddb__key_slot;
 
+#define DDB__KEY_LINE_SIZE 64
 typedef struct ddb__key_segment {
   uint32_t depth; /* leading hash bits that all its entries share */
   uint32_t mask;  /* slots - 1 */
   uint32_t used;  /* slots that are not empty, removed ones too; the writer's */
   uint32_t live;  /* the writer's */
+  /* Where blocks are aligned so, four slots to a line, as consecutive integer keys come. */
+  char padding[DDB__KEY_LINE_SIZE - 16];
   ddb__key_slot slots[];
 } ddb__key_segment;
 
@@ -72,9 +75,8 @@ static inline ddb__key_probe ddb__keyindex_probe(const ddb__keyindex *index, uin
   hash = ddb__key_hash(hash);
   const ddb__key_directory *directory =
       atomic_load_explicit(&index->directory, memory_order_seq_cst);
-  const ddb__key_segment *segment =
-      atomic_load_explicit(&directory->segments[ddb__key_directory_slot(hash, directory->depth)],
-                           memory_order_seq_cst);
+  const ddb__key_segment *segment = atomic_load_explicit(
+      &directory->segments[ddb__key_directory_slot(hash, directory->depth)], memory_order_seq_cst);
   return (ddb__key_probe){
       .segment = segment, .hash = hash, .position = (uint32_t)hash & segment->mask};
 }

@@ -228,8 +228,10 @@ static uint64_t magnitude_residue(const number *n) {
   return 0;
 }
 
+/* Four consecutive integers keep their last two bits: in the key index they are neighbours, in one
+ * cache line, so that keys in sequence cost a quarter of the misses. All other bits are mixed. */
 static uint64_t finish_hash(uint64_t residue) {
-  return ddb__hash_mix(residue ^ ddb__hash_seed());
+  return ddb__hash_mix((residue >> 2) ^ ddb__hash_seed()) << 2 | (residue & 3);
 }
 
 uint64_t ddb__number_hash(const ddb_value *a) {

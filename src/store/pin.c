@@ -55,8 +55,7 @@ static ddb__long_pin *add_locked(ddb__pins *pins, uint64_t version, bool probes,
   }
   ddb__long_pin *pin = *fresh;
   *fresh = NULL;
-  *pin = (ddb__long_pin){
-      .version = version, .count = 1, .probes = probes, .previous = after};
+  *pin = (ddb__long_pin){.version = version, .count = 1, .probes = probes, .previous = after};
   pin->next = after ? after->next : pins->first;
   *(after ? &after->next : &pins->first) = pin;
   *(pin->next ? &pin->next->previous : &pins->last) = pin;
@@ -225,7 +224,7 @@ const ddb__root *ddb__pin_short(ddb_table *table, ddb__thread *thread) {
   DDB__POINT(PIN_HELD);
   const ddb__root *root = atomic_load_explicit(&table->current, memory_order_seq_cst); /* P1 */
   DDB__POINT(PIN_LOADED);
-  atomic_store_explicit(&thread->pin_word, root->version, memory_order_release);       /* P2 */
+  atomic_store_explicit(&thread->pin_word, root->version, memory_order_release); /* P2 */
   return root;
 }
 
@@ -251,8 +250,7 @@ static ddb_status pin_long(ddb_table *table, ddb_view *view, const ddb__root **r
   return DDB_OK;
 }
 
-ddb_status ddb__pin_view(ddb_table *table, ddb_view *view, const ddb__root **root,
-                         ddb_error *err) {
+ddb_status ddb__pin_view(ddb_table *table, ddb_view *view, const ddb__root **root, ddb_error *err) {
   ddb__thread *thread = ddb__thread_self();
   if (!thread) {
     return ddb__fail_memory(err, sizeof *thread);

@@ -48,7 +48,7 @@ typedef struct ddb__long_pin {
   struct ddb__long_pin *next;
   uint64_t version;
   uint64_t count;
-  bool probes; /* P5 */
+  bool probes;               /* P5 */
   ddb__retired_list waiting; /* items that this version needs, and no short pin did */
 } ddb__long_pin;
 

@@ -115,8 +115,7 @@ ddb_status ddb__publish_reserve_release(ddb_table *table, uint32_t index_count, 
 
 void ddb__publish_free_release(ddb_table *table) {
   if (table->release_root) {
-    ddb__free(&table->heap, table->release_root,
-              ddb__root_size(table->release_root->index_count));
+    ddb__free(&table->heap, table->release_root, ddb__root_size(table->release_root->index_count));
     table->release_root = NULL;
   }
 }

@@ -20,7 +20,7 @@ __extension__ struct ddb_record {
   uint64_t birth;
   uint64_t row_birth;
   const ddb_shape *shape; /* stored shape */
-  ddb__block block; /* ends in a flexible array: the record does */
+  ddb__block block;       /* ends in a flexible array: the record does */
 };
 
 static inline size_t ddb__record_size(const ddb_record *record) {

@@ -253,7 +253,8 @@ static void free_born(const born *what, ddb__rows_node *node, uint32_t level, ui
     if (first >= what->end) {
       break;
     }
-    bool beyond = what->end - first > step ? first + step > what->old_end : what->end > what->old_end;
+    bool beyond =
+        what->end - first > step ? first + step > what->old_end : what->end > what->old_end;
     if (!node->slots[i] || (!ours && !beyond)) {
       continue;
     }

@@ -31,12 +31,12 @@ struct ddb_shape {
   ddb__shapes *registry;
   const ddb_shape *stored;
   ddb_shape_kind kind;
-  uint32_t count;       /* fields of the stored record */
-  uint32_t input_count; /* leading fields that the caller gives */
-  uint32_t key_index;   /* where the primary key is; UINT32_MAX: none (CHANGES) */
-  bool auto_key;        /* the key is assigned at insert */
-  const uint32_t *field_ids; /* [count] */
-  const ddb_str *names;      /* [count]; bytes owned by the registry */
+  uint32_t count;                        /* fields of the stored record */
+  uint32_t input_count;                  /* leading fields that the caller gives */
+  uint32_t key_index;                    /* where the primary key is; UINT32_MAX: none (CHANGES) */
+  bool auto_key;                         /* the key is assigned at insert */
+  const uint32_t *field_ids;             /* [count] */
+  const ddb_str *names;                  /* [count]; bytes owned by the registry */
   const ddb_schema_field *const *checks; /* [count] or NULL: the schema's field for each */
 };
 

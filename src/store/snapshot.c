@@ -135,8 +135,8 @@ static ddb_table *next_to_collect(ddb_db *db, size_t *position, ddb__kept **unne
     ddb_table *table = db->tables[(*position)++];
     pthread_mutex_lock(&db->latch);
     *unneeded = unneeded_locked(table);
-    bool unseen = table->dropped_commit &&
-                  !(db->oldest && db->oldest->commit < table->dropped_commit);
+    bool unseen =
+        table->dropped_commit && !(db->oldest && db->oldest->commit < table->dropped_commit);
     pthread_mutex_unlock(&db->latch);
     if (unseen) { /* no snapshot sees it: off the list */
       --*position;

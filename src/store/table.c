@@ -141,8 +141,8 @@ ddb_rwlock *ddb_table_lock(ddb_table *table) {
 void ddb_table_memory(const ddb_table *table, ddb_memory *out) {
   *out = (ddb_memory){
       .total_bytes = ddb__heap_bytes(&table->heap),
-      .old_bytes = atomic_load_explicit(&((ddb_table *)(uintptr_t)table)->old_bytes,
-                                        memory_order_relaxed),
+      .old_bytes =
+          atomic_load_explicit(&((ddb_table *)(uintptr_t)table)->old_bytes, memory_order_relaxed),
   };
 }
 

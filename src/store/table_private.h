@@ -42,7 +42,7 @@ struct ddb_table {
   /* Constant. */
   _Alignas(DDB__CACHE_LINE) ddb_db *db;
   size_t allocation_shift; /* bytes from the allocation to this struct */
-  uint64_t id; /* unique in the process: the global order of write locks */
+  uint64_t id;             /* unique in the process: the global order of write locks */
   uint64_t fork_generation;
   ddb_str name;
   ddb__shapes *shapes;
@@ -57,14 +57,14 @@ struct ddb_table {
   _Atomic uint64_t old_bytes;
 
   /* Under the write lock. */
-  ddb__edit edit;            /* scratch of the next statement */
-  ddb__kept *spare_kept;     /* reserved for a publication that snapshots need kept */
+  ddb__edit edit;        /* scratch of the next statement */
+  ddb__kept *spare_kept; /* reserved for a publication that snapshots need kept */
   ddb__long_pin *spare_pin;
-  ddb__root *release_root;   /* reserved for the end of an explicit write lock */
-  ddb__edit release_edit;    /* with room to retire the root before it */
-  ddb__long_pin *visible_pin; /* `visible`, while an explicit write lock is held */
+  ddb__root *release_root;       /* reserved for the end of an explicit write lock */
+  ddb__edit release_edit;        /* with room to retire the root before it */
+  ddb__long_pin *visible_pin;    /* `visible`, while an explicit write lock is held */
   const ddb__root *release_last; /* what release_root supersedes; NULL: nothing to publish */
-  bool group_published;      /* several tables were published together: releasing need not */
+  bool group_published;          /* several tables were published together: releasing need not */
 #ifdef DDB_TESTING
   _Atomic(const ddb__thread *) fault_owner; /* of DDB__FAULT_OWNER_OUTSIDE_ROOT */
 #endif

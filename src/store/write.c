@@ -70,11 +70,16 @@ static ddb_status key_error(const ddb_table *table, ddb_status status, const cha
 }
 
 static ddb_status check_key(const ddb__write *write, const ddb_value *key, ddb_error *err) {
-  if (key->kind == DDB_NULL || key->kind == DDB_MISSING || ddb__value_is_nan(key)) {
+  /* Unlike itself: NaN, or a tuple that holds one. It could never be found again. */
+  if (key->kind == DDB_NULL || key->kind == DDB_MISSING || !ddb_value_equal(key, key)) {
     return key_error(write->table, DDB_ERR_KEY, "unusable value", key, err);
   }
   if (!ddb__value_hashable(key)) {
     return key_error(write->table, DDB_ERR_KEY, "unhashable value", key, err);
+  }
+  if (key->kind == DDB_INT && key->as.integer >= write->next->next_key &&
+      !write->next->keys_used_up) {
+    return DDB_OK; /* above every integer key that was ever there: saves a search in cold memory */
   }
   uint64_t seq;
   const ddb_record *record;
@@ -119,12 +124,12 @@ static ddb_status update_indexes(ddb__write *write, uint64_t seq, const ddb_reco
     bool changed;
     ddb_status status = DDB_OK;
     if (old) {
-      status = ddb__tree_remove(&index->tree, write->edit, (ddb__tree_entry){before, seq},
-                                &changed, err);
+      status = ddb__tree_remove(&index->tree, write->edit, (ddb__tree_entry){before, seq}, &changed,
+                                err);
     }
     if (status == DDB_OK && new) {
-      status = ddb__tree_insert(&index->tree, write->edit, (ddb__tree_entry){after, seq},
-                                &changed, err);
+      status =
+          ddb__tree_insert(&index->tree, write->edit, (ddb__tree_entry){after, seq}, &changed, err);
     }
     if (status != DDB_OK) {
       return status;
@@ -210,8 +215,8 @@ ddb_status ddb__write_update(ddb__write *write, uint64_t seq, const ddb_record *
     return status;
   }
   bool too_large = false;
-  ddb_record *new = ddb__record_merge(&write->table->heap, record, changes_shape, changes, merged,
-                                      &too_large);
+  ddb_record *new =
+      ddb__record_merge(&write->table->heap, record, changes_shape, changes, merged, &too_large);
   if (!new) {
     return too_large ? ddb__fail(err, DDB_ERR_LIMIT, "table '%.*s': a record grew too large",
                                  DDB__STR_ARG(write->table->name))
@@ -230,8 +235,7 @@ ddb_status ddb__write_update(ddb__write *write, uint64_t seq, const ddb_record *
     status = ddb__edit_reserve(write->edit, 1, err);
   }
   if (status == DDB_OK || record->birth == write->next->version) {
-    ddb__edit_drop(write->edit, (void *)(uintptr_t)record, record->birth,
-                   ddb__record_size(record));
+    ddb__edit_drop(write->edit, (void *)(uintptr_t)record, record->birth, ddb__record_size(record));
   }
   return status;
 }
@@ -264,7 +268,8 @@ ddb_status ddb__write_delete(ddb__write *write, uint64_t seq, const ddb_record *
     return status;
   }
   ddb_value key = ddb__record_key(record);
-  if (DDB__FAULT(KEY_REUSED) && key.kind == DDB_INT && key.as.integer + 1 == write->next->next_key) {
+  if (DDB__FAULT(KEY_REUSED) && key.kind == DDB_INT &&
+      key.as.integer + 1 == write->next->next_key) {
     write->next->next_key--;
   }
   drop_row(write, seq, record);

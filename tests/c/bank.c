@@ -138,7 +138,8 @@ void bank_check_snapshot(bank *b) {
     ddb_value key = ddb_int(id);
     const ddb_record *record = NULL;
     bank_require(b, ddb_view_get(&view, &key, &record, NULL));
-    BANK_CHECK(b, record && ddb_record_get(record, DDB_STR("balance")).as.integer - BANK_START == expected[id]);
+    BANK_CHECK(b, record && ddb_record_get(record, DDB_STR("balance")).as.integer - BANK_START ==
+                                expected[id]);
   }
   ddb_view_close(&view);
   ddb_snapshot_close(snapshot);
@@ -194,7 +195,8 @@ void bank_run(bank *b, uint64_t milliseconds) {
   bank_worker workers[BANK_WRITERS + BANK_READERS];
   for (size_t i = 0; i < BANK_WRITERS + BANK_READERS; i++) {
     workers[i] = (bank_worker){.bank = b, .random = b->seed + 2 * i};
-    pthread_create(&workers[i].thread, NULL, i < BANK_WRITERS ? write_loop : read_loop, &workers[i]);
+    pthread_create(&workers[i].thread, NULL, i < BANK_WRITERS ? write_loop : read_loop,
+                   &workers[i]);
   }
   for (uint64_t i = 0; i < milliseconds && atomic_load(&b->wrong) == 0; i += 10) {
     usleep(10 * 1000);

@@ -36,7 +36,7 @@ typedef struct bank_worker {
   pthread_t thread;
 } bank_worker;
 
-#define BANK_CHECK(bank, condition) \
+#define BANK_CHECK(bank, condition)                                                                \
   (void)((condition) || atomic_fetch_add(&(bank)->wrong, 1) || true)
 
 void bank_require(bank *b, ddb_status status);

@@ -43,8 +43,20 @@ static void pool_add_plain(void) {
                                  NAN};
   static const int64_t integers[] = {
       0, 1, 2, 3, 4, -3, 9007199254740992, 9007199254740993, INT64_MAX, INT64_MIN, INT64_MAX - 511};
-  static const char *const texts[] = {"",         "a", "ab",       "abc", "abcdefgh",
-                                      "abcdefgi", "b", "\xc3\xa9", "1",   "None"};
+  static const char *const texts[] = {"",
+                                      "a",
+                                      "ab",
+                                      "abc",
+                                      "abcdefgh",
+                                      "abcdefghij",
+                                      "abcdefghik",
+                                      "abcdefghijklmnopqrst",
+                                      "abcdefghijklmnopqrsu",
+                                      "abcdefgi",
+                                      "b",
+                                      "\xc3\xa9",
+                                      "1",
+                                      "None"};
   pool_add(ddb_null());
   pool_add(ddb_bool(true));
   pool_add(ddb_bool(false));

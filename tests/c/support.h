@@ -34,13 +34,13 @@ void support_allocator_fail(long n);
 bool support_allocator_failed(void);
 int64_t support_allocator_bytes(void);
 
-#define assert_ok(expression)                                                            \
-  do {                                                                                   \
-    ddb_status assert_ok_status = (expression);                                          \
-    if (assert_ok_status != DDB_OK) {                                                    \
-      fail_msg("%s:%d: %s gave %s", __FILE__, __LINE__, #expression,                     \
-               ddb_status_name(assert_ok_status));                                       \
-    }                                                                                    \
+#define assert_ok(expression)                                                                      \
+  do {                                                                                             \
+    ddb_status assert_ok_status = (expression);                                                    \
+    if (assert_ok_status != DDB_OK) {                                                              \
+      fail_msg("%s:%d: %s gave %s", __FILE__, __LINE__, #expression,                               \
+               ddb_status_name(assert_ok_status));                                                 \
+    }                                                                                              \
   } while (0)
 
 /* Environment number, or `otherwise`. */

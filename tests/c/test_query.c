@@ -251,7 +251,8 @@ static ddb_value random_key(void) {
     ddb_value key = number % 11 == 0  ? twin_pool[support_below(&w.random, twin_pool_count)]
                     : number % 7 == 0 ? ddb_float((double)number + 0.5)
                                       : ddb_int((int64_t)number);
-    bool taken = !ddb__value_hashable(&key) || key.kind == DDB_NULL || ddb__value_is_nan(&key);
+    /* A key must be like itself: no NaN, and no tuple that holds one. */
+    bool taken = !ddb__value_hashable(&key) || key.kind == DDB_NULL || !ddb_value_equal(&key, &key);
     for (size_t i = 0; i < w.row_count && !taken; i++) {
       taken = ddb_value_equal(&w.rows[i].values[TWIN_KEY], &key);
     }

@@ -21,7 +21,8 @@ static void check(const block *b) {
 }
 
 static size_t random_size(uint64_t *random) {
-  size_t size = 1 + support_below(random, support_below(random, 2) ? 128 : DDB__SLAB_BLOCK_SIZE_MAX);
+  size_t size =
+      1 + support_below(random, support_below(random, 2) ? 128 : DDB__SLAB_BLOCK_SIZE_MAX);
   return size;
 }
 

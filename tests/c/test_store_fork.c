@@ -84,8 +84,7 @@ static void child_writes(scene *s) {
   IS(s, ddb_rwlock_acquire_write(lock, DDB_WAIT_FOREVER, NULL), DDB_ERR_FORKED);
   IS(s, ddb_rwlock_acquire_read(lock, 0, NULL), DDB_ERR_FORKED);
   IS(s, ddb_tables_write_lock(both, 2, DDB_WAIT_FOREVER, NULL), DDB_ERR_FORKED);
-  IS(s, ddb_table_index_create(b->accounts, DDB_STR("twin"), DDB_INDEX_HASH, NULL),
-     DDB_ERR_FORKED);
+  IS(s, ddb_table_index_create(b->accounts, DDB_STR("twin"), DDB_INDEX_HASH, NULL), DDB_ERR_FORKED);
   IS(s, ddb_db_table_create(b->db, DDB_STR("new"), NULL, &table, NULL), DDB_ERR_FORKED);
   IS(s, ddb_db_table_drop(b->db, DDB_STR("accounts"), NULL), DDB_ERR_FORKED);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_store_locks.c - explicit locks on tables and all that may happen under them: indexes made and
- * dropped while memory runs out, tables dropped, upgrades, groups, threads that end with a lock,
- * writers and readers stopped half-way while everybody else must go on.
+ * test_store_locks.c - explicit locks on tables and all that may happen under them: indexes made
+ * and dropped while memory runs out, tables dropped, upgrades, groups, threads that end with a
+ * lock, writers and readers stopped half-way while everybody else must go on.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -249,8 +249,10 @@ typedef struct pair {
 
 static void *hold_write(void *context) {
   pair *p = context;
-  (void)ddb_rwlock_acquire_write(ddb_table_lock(p->tables[1]), DDB_WAIT_FOREVER, NULL);
+  (void)ddb_tables_write_lock(p->tables, 2, DDB_WAIT_FOREVER, NULL);
   atomic_store(&p->held, true);
+  usleep(300 * 1000);
+  (void)ddb_rwlock_release_write(ddb_table_lock(p->tables[0]), NULL);
   while (!atomic_load(&p->go_on)) {
     usleep(1000);
   }
@@ -270,8 +272,10 @@ static void test_group_timeout(void **state) {
     usleep(1000);
   }
   double start = now();
-  assert_int_equal(ddb_tables_write_lock(p.tables, 2, 100 * MS, NULL), DDB_ERR_TIMEOUT);
-  assert_true(now() - start >= 0.09);
+  assert_int_equal(ddb_tables_write_lock(p.tables, 2, 0, NULL), DDB_ERR_TIMEOUT);
+  assert_int_equal(ddb_tables_write_lock(p.tables, 2, 400 * MS, NULL), DDB_ERR_TIMEOUT);
+  assert_true(now() - start >= 0.39);
+  assert_true(now() - start < 0.6); /* not 400 ms more once the first was had */
   assert_int_equal(ddb_tables_write_lock(p.tables, 2, 0, NULL), DDB_ERR_TIMEOUT);
   assert_int_equal(ddb_rwlock_release_write(w.lock, NULL), DDB_ERR_NOT_OWNER);
   assert_ok(rows_update(w.table, 1, 3)); /* free for all */
@@ -466,18 +470,18 @@ static void *lock_and_end(void *context) {
 /* Nobody can end its block: what it wrote is never seen, who wants the lock is told. */
 static void test_ended_owner(void **state) {
   (void)state;
-  world w = world_new(20);
+  world w = world_new(400);
   pair p = {.tables = {w.table}, .db = w.db};
   ddb_snapshot *snapshot;
   ddb_view view;
   assert_ok(ddb_db_table_create(w.db, DDB_STR("second"), NULL, &p.tables[1], NULL));
   assert_non_null(in_thread(lock_and_end, &p));
   assert_int_equal(ddb_view_open(w.table, &view, NULL), DDB_ERR_DEADLOCK);
-  assert_int_equal(rows_insert(w.table, 50, 1), DDB_ERR_DEADLOCK);
+  assert_int_equal(rows_insert(w.table, 500, 1), DDB_ERR_DEADLOCK);
   assert_int_equal(ddb_db_table_drop(w.db, DDB_STR("t"), NULL), DDB_ERR_DEADLOCK);
   assert_ok(ddb_snapshot_open(w.db, &snapshot, NULL));
   assert_ok(ddb_snapshot_view(snapshot, w.table, &view, NULL));
-  assert_true(rows_are(&view, 1, 20));
+  assert_true(rows_are(&view, 1, 400));
   ddb_view_close(&view);
   assert_ok(ddb_snapshot_view(snapshot, p.tables[1], &view, NULL));
   assert_int_equal(ddb_view_count(&view), 0);

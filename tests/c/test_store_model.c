@@ -299,8 +299,9 @@ static ddb_status step_upsert(world *w, uint64_t *random) {
 
 static ddb_status step_index(world *w, uint64_t *random) {
   (void)random;
-  ddb_status status = w->indexed ? ddb_table_index_drop(w->table, DDB_STR("a"), NULL)
-                                 : ddb_table_index_create(w->table, DDB_STR("a"), DDB_INDEX_HASH, NULL);
+  ddb_status status = w->indexed
+                          ? ddb_table_index_drop(w->table, DDB_STR("a"), NULL)
+                          : ddb_table_index_create(w->table, DDB_STR("a"), DDB_INDEX_HASH, NULL);
   if (status == DDB_OK) {
     w->indexed = !w->indexed;
   }
@@ -330,7 +331,7 @@ static ddb_status step_snapshot(world *w, uint64_t *random) {
 }
 
 typedef ddb_status (*step)(world *w, uint64_t *random);
-static const step steps[] = {step_insert, step_insert, step_insert, step_update, step_update,
+static const step steps[] = {step_insert, step_insert, step_insert, step_update,   step_update,
                              step_update, step_delete, step_upsert, step_snapshot, step_index};
 
 static step choose(uint64_t *random) {

@@ -32,8 +32,8 @@ from dictdb import (
 from helpers import in_thread, nothing_leaked, records, unchanged
 
 # What a table may keep after a refused statement: names of fields, room to build records in.
-SLACK = 64 * 1024
-REPEAT = 200
+SLACK = 16 * 1024
+REPEAT = 40
 
 deep: list[Any] = []
 for _ in range(100_000):
