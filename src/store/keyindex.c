@@ -2,8 +2,8 @@
 /*
  * keyindex.c - see keyindex.h.
  *
- * A full segment is rebuilt: at the same size when removed slots fill it, doubled while it is small,
- * else split in two by its next hash bit. Splitting needs entries that differ in that bit; where many
+ * A full segment is rebuilt: at the same size when removed slots fill it (smaller when hardly anything
+ * else is left), doubled while it is small, else split in two by its next hash bit. Splitting needs entries that differ in that bit; where many
  * share a hash (equal keys of many dead rows, chosen collisions) the segment grows instead, so that
  * the directory stays in proportion to the number of entries.
  */
@@ -184,6 +184,9 @@ static ddb_status rebuild(ddb__keyindex *index, ddb__edit *edit, uint64_t hash,
                           ddb__key_segment *segment, ddb_error *err) {
   uint32_t slots = segment->mask + 1;
   bool clean = segment->live < slots / 2; /* mostly removed entries: the same size will do */
+  while (slots > SEGMENT_SLOTS_MIN && segment->live < slots / 8) {
+    slots /= 2;
+  }
   if (!clean && slots > UINT32_MAX / 2) {
     return ddb__fail(err, DDB_ERR_LIMIT, "too many rows share one key hash");
   }

@@ -253,20 +253,27 @@ static void test_hashable(void **unused) {
   ddb_builder_free(b);
 }
 
-static void test_hashes_differ(void **unused) {
-  (void)unused;
+/* Sixteen bits of the hashes of integers 4096 apart, which have their last twelve bits in common. */
+static void check_spread(unsigned shift) {
   enum { COUNT = 20000 };
   static bool seen[1 << 16];
   size_t taken = 0;
   memset(seen, 0, sizeof seen);
   for (int64_t i = 0; i < COUNT; i++) {
     ddb_value value = ddb_int(i * 4096);
-    bool *bucket = &seen[ddb_value_hash(&value) & 0xffff];
+    bool *bucket = &seen[(ddb_value_hash(&value) >> shift) & 0xffff];
     taken += !*bucket;
     *bucket = true;
   }
   /* Random functions fill 65536 (1 - e^(-20000/65536)) = 17,236 buckets. */
   assert_in_range(taken, 16900, 17600);
+}
+
+static void test_hashes_differ(void **unused) {
+  (void)unused;
+  check_spread(2); /* the last two bits are the integer's own (number.c) */
+  check_spread(24);
+  check_spread(48);
 }
 
 /* ---- Text --------------------------------------------------------------------------------- */
