@@ -3,10 +3,8 @@
  * index.c - creating and dropping secondary indexes: statements whose next root has one more or one
  * fewer. Readers go on with the roots they have; writers wait.
  *
- * Cost of creation: one pass over the rows, a sort of (hash, seq) pairs, packed leaves.
+ * Cost of creation: one pass over the rows, a radix sort of (hash, seq) pairs, packed leaves.
  */
-#include <stdlib.h>
-
 #include "store/table_private.h"
 
 static ddb_status index_error(const ddb_table *table, ddb_status status, ddb_str field,
@@ -39,13 +37,27 @@ static ddb_status field_intern(ddb_table *table, ddb_str field, uint32_t *id, dd
   return status;
 }
 
-static int compare_entries(const void *left, const void *right) {
-  const ddb__tree_entry *a = left;
-  const ddb__tree_entry *b = right;
-  if (a->key != b->key) {
-    return a->key < b->key ? -1 : 1;
+/* Sorts by key, stably: `entries` come in order of seq. Radix sort by bytes, lowest first; `scratch`
+ * has room for as many. (qsort would allocate behind the allocator's back.) */
+static void sort_entries(ddb__tree_entry *entries, ddb__tree_entry *scratch, size_t count) {
+  for (unsigned shift = 0; shift < 64; shift += 8) {
+    size_t starts[256] = {0};
+    for (size_t i = 0; i < count; i++) {
+      starts[entries[i].key >> shift & 0xff]++;
+    }
+    size_t start = 0;
+    for (size_t byte = 0; byte < 256; byte++) {
+      size_t here = starts[byte];
+      starts[byte] = start;
+      start += here;
+    }
+    for (size_t i = 0; i < count; i++) {
+      scratch[starts[entries[i].key >> shift & 0xff]++] = entries[i];
+    }
+    ddb__tree_entry *sorted = scratch; /* eight passes: the last one ends in `entries` */
+    scratch = entries;
+    entries = sorted;
   }
-  return a->seq < b->seq ? -1 : a->seq > b->seq;
 }
 
 static size_t collect(const ddb__root *root, uint32_t field_id, ddb__tree_entry *entries) {
@@ -64,7 +76,7 @@ static size_t collect(const ddb__root *root, uint32_t field_id, ddb__tree_entry 
 
 static ddb_status build(ddb__write *write, ddb__index *index, ddb_error *err) {
   size_t count = (size_t)write->next->count;
-  size_t size = count * sizeof(ddb__tree_entry);
+  size_t size = 2 * count * sizeof(ddb__tree_entry);
   if (count == 0) {
     return DDB_OK;
   }
@@ -73,7 +85,7 @@ static ddb_status build(ddb__write *write, ddb__index *index, ddb_error *err) {
     return ddb__fail_memory(err, size);
   }
   size_t found = collect(write->next, index->field_id, entries);
-  qsort(entries, found, sizeof *entries, compare_entries);
+  sort_entries(entries, entries + count, found);
   ddb_status status = ddb__tree_build(&index->tree, write->edit, entries, found, err);
   ddb__free(&write->table->heap, entries, size);
   return status;

@@ -99,10 +99,10 @@ def test_a_cancelled_save_is_over_when_the_await_is(tmp_path: Path) -> None:
     async def main(delay: float) -> None:
         task = asyncio.ensure_future(db.async_save(path))
         await asyncio.sleep(delay)
-        task.cancel()
         began = time.monotonic()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        if task.cancel():  # Else it was faster.
+            with pytest.raises(asyncio.CancelledError):
+                await task
         assert time.monotonic() - began < 10
 
     for delay in (0.0, 0.005, 0.03):
