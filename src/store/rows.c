@@ -205,9 +205,18 @@ static void drop_chain(ddb__rows_node *node, uint32_t level, uint64_t seq, ddb__
   }
 }
 
+/* The leaf will be copied after the nodes above it: begin to bring all of it in. */
+static void fetch_leaf(const ddb__rows *rows, uint64_t seq) {
+  const char *leaf = (const char *)leaf_of(rows, seq);
+  for (size_t at = 0; at < sizeof(ddb__rows_node); at += 64) {
+    __builtin_prefetch(leaf + at);
+  }
+}
+
 ddb_status ddb__rows_set(ddb__rows *rows, ddb__edit *edit, uint64_t seq, const ddb_record *record,
                          ddb_error *err) {
   assert(ddb__rows_get(rows, seq));
+  fetch_leaf(rows, seq);
   ddb_status status = ddb__edit_reserve(edit, rows->height, err);
   if (status != DDB_OK) {
     return status;

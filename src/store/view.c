@@ -89,6 +89,7 @@ const ddb_record *ddb__table_find(const ddb_table *table, const ddb__root *root,
     if (!record) {
       continue;
     }
+    __builtin_prefetch((const char *)record + 64); /* its key or what is read next may be there */
     ddb_value own = ddb__record_key(record);
     if (ddb_value_equal(&own, key)) {
       *seq = candidate;
