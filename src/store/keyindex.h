@@ -81,6 +81,12 @@ static inline ddb__key_probe ddb__keyindex_probe(const ddb__keyindex *index, uin
       .segment = segment, .hash = hash, .position = (uint32_t)hash & segment->mask};
 }
 
+/* The writer's, before an insert of this hash some statements later: begins to bring its slot in. */
+static inline void ddb__keyindex_fetch(const ddb__keyindex *index, uint64_t hash) {
+  ddb__key_probe probe = ddb__keyindex_probe(index, hash);
+  __builtin_prefetch(&probe.segment->slots[probe.position], 1);
+}
+
 static inline bool ddb__keyindex_next(ddb__key_probe *probe, uint64_t *seq) {
   for (;;) {
     const ddb__key_slot *slot = &probe->segment->slots[probe->position];

@@ -188,6 +188,21 @@ static uint32_t sweep(ddb_table *table, const scan *pins, ddb__retired_chunk *ch
   return gone;
 }
 
+/* What a sweep left of a chunk goes to the end of the queue: into its last chunk where there is room,
+ * so that chunks of which one item stays do not pile up. */
+static void put_back(ddb_table *table, ddb__retired_chunk *chunk) {
+  ddb__retired_list *queue = &table->pins.queue;
+  ddb__retired_chunk *tail = queue->tail;
+  if (!tail || tail->count + chunk->count > DDB__RETIRED_CHUNK_ITEMS) {
+    ddb__retired_list_append(queue, chunk);
+    return;
+  }
+  memcpy(&tail->items[tail->count], chunk->items, chunk->count * sizeof chunk->items[0]);
+  tail->count += chunk->count;
+  queue->count += chunk->count;
+  ddb__free(&table->heap, chunk, sizeof *chunk);
+}
+
 bool ddb__pins_reclaim(ddb_table *table, size_t budget) {
   ddb__pins *pins = &table->pins;
   DDB__POINT(RECLAIM);
@@ -207,7 +222,7 @@ bool ddb__pins_reclaim(ddb_table *table, size_t budget) {
     progress = sweep(table, &slots, chunk) > 0;
     pthread_mutex_unlock(&pins->mutex);
     if (chunk->count) {
-      ddb__retired_list_append(&pins->queue, chunk);
+      put_back(table, chunk);
     } else {
       ddb__free(&table->heap, chunk, sizeof *chunk);
     }

@@ -98,6 +98,13 @@ static void raise_next_key(ddb__root *root, const ddb_value *key) {
   }
 }
 
+void ddb__write_fetch(const ddb__write *write, const ddb__item *item, size_t ahead) {
+  ddb_value key = item->shape->auto_key
+                      ? ddb_int((int64_t)((uint64_t)write->next->next_key + ahead))
+                      : ddb__block_value(item->block, item->shape->key_index);
+  ddb__keyindex_fetch(&write->table->keys, ddb_value_hash(&key));
+}
+
 bool ddb__write_find(const ddb__write *write, const ddb_value *key, uint64_t *seq,
                      const ddb_record **record) {
   *record = ddb__table_find(write->table, write->next, key, seq);

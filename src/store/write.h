@@ -32,6 +32,8 @@ ddb_status ddb__write_begin(ddb__write *write, ddb_table *table, ddb_error *err)
  * key, borrowed from the batch's item or an int. DUPLICATE_KEY, KEY, LIMIT, NOMEM. */
 ddb_status ddb__write_insert(ddb__write *write, const ddb__item *item, ddb_value *key,
                              ddb_error *err);
+/* Begins to bring in what the insert of the item, `ahead` records from now, will touch. */
+void ddb__write_fetch(const ddb__write *write, const ddb__item *item, size_t ahead);
 /* Finds the live row with this key in `next`. *seq, *record: set when found. */
 bool ddb__write_find(const ddb__write *write, const ddb_value *key, uint64_t *seq,
                      const ddb_record **record);
