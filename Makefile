@@ -119,7 +119,7 @@ test-python: install install-testing
 	@echo '== Python tests, testing build'
 	@DICTDB_LONG=$${DICTDB_LONG:-1} PYTHONPATH=$(site_testing) $(pytest) $(PYTEST_ARGS)
 	@echo '== Python tests, release build'
-	@DICTDB_LONG=$${DICTDB_LONG:-1} $(pytest) $(PYTEST_ARGS)
+	@$(pytest) $(PYTEST_ARGS)
 
 .PHONY: test-pythons
 test-pythons:

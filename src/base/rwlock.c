@@ -195,10 +195,11 @@ static ddb_status enter_managed(ddb_rwlock *lock, ddb__thread *self, int64_t tim
   return queue_writer(lock, self, kind, timeout_ns, err);
 }
 
+/* Release too: a search for cycles reads the record that it finds in the word, which may be new. */
 static bool enter_fast(ddb_rwlock *lock, ddb__thread *self) {
   uintptr_t expected = 0;
   return atomic_compare_exchange_strong_explicit(&lock->word, &expected, (uintptr_t)self,
-                                                 memory_order_acquire, memory_order_relaxed);
+                                                 memory_order_acq_rel, memory_order_relaxed);
 }
 
 /* Waits out a short statement of another thread while nobody is queued, whom it would pass. */

@@ -118,7 +118,8 @@ static bool follow_reader_wait_locked(search *run, ddb__waiter *waiter) {
 }
 
 static bool follow_waiter_locked(search *run, ddb__waiter *waiter) {
-  uintptr_t word = atomic_load_explicit(&waiter->lock->word, memory_order_relaxed);
+  /* Pairs with the fast way in, which takes no mutex. */
+  uintptr_t word = atomic_load_explicit(&waiter->lock->word, memory_order_acquire);
   ddb__thread *writer = ddb__word_writer(word);
   if (writer != NULL) {
     return follow_edge(run, waiter, writer, false);

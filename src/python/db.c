@@ -14,6 +14,9 @@ typedef struct pyddb_db {
   PyObject_HEAD pyddb_state *state;
   ddb_db *db;
   PyObject *tables; /* dict: name -> Table */
+#ifdef Py_GIL_DISABLED
+  PyMutex tables_mutex; /* for looking and then changing */
+#endif
   PyObject *weak_list;
   pyddb_missing missing;
 } pyddb_db;
@@ -89,40 +92,63 @@ static bool is_object_of(PyObject *object, ddb_table *core) {
   return object && ((pyddb_source *)object)->table == core;
 }
 
-/* A new reference to the present entry, NULL without one or with an exception. */
-static PyObject *entry_get(pyddb_db *db, PyObject *name) {
+/* A critical section would not do: it is let go of when a dict method opens one of its own. Names
+ * are exact str objects and values are not dropped inside, so no Python code runs under the mutex. */
+static void tables_lock(pyddb_db *db) {
+#ifdef Py_GIL_DISABLED
+  PyMutex_Lock(&db->tables_mutex);
+#else
+  (void)db;
+#endif
+}
+
+static void tables_unlock(pyddb_db *db) {
+#ifdef Py_GIL_DISABLED
+  PyMutex_Unlock(&db->tables_mutex);
+#else
+  (void)db;
+#endif
+}
+
+/* A new reference to the present entry; NULL without one or with an exception. */
+static PyObject *entry_get_locked(pyddb_db *db, PyObject *name) {
+#if PY_VERSION_HEX >= 0x030D0000
   PyObject *entry;
-  Py_BEGIN_CRITICAL_SECTION(db->tables);
-  entry = Py_XNewRef(PyDict_GetItemWithError(db->tables, name));
-  Py_END_CRITICAL_SECTION();
+  return PyDict_GetItemRef(db->tables, name, &entry) < 0 ? NULL : entry;
+#else
+  return Py_XNewRef(PyDict_GetItemWithError(db->tables, name));
+#endif
+}
+
+static PyObject *entry_get(pyddb_db *db, PyObject *name) {
+  tables_lock(db);
+  PyObject *entry = entry_get_locked(db, name);
+  tables_unlock(db);
   return entry;
 }
 
-/* Puts `made` in place, unless another thread was faster; returns the object to use. Names are
- * exact str objects, so no user code runs inside. */
+/* Puts `made` in place, unless another thread was faster; returns the object to use. */
 static PyObject *entry_put(pyddb_db *db, PyObject *name, PyObject *made, ddb_table *core) {
   PyObject *result = NULL;
-  PyObject *before;
-  Py_BEGIN_CRITICAL_SECTION(db->tables);
-  before = Py_XNewRef(PyDict_GetItemWithError(db->tables, name));
+  tables_lock(db);
+  PyObject *before = entry_get_locked(db, name);
   if (is_object_of(before, core)) {
     result = Py_NewRef(before);
   } else if (!PyErr_Occurred() && PyDict_SetItem(db->tables, name, made) == 0) {
     result = Py_NewRef(made);
   }
-  Py_END_CRITICAL_SECTION();
+  tables_unlock(db);
   Py_XDECREF(before);
   return result;
 }
 
 static void entry_remove(pyddb_db *db, PyObject *name, ddb_table *core) {
-  PyObject *before;
-  Py_BEGIN_CRITICAL_SECTION(db->tables);
-  before = Py_XNewRef(PyDict_GetItemWithError(db->tables, name));
+  tables_lock(db);
+  PyObject *before = entry_get_locked(db, name);
   if (is_object_of(before, core) && PyDict_DelItem(db->tables, name) < 0) {
     PyErr_Clear();
   }
-  Py_END_CRITICAL_SECTION();
+  tables_unlock(db);
   Py_XDECREF(before);
 }
 

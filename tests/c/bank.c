@@ -166,7 +166,7 @@ static void *read_loop(void *context) {
     } else {
       BANK_CHECK(b, false);
     }
-    atomic_fetch_add(&b->reads, 1);
+    atomic_fetch_add_explicit(&b->reads, 1, memory_order_relaxed);
   }
   return NULL;
 }

@@ -32,15 +32,17 @@ static _Atomic int64_t bytes;
 static _Atomic long countdown;
 static _Atomic bool failed;
 
+/* All relaxed: the counters must not order what the library forgot to order. */
 static void *allocate(void *context, size_t size) {
   (void)context;
-  if (atomic_load(&countdown) > 0 && atomic_fetch_sub(&countdown, 1) == 1) {
-    atomic_store(&failed, true);
+  if (atomic_load_explicit(&countdown, memory_order_relaxed) > 0 &&
+      atomic_fetch_sub_explicit(&countdown, 1, memory_order_relaxed) == 1) {
+    atomic_store_explicit(&failed, true, memory_order_relaxed);
     return NULL;
   }
   void *memory = malloc(size);
   if (memory) {
-    atomic_fetch_add(&bytes, (int64_t)size);
+    atomic_fetch_add_explicit(&bytes, (int64_t)size, memory_order_relaxed);
     memset(memory, 0xA5, size); /* nobody may count on zeros */
   }
   return memory;
@@ -48,7 +50,7 @@ static void *allocate(void *context, size_t size) {
 
 static void release(void *context, void *memory, size_t size) {
   (void)context;
-  atomic_fetch_sub(&bytes, (int64_t)size);
+  atomic_fetch_sub_explicit(&bytes, (int64_t)size, memory_order_relaxed);
   memset(memory, 0xDD, size);
   free(memory);
 }

@@ -21,6 +21,7 @@
 
 #include "bank.h"
 #include "rows.h"
+#include "stop.h"
 
 /* ---- Children ------------------------------------------------------------------------------ */
 
@@ -94,35 +95,10 @@ static world world_with_rows(int64_t count) {
   return w;
 }
 
-/* A reader that is stopped at a point until the main thread lets it go on. */
-typedef struct stopped_reader {
-  world world;
-  ddb__point point;
-  pthread_t thread;
-  _Atomic bool stopped;
-  _Atomic bool go_on;
-} stopped_reader;
-
-static _Thread_local stopped_reader *stopped_self;
-
-static void stop_hook(void *context, ddb__point point) {
-  (void)context;
-  stopped_reader *self = stopped_self;
-  if (!self || point != self->point || atomic_load(&self->stopped)) {
-    return;
-  }
-  atomic_store(&self->stopped, true);
-  while (!atomic_load(&self->go_on)) {
-    usleep(100);
-  }
-}
-
-static void *stopped_reader_run(void *context) {
-  stopped_reader *self = context;
-  stopped_self = self;
+/* A reader of a table of one row, to be stopped somewhere. */
+static ddb_status read_one_row(void *table) {
   ddb_view view;
-  ddb_status status = ddb_view_open(self->world.table, &view, NULL);
-  ok(status);
+  ddb_status status = ddb_view_open(table, &view, NULL);
   if (status == DDB_OK) {
     uint64_t position = 0;
     const ddb_record *record = ddb_view_next(&view, &position);
@@ -131,30 +107,18 @@ static void *stopped_reader_run(void *context) {
     check(ddb_view_count(&view) == 1);
     ddb_view_close(&view);
   }
-  return NULL;
-}
-
-static void reader_start(stopped_reader *reader) {
-  ddb__test_hook_set(stop_hook, NULL);
-  pthread_create(&reader->thread, NULL, stopped_reader_run, reader);
-  while (!atomic_load(&reader->stopped)) {
-    usleep(100);
-  }
-}
-
-static void reader_finish(stopped_reader *reader) {
-  atomic_store(&reader->go_on, true);
-  pthread_join(reader->thread, NULL);
+  return status;
 }
 
 /* ---- A scenario for each fault ------------------------------------------------------------- */
 
 /* One statement: what it frees is not used again at once. */
 static bool run_pin_without_hold(void) {
-  stopped_reader reader = {.world = world_with_rows(1), .point = DDB__POINT_PIN_LOADED};
-  reader_start(&reader);
-  ok(rows_set_field(reader.world.table, 1, DDB_STR("a"), 5));
-  reader_finish(&reader);
+  world w = world_with_rows(1);
+  stop_thread reader = {read_one_row, w.table, 0};
+  stop_thread_start(&reader, DDB__POINT_PIN_LOADED);
+  ok(rows_set_field(w.table, 1, DDB_STR("a"), 5));
+  ok(stop_thread_finish(&reader));
   return nothing_wrong();
 }
 
@@ -189,16 +153,16 @@ static bool run_hint_record_birth(void) {
 }
 
 static bool run_owner_outside_root(void) {
-  stopped_reader reader = {.world = world_with_rows(1), .point = DDB__POINT_PIN_HELD};
-  reader_start(&reader);
-  ddb_table *table = reader.world.table;
-  ok(ddb_rwlock_acquire_write(ddb_table_lock(table), DDB_WAIT_FOREVER, NULL));
-  ok(rows_set_field(table, 1, DDB_STR("a"), 5));
-  atomic_store(&reader.go_on, true);
+  world w = world_with_rows(1);
+  stop_thread reader = {read_one_row, w.table, 0};
+  stop_thread_start(&reader, DDB__POINT_PIN_HELD);
+  ok(ddb_rwlock_acquire_write(ddb_table_lock(w.table), DDB_WAIT_FOREVER, NULL));
+  ok(rows_set_field(w.table, 1, DDB_STR("a"), 5));
+  stop_thread_release(&reader);
   usleep(50 * 1000);
-  ok(rows_set_field(table, 1, DDB_STR("twin"), -5));
-  ok(ddb_rwlock_release_write(ddb_table_lock(table), NULL));
-  reader_finish(&reader);
+  ok(rows_set_field(w.table, 1, DDB_STR("twin"), -5));
+  ok(ddb_rwlock_release_write(ddb_table_lock(w.table), NULL));
+  ok(stop_thread_finish(&reader));
   return nothing_wrong();
 }
 

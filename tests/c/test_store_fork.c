@@ -12,6 +12,7 @@
 #include "bank.h"
 #include "base/testing.h"
 #include "rows.h"
+#include "stop.h"
 #include "support.h"
 
 /* Sanitizers' allocators may be locked by another thread at the instant of a fork. */
@@ -271,6 +272,63 @@ static void test_read_locked(void **state) {
   scene_close(&s);
 }
 
+/* ---- At each point ------------------------------------------------------------------------- */
+
+#ifdef DDB_TESTING
+
+static ddb_status transfer_once(void *context) {
+  bank_transfer(context);
+  return DDB_OK;
+}
+static ddb_status churn_once(void *context) {
+  bank_churn(context);
+  return DDB_OK;
+}
+static ddb_status read_once(void *context) {
+  bank_worker *w = context;
+  (void)bank_get(w->bank, 5);
+  return DDB_OK;
+}
+
+/* Does this state of the random numbers choose two accounts? */
+static bool transfers(uint64_t random) {
+  uint64_t from = support_below(&random, BANK_ACCOUNTS);
+  return from != support_below(&random, BANK_ACCOUNTS);
+}
+
+static void test_at_each_point(void **state) {
+  (void)state;
+  scene s;
+  scene_open(&s, support_seed("fork at each point"));
+  bank_worker w = {.bank = &s.bank, .random = s.bank.seed};
+  for (int point = 0; point < DDB__POINT_COUNT; point++) {
+    bool reads = point == DDB__POINT_PIN_HELD || point == DDB__POINT_PIN_LOADED;
+    for (int which = 0; which < (reads ? 1 : 2); which++) {
+      stop_thread thread = {reads ? read_once : which ? churn_once : transfer_once, &w, 0};
+      assert_ok(ddb_snapshot_open(s.bank.db, &s.snapshot, NULL));
+      do { /* a transfer from an account to itself is none */
+        w.random++;
+      } while (which == 0 && !reads && !transfers(w.random));
+      stop_thread_start(&thread, (ddb__point)point);
+      fork_and_check(&s, child_all);
+      assert_ok(stop_thread_finish(&thread));
+      ddb_snapshot_close(s.snapshot);
+      s.snapshot = NULL;
+    }
+  }
+  bank_check_snapshot(&s.bank);
+  scene_close(&s);
+}
+
+#else
+
+static void test_at_each_point(void **state) {
+  (void)state;
+  skip();
+}
+
+#endif
+
 /* ---- At any instant ------------------------------------------------------------------------ */
 
 static void *keep_transferring(void *context) {
@@ -336,6 +394,7 @@ int main(void) {
       cmocka_unit_test(test_locked_by_another),
       cmocka_unit_test(test_locked_by_forker),
       cmocka_unit_test(test_read_locked),
+      cmocka_unit_test(test_at_each_point),
       cmocka_unit_test(test_any_instant),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

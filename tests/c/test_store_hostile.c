@@ -137,6 +137,28 @@ static void test_updates_under_snapshot(void **state) {
   world_free(&w);
 }
 
+/* A view that stays open, which costs more than a snapshot, but no more than what it can see. */
+static void test_updates_under_view(void **state) {
+  (void)state;
+  uint64_t random = support_seed("updates under a view");
+  world w = world_new();
+  ddb_view view;
+  assert_ok(rows_insert_many(w.table, 1, 1000));
+  uint64_t before = rows_total_bytes(w.table);
+  assert_ok(ddb_view_open(w.table, &view, NULL));
+  for (int64_t i = 0; i < scaled(40000); i++) { /* the last untouched rows are hit one by one */
+    assert_ok(rows_update(w.table, 1 + (int64_t)support_below(&random, 1000), i));
+  }
+#ifdef DDB_TESTING
+  before *= 2; /* tiny nodes: more of them, and more to note of them */
+#endif
+  assert_true(rows_total_bytes(w.table) <= 3 * before);
+  assert_true(rows_are(&view, 1, 1000));
+  ddb_view_close(&view);
+  drain(w.table);
+  world_free(&w);
+}
+
 /* A reader that holds writers off, so that nobody can reclaim as pins go. */
 typedef struct holder {
   ddb_rwlock *lock;
@@ -679,6 +701,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_key_churn_under_snapshot),
       cmocka_unit_test(test_updates_under_snapshot),
+      cmocka_unit_test(test_updates_under_view),
       cmocka_unit_test(test_old_bytes_return),
       cmocka_unit_test(test_failed_batches),
       cmocka_unit_test(test_queue),

@@ -11,6 +11,7 @@
 
 #include "base/testing.h"
 #include "rows.h"
+#include "stop.h"
 #include "support.h"
 
 enum { LITTLE = 16 * 1024 }; /* records of threads that have ended */
@@ -59,6 +60,30 @@ static double now(void) {
   struct timespec time;
   clock_gettime(CLOCK_MONOTONIC, &time);
   return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+/* ---- A thread's first call ------------------------------------------------------------------ */
+
+static void *lock_first(void *context) {
+  world *w = context;
+  ddb_status status = ddb_rwlock_acquire_write(w->lock, DDB_WAIT_FOREVER, NULL);
+  usleep(200 * 1000);
+  return status == DDB_OK && ddb_rwlock_release_write(w->lock, NULL) == DDB_OK ? w : NULL;
+}
+
+/* Who waits for it looks at a record that was made a moment ago: a matter for ThreadSanitizer, so
+ * the two threads must not be ordered by anything but the lock. */
+static void test_first_call(void **state) {
+  (void)state;
+  world w = world_new(1);
+  pthread_t thread;
+  void *result;
+  assert_int_equal(pthread_create(&thread, NULL, lock_first, &w), 0);
+  usleep(100 * 1000);
+  assert_ok(rows_update(w.table, 1, 5));
+  assert_int_equal(pthread_join(thread, &result), 0);
+  assert_non_null(result);
+  world_free(&w);
 }
 
 /* ---- Reading in one's own block ------------------------------------------------------------ */
@@ -514,66 +539,19 @@ static void test_ended_reader(void **state) {
 
 #ifdef DDB_TESTING
 
-static _Thread_local bool stoppable;
-static _Atomic int stop_at;
-static _Atomic bool stopped;
-static _Atomic bool go_on;
-
-static void stop_hook(void *context, ddb__point point) {
-  (void)context;
-  if (stoppable && (int)point == atomic_load(&stop_at)) {
-    stoppable = false;
-    atomic_store(&stopped, true);
-    while (!atomic_load(&go_on)) {
-      usleep(200);
-    }
-  }
-}
-
-typedef struct stopped_thread {
-  ddb_table *table;
-  ddb_status (*run)(ddb_table *table);
-  pthread_t thread;
-} stopped_thread;
-
-static void *run_stoppable(void *context) {
-  stopped_thread *self = context;
-  stoppable = true;
-  return (void *)(uintptr_t)self->run(self->table);
-}
-
-static void stopped_start(stopped_thread *self, ddb__point point) {
-  atomic_store(&stop_at, (int)point);
-  atomic_store(&stopped, false);
-  atomic_store(&go_on, false);
-  ddb__test_hook_set(stop_hook, NULL);
-  assert_int_equal(pthread_create(&self->thread, NULL, run_stoppable, self), 0);
-  while (!atomic_load(&stopped)) {
-    usleep(200);
-  }
-}
-
-static void stopped_finish(stopped_thread *self) {
-  void *status = NULL;
-  atomic_store(&go_on, true);
-  pthread_join(self->thread, &status);
-  ddb__test_hook_set(NULL, NULL);
-  assert_int_equal((int)(uintptr_t)status, DDB_OK);
-}
-
-static ddb_status write_all(ddb_table *table) {
+static ddb_status write_all(void *table) {
   return rows_update_all(table, 5);
 }
-static ddb_status index_a(ddb_table *table) {
+static ddb_status index_a(void *table) {
   return ddb_table_index_create(table, DDB_STR("a"), DDB_INDEX_HASH, NULL);
 }
-static ddb_status unindex_a(ddb_table *table) {
+static ddb_status unindex_a(void *table) {
   return ddb_table_index_drop(table, DDB_STR("a"), NULL);
 }
-static ddb_status insert_one(ddb_table *table) {
+static ddb_status insert_one(void *table) {
   return rows_insert(table, 1000, 1);
 }
-static ddb_status delete_one(ddb_table *table) {
+static ddb_status delete_one(void *table) {
   return rows_delete(table, 1000);
 }
 
@@ -608,22 +586,22 @@ static void read_everything(world *w, const ddb_snapshot *old) {
 
 static void test_stopped_writer(void **state) {
   (void)state;
-  static ddb_status (*const writes[])(ddb_table *) = {write_all, insert_one, delete_one, index_a,
-                                                      unindex_a};
+  static ddb_status (*const writes[])(void *) = {write_all, insert_one, delete_one, index_a,
+                                                 unindex_a};
   world w = world_new(50);
   ddb_snapshot *old;
   assert_ok(ddb_snapshot_open(w.db, &old, NULL));
   for (size_t i = 0; i < sizeof writes / sizeof writes[0]; i++) {
     for (int point = 0; point < DDB__POINT_PIN_HELD; point++) {
-      stopped_thread writer = {w.table, writes[i], 0};
+      stop_thread writer = {writes[i], w.table, 0};
       if (writes[i] == write_all) {
         assert_ok(rows_update_all(w.table, 4)); /* so that it changes something */
       }
-      stopped_start(&writer, (ddb__point)point);
+      stop_thread_start(&writer, (ddb__point)point);
       double start = now();
       read_everything(&w, old);
       assert_true(now() - start < 0.5); /* whatever it is: it did not wait for the writer */
-      stopped_finish(&writer);
+      assert_ok(stop_thread_finish(&writer));
       if (point + 1 < DDB__POINT_PIN_HELD) { /* once more, at the next point */
         if (writes[i] == insert_one) {
           assert_ok(delete_one(w.table));
@@ -641,7 +619,7 @@ static void test_stopped_writer(void **state) {
   world_free(&w);
 }
 
-static ddb_status read_one(ddb_table *table) {
+static ddb_status read_one(void *table) {
   ddb_view view;
   ddb_status status = ddb_view_open(table, &view, NULL);
   if (status == DDB_OK) {
@@ -661,8 +639,8 @@ static void test_stopped_reader(void **state) {
   static const ddb__point points[] = {DDB__POINT_PIN_HELD, DDB__POINT_PIN_LOADED};
   for (size_t i = 0; i < 2; i++) {
     world w = world_new(50);
-    stopped_thread reader = {w.table, read_one, 0};
-    stopped_start(&reader, points[i]);
+    stop_thread reader = {read_one, w.table, 0};
+    stop_thread_start(&reader, points[i]);
     for (int64_t j = 0; j < 200; j++) {
       assert_ok(rows_insert(w.table, 100 + j, j));
       assert_ok(rows_delete(w.table, 100 + j));
@@ -671,7 +649,7 @@ static void test_stopped_reader(void **state) {
       assert_ok(ddb_rwlock_release_write(w.lock, NULL));
     }
     assert_true(rows_old_bytes(w.table) > 0);
-    stopped_finish(&reader);
+    assert_ok(stop_thread_finish(&reader));
     for (int64_t j = 0; j < 1000 && rows_old_bytes(w.table) > 0; j++) {
       assert_ok(rows_update_all(w.table, -1 - j));
     }
@@ -696,6 +674,7 @@ static void test_stopped_reader(void **state) {
 int main(void) {
   support_allocator_install();
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_first_call), /* first: later threads are given records of ended ones */
       cmocka_unit_test(test_own_block),
       cmocka_unit_test(test_drop_in_block),
       cmocka_unit_test(test_drop_in_group),
