@@ -433,6 +433,33 @@ static void test_key_index(void **state) {
   assert_int_equal(support_allocator_bytes(), before);
 }
 
+/* A segment that collisions made large is small again some time after they are gone. */
+static void test_key_index_shrinks(void **state) {
+  (void)state;
+  static ddb__heap heap;
+  ddb__keyindex index;
+  ddb__edit edit;
+  ddb__edit_init(&edit, &heap, 1);
+  assert_ok(ddb__keyindex_init(&index, &heap, NULL));
+  for (uint64_t seq = 0; seq < 5000; seq++) {
+    assert_ok(ddb__keyindex_insert(&index, &edit, 7, seq, NULL));
+    free_retired(&edit);
+  }
+  uint64_t large = ddb__heap_bytes(&heap);
+  for (uint64_t seq = 0; seq < 5000; seq++) {
+    ddb__keyindex_remove(&index, 7, seq);
+  }
+  for (uint64_t seq = 0; seq < 100000; seq++) {
+    uint64_t hash = seq * UINT64_C(0x9e3779b97f4a7c15) >> 40; /* into the same segment */
+    assert_ok(ddb__keyindex_insert(&index, &edit, hash, seq, NULL));
+    ddb__keyindex_remove(&index, hash, seq);
+    free_retired(&edit);
+  }
+  assert_true(ddb__heap_bytes(&heap) < large - large / 4);
+  ddb__keyindex_fini(&index, &heap);
+  ddb__edit_fini(&edit);
+}
+
 /* ---- Views --------------------------------------------------------------------------------- */
 
 enum { TABLES = 5, DEPTH = 100 };
@@ -707,6 +734,7 @@ int main(void) {
       cmocka_unit_test(test_queue),
       cmocka_unit_test(test_colliding_keys),
       cmocka_unit_test(test_key_index),
+      cmocka_unit_test(test_key_index_shrinks),
       cmocka_unit_test(test_nested_views),
       cmocka_unit_test(test_snapshot_of_many_threads),
       cmocka_unit_test(test_catalogue_storm),
