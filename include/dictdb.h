@@ -405,7 +405,8 @@ DDB_API size_t ddb_cond_format(const ddb_cond *cond, char *buffer, size_t capaci
 typedef struct ddb_db ddb_db;
 
 DDB_API ddb_status ddb_db_new(ddb_db **out, ddb_error *err);
-/* Drops this reference; memory goes when the last table reference and snapshot is released. */
+/* Drops this reference; memory goes when the last table reference and snapshot is released. NULL is
+ * allowed. */
 DDB_API void ddb_db_release(ddb_db *db);
 DDB_API ddb_db *ddb_db_acquire(ddb_db *db);
 DDB_API void ddb_db_memory(const ddb_db *db, ddb_memory *out);
@@ -432,7 +433,7 @@ typedef struct ddb_table_options {
 DDB_API ddb_status ddb_db_table_create(ddb_db *db, ddb_str name, const ddb_table_options *options,
                                        ddb_table **out, ddb_error *err);
 /* Atomic. Every later call on the table gives TABLE_NOT_FOUND; snapshots still see it. Waits for
- * the table's writers. Errors: TABLE_NOT_FOUND and those of ddb_rwlock_acquire_write. */
+ * the table's writers; under the thread's own explicit write lock it shows to all at once. Errors: TABLE_NOT_FOUND and those of ddb_rwlock_acquire_write. */
 DDB_API ddb_status ddb_db_table_drop(ddb_db *db, ddb_str name, ddb_error *err);
 DDB_API ddb_status ddb_db_table_get(ddb_db *db, ddb_str name, ddb_table **out, ddb_error *err);
 /* References to all tables of one instant, in order of creation; free with ddb_tables_free. */
@@ -516,7 +517,8 @@ DDB_API ddb_status ddb_table_index_drop(ddb_table *table, ddb_str field, ddb_err
  * A view is one pinned version of one table. Opening and closing costs a few nanoseconds and waits
  * for nothing but another thread's explicit write lock; what is read through it is one state and
  * stays valid until it is closed. Owned by the thread that opened it, which closes it (views nest).
- * Keep it short: an open view keeps old versions in memory; use a snapshot for long work.
+ * Keep it short: an open view keeps old versions in memory; use a snapshot for long work. The caller
+ * keeps its reference to the table, and a snapshot's view its snapshot, while the view is open.
  * Errors of open: TABLE_NOT_FOUND (dropped), NOMEM, and those of ddb_rwlock_acquire_read.
  */
 typedef struct ddb_view {

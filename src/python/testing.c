@@ -21,8 +21,8 @@ void ddb__test_yield_set(unsigned period, uint64_t seed);
 bool ddb__fault_planted(unsigned fault);
 
 /* In the library's order. */
-static const char *const point_names[] = {"BEFORE_LOCK", "LOCKED",  "EDITED",  "PUBLISHED",
-                                          "UNLOCKED",    "RECLAIM", "PIN_HELD"};
+static const char *const point_names[] = {"BEFORE_LOCK", "LOCKED",  "EDITED",   "PUBLISHED",
+                                          "UNLOCKED",    "RECLAIM", "PIN_HELD", "PIN_LOADED"};
 #define POINT_COUNT (sizeof point_names / sizeof point_names[0])
 
 static _Atomic unsigned sleep_ms[POINT_COUNT];

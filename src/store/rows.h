@@ -2,7 +2,7 @@
 /*
  * rows.h - a persistent (copy-on-write) radix vector: sequence number -> record, or NULL.
  *
- *   root --> [64 children] --> ... --> leaf [64 records], live mask, count
+ *   root --> [64 children] --> ... --> leaf [64 records]
  *   height 0: empty; 1: the root is a leaf; each level multiplies the reach by 64.
  *
  * Sequence numbers only grow; an emptied leaf, and a branch of emptied ones, is dropped (its pointer
@@ -12,7 +12,7 @@
  *   R1  A reader of version v touches only slots below v's `end`.
  *   R2  A slot at or beyond the newest published `end` is written by the one writer only; an aborted
  *       append leaves garbage there, which the next append overwrites.
- * Because of R2 the live mask is not kept in the leaf: a NULL record marks a hole.
+ * Because of R2 a leaf has no mask of live rows: a NULL record marks a hole.
  */
 #ifndef DDB_STORE_ROWS_H
 #define DDB_STORE_ROWS_H
