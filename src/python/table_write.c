@@ -312,6 +312,10 @@ PyObject *pyddb_table_upsert(PyObject *self, PyObject *const *args, Py_ssize_t c
 
 /* Whether a statement with this condition should detach. The count may be old: it is a guess. */
 static int is_long(pyddb_table *table, const pyddb_cond *where, bool *out) {
+  *out = false;
+  if (pyddb_is_short(&table->source, where, UINT64_MAX)) { /* of one key, however many there are */
+    return 0;
+  }
   ddb_view view;
   if (pyddb_view_open(&table->source, &view) < 0) {
     return -1;
