@@ -80,18 +80,30 @@ uint64_t ddb_view_count(const ddb_view *view) {
   return ddb__view_root(view)->count;
 }
 
+/* The root's row at `seq` if it has this key. */
+static const ddb_record *row_with_key(const ddb__root *root, uint64_t seq, const ddb_value *key) {
+  const ddb_record *record = ddb__rows_get(&root->rows, seq);
+  if (!record) {
+    return NULL;
+  }
+  __builtin_prefetch((const char *)record + 64); /* its key or what is read next may be there */
+  ddb_value own = ddb__record_key(record);
+  return ddb_value_equal(&own, key) ? record : NULL;
+}
+
 const ddb_record *ddb__table_find(const ddb_table *table, const ddb__root *root,
                                   const ddb_value *key, uint64_t *seq) {
+  if (ddb__root_guess(root, key, seq) && !DDB__FAULT(HINT_RECORD_BIRTH)) {
+    const ddb_record *record = row_with_key(root, *seq, key);
+    if (record) {
+      return record;
+    }
+  }
   ddb__key_probe probe = ddb__keyindex_probe(&table->keys, ddb_value_hash(key));
   uint64_t candidate;
   while (ddb__keyindex_next(&probe, &candidate)) {
-    const ddb_record *record = ddb__rows_get(&root->rows, candidate);
-    if (!record) {
-      continue;
-    }
-    __builtin_prefetch((const char *)record + 64); /* its key or what is read next may be there */
-    ddb_value own = ddb__record_key(record);
-    if (ddb_value_equal(&own, key)) {
+    const ddb_record *record = row_with_key(root, candidate, key);
+    if (record) {
       *seq = candidate;
       return record;
     }

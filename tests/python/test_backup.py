@@ -323,7 +323,7 @@ def test_writers_are_not_held_up(db: DictDB, folder: Path) -> None:
             slowest = max(slowest, time.monotonic() - began)
             count += 1
     assert count > 50, "the backup was over at once"
-    assert slowest < 0.25 * PATIENCE
+    assert slowest < 1.0 * PATIENCE
     assert 100_000 <= len(DictDB.load(backups(folder)[-1])["t"]) <= len(table)
 
 

@@ -57,9 +57,23 @@ def reads(db: DictDB) -> dict[str, Callable[[], Any]]:
     }
 
 
+# A busy machine may stop a reader too, now and then; a writer that blocks it does so each time.
+ATTEMPTS = 4
+
+
 @pytest.mark.parametrize("write", list(WRITES))
 @pytest.mark.parametrize("point", POINTS)
-def test_reads_finish_while_a_writer_is_stopped(db: DictDB, point: str, write: str) -> None:
+def test_reads_finish_while_a_writer_is_stopped(point: str, write: str) -> None:
+    slowest: dict[str, float] = {}
+    for _ in range(ATTEMPTS):
+        slowest = slowest_reads(DictDB(), point, write)
+        if max(slowest.values()) < 0.2 * PATIENCE:
+            return
+    pytest.fail(f"a read took longer than 200 ms: {slowest}")
+
+
+def slowest_reads(db: DictDB, point: str, write: str) -> dict[str, float]:
+    """Stops one writer at the point, and reads until it is done. Seconds of the slowest read."""
     table = db.create_table("t")
     table.insert([{"n": n} for n in range(100)])
     table.create_index("n")
@@ -89,10 +103,10 @@ def test_reads_finish_while_a_writer_is_stopped(db: DictDB, point: str, write: s
     _core._test_sleep(point, 0)
     join_all([thread])
     held.close()
-    assert max(slowest.values()) < 0.2 * PATIENCE, slowest
     if point != "RECLAIM":
         assert took[0] >= 0.9 * stopped_ms / 1000, "the writer was not stopped"
         assert rounds > 3
+    return slowest
 
 
 def test_a_reader_that_announced_itself_does_not_stop_writers(db: DictDB) -> None:

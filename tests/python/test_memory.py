@@ -12,7 +12,6 @@ import pytest
 from dictdb import DictDB, Table, _core
 from helpers import accounted, nothing_leaked, run_threads, wait_until
 
-
 # A table may keep this much for the records to come.
 KEPT = 3 << 20
 

@@ -11,7 +11,7 @@ import dictdb
 from helpers import TESTING_BUILD, background, sized
 from model import Model, run_model
 
-STEPS = sized(60_000 if TESTING_BUILD else 15_000, long=200_000, sanitized=4_000)
+STEPS = sized(40_000 if TESTING_BUILD else 15_000, long=200_000, sanitized=4_000)
 
 
 @pytest.mark.slow
