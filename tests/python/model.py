@@ -488,7 +488,7 @@ class Model:
         for view, expected in self.views:
             assert same(dict(view), expected), (dict(view), expected)
         memory = self.db.memory()
-        assert 0 <= memory["old_bytes"] <= memory["total_bytes"] <= accounted()
+        assert 0 <= memory["old_bytes"] <= memory["total_bytes"] <= dictdb._core.process_memory()
 
     def check_tables(self, tables: Any, twins: dict[str, Twin]) -> None:
         for name, twin in twins.items():

@@ -67,9 +67,9 @@ def test_reads_finish_while_a_writer_is_stopped(point: str, write: str) -> None:
     slowest: dict[str, float] = {}
     for _ in range(ATTEMPTS):
         slowest = slowest_reads(DictDB(), point, write)
-        if max(slowest.values()) < 0.2 * PATIENCE:
+        if slowest and max(slowest.values()) < 0.2 * PATIENCE:
             return
-    pytest.fail(f"a read took longer than 200 ms: {slowest}")
+    pytest.fail(f"a read took longer than 200 ms, or there was none: {slowest}")
 
 
 def slowest_reads(db: DictDB, point: str, write: str) -> dict[str, float]:
@@ -105,8 +105,7 @@ def slowest_reads(db: DictDB, point: str, write: str) -> dict[str, float]:
     held.close()
     if point != "RECLAIM":
         assert took[0] >= 0.9 * stopped_ms / 1000, "the writer was not stopped"
-        assert rounds > 3
-    return slowest
+    return slowest if rounds > 3 else {}
 
 
 def test_a_reader_that_announced_itself_does_not_stop_writers(db: DictDB) -> None:
