@@ -11,7 +11,7 @@ from helpers import LONG, SANITIZER, TESTING_BUILD
 
 pytestmark = pytest.mark.threads
 
-SECONDS = 30.0 if LONG else 3.0 if SANITIZER else 1.5
+SECONDS = 5.0 if LONG else 3.0 if SANITIZER else 1.5
 
 
 @pytest.mark.parametrize("name", list(scenarios.SCENARIOS))
