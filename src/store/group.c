@@ -14,19 +14,19 @@ static int compare_ids(const void *left, const void *right) {
   return a->id < b->id ? -1 : a->id > b->id;
 }
 
-/* The tables in order of id, in memory of the caller's to free, to free. */
-static ddb_status sorted(ddb_table *const *tables, size_t count, ddb_table ***out, ddb_error *err) {
+/* The tables in order of id, in memory that is the caller's to free. NULL: there is none. */
+static ddb_table **sorted(ddb_table *const *tables, size_t count, ddb_error *err) {
   size_t size = count * sizeof(ddb_table *) + 1;
   ddb_table **copy = ddb__alloc(&ddb__heap_process, size);
   if (!copy) {
-    return ddb__fail_memory(err, size);
+    (void)ddb__fail_memory(err, size);
+    return NULL;
   }
   if (count) {
     memcpy(copy, tables, count * sizeof *copy);
     qsort(copy, count, sizeof(ddb_table *), compare_ids);
   }
-  *out = copy;
-  return DDB_OK;
+  return copy;
 }
 
 static void sorted_free(ddb_table **tables, size_t count) {
@@ -68,12 +68,11 @@ static int64_t time_left(int64_t timeout_ns, int64_t start_ns) {
 
 ddb_status ddb_tables_write_lock(ddb_table *const *tables, size_t count, int64_t timeout_ns,
                                  ddb_error *err) {
-  ddb_table **order = NULL;
-  ddb_status status = sorted(tables, count, &order, err);
-  if (status != DDB_OK) {
-    return status;
+  ddb_table **order = sorted(tables, count, err);
+  if (!order) {
+    return DDB_ERR_NOMEM;
   }
-  status = check(order, count, err);
+  ddb_status status = check(order, count, err);
   size_t held = 0;
   int64_t start_ns = timeout_ns > 0 ? now_ns() : 0;
   while (status == DDB_OK && held < count) {

@@ -201,6 +201,7 @@ void ddb__publish_release_group(ddb_table *const *tables, size_t count) {
     if (tables[i]->group_published && tables[i]->release_last) {
       assert(tables[i]->db == db);
       ddb__root *root = tables[i]->release_root;
+      assert(root && "reserved when the lock was acquired");
       tables[i]->release_root = NULL;
       publish_locked(tables[i], root, commit);
     }

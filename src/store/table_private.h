@@ -125,9 +125,9 @@ void ddb__publish_free_release(ddb_table *table);
 /* Ends the exclusive versions of all these tables at one instant; the locks are released next. Not in
  * a forked child. */
 void ddb__publish_release_group(ddb_table *const *tables, size_t count);
-/* What the table's lock calls (base/rwlock.h). */
-ddb_status ddb__publish_acquired(void *table, ddb_error *err);
-void ddb__publish_releasing(void *table);
+/* What the table's lock calls (base/rwlock.h); context: the table. */
+ddb_status ddb__publish_acquired(void *context, ddb_error *err);
+void ddb__publish_releasing(void *context);
 
 /* Forgets kept roots and dropped tables that no registered snapshot needs. */
 void ddb__db_collect(ddb_db *db);
