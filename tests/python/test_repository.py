@@ -83,7 +83,7 @@ def test_one_version_is_named_everywhere() -> None:
     patterns = {
         "meson.build": r"version: '([^']+)'",
         "pyproject.toml": r'^version = "([^"]+)"',
-        "include/dictdb.h": r'#define DDB_VERSION "([^"]+)"',
+        "include/dictdb.h": r'#define DDB_VERSION +"([^"]+)"',
     }
     versions = set()
     for name, pattern in patterns.items():
