@@ -330,15 +330,25 @@ static void test_progress(void **state) {
   uint64_t bytes = ddb_process_memory();
   for (uint64_t stop = 1; stop <= seen.calls; stop += stop < seen.calls - 1 ? seen.calls / 7 : 1) {
     watch stopping = {.stop_at = stop};
-    assert_int_equal(ddb_db_load_json(storage_target, look, &stopping, &back, NULL),
-                     DDB_ERR_INTERRUPTED);
+    ddb_status status = ddb_db_load_json(storage_target, look, &stopping, &back, NULL);
+    if (stopping.calls < stop) { /* slow work is shown more often: this one was faster */
+      assert_ok(status);
+      ddb_db_release(back);
+    } else {
+      assert_int_equal(status, DDB_ERR_INTERRUPTED);
+    }
     assert_int_equal(ddb_process_memory(), bytes);
   }
   storage_write(storage_target, "old", 3);
   for (uint64_t stop = 1; stop <= calls; stop += calls / 5) {
     watch stopping = {.stop_at = stop};
-    assert_int_equal(ddb_db_save_json(db, storage_target, look, &stopping, NULL),
-                     DDB_ERR_INTERRUPTED);
+    ddb_status status = ddb_db_save_json(db, storage_target, look, &stopping, NULL);
+    if (stopping.calls < stop) {
+      assert_ok(status);
+      storage_write(storage_target, "old", 3);
+      continue;
+    }
+    assert_int_equal(status, DDB_ERR_INTERRUPTED);
     storage_text old = storage_read(storage_target);
     assert_string_equal(old.data, "old");
     free(old.data);
