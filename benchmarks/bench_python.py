@@ -33,7 +33,8 @@ FIELDS = ("id", "name", "age", "score", "city")
 GET_COUNT = 30_000  # per round
 WRITE_COUNT = 15_000
 SAMPLE_COUNT = 2_000  # answers compared, outside the timing
-BULK_ROUNDS_MAX = 3
+BULK_ROUNDS_MAX = 5
+SCAN_COUNT = 20
 BACKUP_ROWS = 300_000
 BACKUP_INSERTS = 300_000
 X = "\N{MULTIPLICATION SIGN}"
@@ -288,7 +289,7 @@ def two_threads(count: int, rounds: int) -> list[Result]:
     answers = set()
 
     def scan(number: int) -> None:
-        for _ in range(5):
+        for _ in range(SCAN_COUNT):
             answers.add(table.count(where=(table.age >= 30) & (table.age < 40)))
 
     def gets(number: int) -> None:
@@ -296,7 +297,7 @@ def two_threads(count: int, rounds: int) -> list[Result]:
         for key in keys[number]:
             get(key)
 
-    scans = speedup(f"scans, 2 threads to 1, {gil} GIL", rounds, scan, 5 * count)
+    scans = speedup(f"scans, 2 threads to 1, {gil} GIL", rounds, scan, SCAN_COUNT * count)
     if len(answers) != 1:
         raise SystemExit(f"bench_python: error: scans counted {sorted(answers)}")
     return [scans, speedup(f"gets, 2 threads to 1, {gil} GIL", rounds, gets, len(keys[0]))]

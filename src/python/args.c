@@ -8,10 +8,19 @@
 
 #include <math.h>
 
+static bool is_named(PyObject *name, const char *text) {
+  if (!PyUnicode_IS_COMPACT_ASCII(name)) {
+    return false;
+  }
+  size_t size = strlen(text);
+  return (size_t)PyUnicode_GET_LENGTH(name) == size &&
+         memcmp(PyUnicode_DATA(name), text, size) == 0;
+}
+
 static int bind_keyword(const pyddb_signature *signature, PyObject *name, PyObject *value,
                         PyObject **slots) {
   for (uint8_t i = 0; i < signature->count; i++) {
-    if (PyUnicode_CompareWithASCIIString(name, signature->names[i]) == 0) {
+    if (is_named(name, signature->names[i])) {
       if (slots[i]) {
         PyErr_Format(PyExc_TypeError, "%s() got multiple values for argument '%s'", signature->name,
                      signature->names[i]);

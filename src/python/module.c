@@ -26,15 +26,33 @@ static unsigned spare_start(void) {
 #endif
 }
 
+/* Returns the spare that is there, which is then the caller's; or, with `wanted`, puts that in the
+ * place if it is empty, and returns NULL if it was. The GIL, where there is one, is held. */
+static ddb_builder *spare_swap(pyddb_spare *spare, ddb_builder *wanted) {
+  ddb_builder *present = atomic_load_explicit(&spare->builder, memory_order_relaxed);
+#ifdef Py_GIL_DISABLED
+  if (wanted) {
+    return !present && atomic_compare_exchange_strong_explicit(&spare->builder, &present, wanted,
+                                                               memory_order_acq_rel,
+                                                               memory_order_relaxed)
+               ? NULL
+               : present;
+  }
+  return present ? atomic_exchange_explicit(&spare->builder, NULL, memory_order_acq_rel) : NULL;
+#else
+  if (!present || !wanted) {
+    atomic_store_explicit(&spare->builder, wanted, memory_order_relaxed);
+  }
+  return present;
+#endif
+}
+
 ddb_builder *pyddb_builder_take(pyddb_state *state) {
   unsigned start = spare_start();
   for (unsigned i = 0; i < PYDDB_SPARE_COUNT; i++) {
-    pyddb_spare *spare = &state->spare[(start + i) % PYDDB_SPARE_COUNT];
-    if (atomic_load_explicit(&spare->builder, memory_order_relaxed)) {
-      ddb_builder *builder = atomic_exchange_explicit(&spare->builder, NULL, memory_order_acq_rel);
-      if (builder) {
-        return builder;
-      }
+    ddb_builder *builder = spare_swap(&state->spare[(start + i) % PYDDB_SPARE_COUNT], NULL);
+    if (builder) {
+      return builder;
     }
   }
   ddb_error err;
@@ -53,15 +71,17 @@ void pyddb_builder_give(pyddb_state *state, ddb_builder *builder) {
   ddb_builder_clear(builder);
   unsigned start = spare_start();
   for (unsigned i = 0; i < PYDDB_SPARE_COUNT; i++) {
-    pyddb_spare *spare = &state->spare[(start + i) % PYDDB_SPARE_COUNT];
-    ddb_builder *empty = NULL;
-    if (!atomic_load_explicit(&spare->builder, memory_order_relaxed) &&
-        atomic_compare_exchange_strong_explicit(&spare->builder, &empty, builder,
-                                                memory_order_acq_rel, memory_order_relaxed)) {
+    if (!spare_swap(&state->spare[(start + i) % PYDDB_SPARE_COUNT], builder)) {
       return;
     }
   }
   ddb_builder_free(builder);
+}
+
+static void spares_free(pyddb_state *state) {
+  for (unsigned i = 0; i < PYDDB_SPARE_COUNT; i++) {
+    ddb_builder_free(spare_swap(&state->spare[i], NULL));
+  }
 }
 
 /* ---- Types of other modules ---------------------------------------------------------------- */
@@ -130,11 +150,12 @@ static PyObject *module_register(PyObject *module, PyObject *args) {
 }
 
 PyDoc_STRVAR(process_memory_doc, "process_memory()\n--\n\n"
-                                 "Returns the bytes (int) that the library holds in this process.");
+                                 "Returns the bytes (int) that the library holds in this process.\n"
+                                 "Spare buffers are given back first.");
 
 static PyObject *module_process_memory(PyObject *module, PyObject *unused) {
-  (void)module;
   (void)unused;
+  spares_free(PyModule_GetState(module));
   return PyLong_FromUnsignedLongLong(ddb_process_memory());
 }
 
@@ -285,9 +306,7 @@ static void module_free(void *module) {
     return;
   }
   module_clear((PyObject *)module);
-  for (int i = 0; i < PYDDB_SPARE_COUNT; i++) {
-    ddb_builder_free(atomic_exchange(&state->spare[i].builder, NULL));
-  }
+  spares_free(state);
 }
 
 static PyModuleDef_Slot module_slots[] = {

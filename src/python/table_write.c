@@ -341,8 +341,9 @@ static PyObject *run(pyddb_table *table, const ddb_builder *changes, const pyddb
   if (is_long(table, where, &detach) < 0) {
     return NULL;
   }
-  PyObject *reserve = reserve_int();
-  if (!reserve) {
+  /* Small results, those of a short statement, are ints that Python always has. */
+  PyObject *reserve = detach ? reserve_int() : NULL;
+  if (detach && !reserve) {
     return NULL;
   }
   ddb_table *core = table->source.table;
@@ -357,7 +358,7 @@ static PyObject *run(pyddb_table *table, const ddb_builder *changes, const pyddb
   if (detach) {
     pyddb_attach();
   }
-  Py_DECREF(reserve);
+  Py_XDECREF(reserve);
   if (status != DDB_OK) {
     return pyddb_raise(table->source.state, &err);
   }
