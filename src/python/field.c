@@ -25,6 +25,25 @@ static void field_dealloc(PyObject *self) {
 
 /* ---- Names as arguments -------------------------------------------------------------------- */
 
+/* The name that was probably meant: the library knows. */
+static bool raise_near(pyddb_source *source, PyObject *name) {
+  pyddb_text text;
+  if (pyddb_text_init(&text, name) < 0) {
+    return true;
+  }
+  const ddb_shape *shape;
+  ddb_error err;
+  bool near = ddb_table_shape(source->table, DDB_SHAPE_CHANGES, &text.str, 1, &shape, &err) ==
+                  DDB_ERR_SCHEMA &&
+              strstr(err.message, "did you mean");
+  pyddb_text_fini(&text);
+  if (near) {
+    err.status = DDB_ERR_FIELD_NOT_FOUND;
+    pyddb_raise(source->state, &err);
+  }
+  return near;
+}
+
 int pyddb_field_check(pyddb_source *source, PyObject *name) {
   if (!source->field_names) {
     return 0;
@@ -32,6 +51,9 @@ int pyddb_field_check(pyddb_source *source, PyObject *name) {
   int known = PySet_Contains(source->field_names, name);
   if (known != 0) {
     return known < 0 ? -1 : 0;
+  }
+  if (raise_near(source, name)) {
+    return -1;
   }
   PyObject *sorted = PySequence_List(source->field_names);
   PyObject *comma = PyUnicode_FromString(", ");

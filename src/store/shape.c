@@ -96,6 +96,10 @@ static ddb_status fail_unknown(const ddb__shapes *shapes, ddb_status status, ddb
     ddb__fail(err, status, "table '%.*s' has no field '%.*s'", DDB__STR_ARG(shapes->table_name),
               DDB__STR_ARG(name));
   }
+  if (err != NULL && status == DDB_ERR_SCHEMA) {
+    ddb__error_text(err->expected, sizeof err->expected, DDB_STR("no such field"));
+    ddb__error_text(err->given, sizeof err->given, name);
+  }
   return name_culprit(shapes, status, name, err);
 }
 

@@ -313,6 +313,10 @@ class Test12MistakesRaise:
             table.select(where=table["nmae"] == "x")
         with pytest.raises(UnknownFieldError, match="people"):
             table.select(columns=["nmae"])
+        with pytest.raises(UnknownFieldError, match="did you mean 'name'"):
+            table.select(order_by="nmae")
+        with pytest.raises(UnknownFieldError, match="it has: id, name"):
+            table.select(order_by="something else")
 
 
 class Test13AnyStringIsAField:
