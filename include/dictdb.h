@@ -63,6 +63,7 @@ extern "C" {
   X(ERR_DUPLICATE_INDEX, "index exists already", "DuplicateIndexError")                            \
   X(ERR_TABLE_NOT_FOUND, "no such table", "TableNotFoundError")                                    \
   X(ERR_RECORD_NOT_FOUND, "no such record", "RecordNotFoundError")                                 \
+  X(ERR_MULTIPLE_RECORDS, "several records", "MultipleRecordsError")                               \
   X(ERR_INDEX_NOT_FOUND, "no such index", "IndexNotFoundError")                                    \
   X(ERR_FIELD_NOT_FOUND, "no such field", "UnknownFieldError")                                     \
   X(ERR_SCHEMA, "schema validation failed", "SchemaValidationError")                               \
@@ -544,9 +545,17 @@ DDB_API ddb_str ddb_view_index_field(const ddb_view *view, size_t index, ddb_ind
 /* The key that the next record without one would get. */
 DDB_API int64_t ddb_view_next_key(const ddb_view *view);
 
+/* Where records go whose value is null or missing. */
+typedef enum ddb_nulls {
+  DDB_NULLS_DEFAULT, /* as the total order has it: first, and last when descending */
+  DDB_NULLS_FIRST,
+  DDB_NULLS_LAST
+} ddb_nulls;
+
 typedef struct ddb_order {
   ddb_str field;
   bool descending;
+  ddb_nulls nulls;
 } ddb_order;
 
 #define DDB_NO_LIMIT UINT64_MAX
@@ -574,8 +583,39 @@ typedef struct ddb_records {
 DDB_API ddb_status ddb_view_select(const ddb_view *view, const ddb_query *query, ddb_records *out,
                                    ddb_error *err);
 DDB_API void ddb_records_free(ddb_records *records);
+/* *out: the first record that ddb_view_select would give, borrowed from the view; NULL when there is
+ * none. The query's limit is not looked at. */
+DDB_API ddb_status ddb_view_first(const ddb_view *view, const ddb_query *query,
+                                  const ddb_record **out, ddb_error *err);
+/* *out: the one record that `where` (NULL: all) holds for, borrowed from the view. Errors:
+ * RECORD_NOT_FOUND, MULTIPLE_RECORDS. */
+DDB_API ddb_status ddb_view_one(const ddb_view *view, const ddb_cond *where, const ddb_record **out,
+                                ddb_error *err);
+/* Is there a record that `where` (NULL: all) holds for? Stops at the first. */
+DDB_API ddb_status ddb_view_exists(const ddb_view *view, const ddb_cond *where, bool *exists,
+                                   ddb_error *err);
 DDB_API ddb_status ddb_view_count_where(const ddb_view *view, const ddb_cond *where,
                                         uint64_t *count, ddb_error *err);
+
+/*
+ * A cursor gives the records of a query little by little, all of one version: that of the view it is
+ * opened with, which it holds by itself from then on. View and snapshot may be closed before it, the
+ * table dropped. Without an order it holds no memory that grows with the table (a distinct one keeps
+ * what it has seen, one that uses an index its candidates) and the first records come at once; with
+ * an order it sorts when they are first asked for. What it sees stays in memory until it is closed.
+ * Thread-safety: distinct, and any thread may use and close it.
+ */
+typedef struct ddb_cursor ddb_cursor;
+
+/* Takes references to what the query points to. Errors: as ddb_view_select. */
+DDB_API ddb_status ddb_cursor_open(const ddb_view *view, const ddb_query *query, ddb_cursor **out,
+                                   ddb_error *err);
+/* The next records, at most `capacity` (> 0): *count of them, 0 at the end. They stay valid until the
+ * cursor is closed. After NOMEM the cursor is where it was, and can be asked again. */
+DDB_API ddb_status ddb_cursor_next(ddb_cursor *cursor, const ddb_record **records, size_t capacity,
+                                   size_t *count, ddb_error *err);
+DDB_API void ddb_cursor_close(ddb_cursor *cursor); /* NULL is allowed */
+
 /* Every field name that occurs in a record of the view, in order of first appearance (key first):
  * shapes are not scanned record by record. names: room for *count names; *count is set to all. */
 DDB_API ddb_status ddb_view_columns(const ddb_view *view, ddb_str *names, size_t *count,

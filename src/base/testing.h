@@ -26,7 +26,8 @@
   X(SNAPSHOT_NOT_KEPT, "a root that a snapshot needs is not kept")                                 \
   X(LOST_WAKEUP, "releasing a lock forgets a waiting writer")                                      \
   X(ABORT_LEAKS, "a failed statement forgets to free its new records")                             \
-  X(TREE_SPLIT_LOSES, "splitting an index node loses an entry")
+  X(TREE_SPLIT_LOSES, "splitting an index node loses an entry")                                    \
+  X(CURSOR_NOT_HELD, "a cursor does not hold its version")
 
 typedef enum ddb__fault {
   DDB__FAULT_NONE,

@@ -19,7 +19,8 @@
   X(ERR_DUPLICATE_TABLE, PyExc_KeyError, "A table with this name exists already.")                 \
   X(ERR_DUPLICATE_INDEX, PyExc_KeyError, "The field is indexed already.")                          \
   X(ERR_TABLE_NOT_FOUND, PyExc_KeyError, "There is no such table, or it was dropped.")             \
-  X(ERR_RECORD_NOT_FOUND, PyExc_KeyError, "No record matched (with missing='raise').")             \
+  X(ERR_RECORD_NOT_FOUND, PyExc_KeyError, "No record matched (one(), or missing='raise').")        \
+  X(ERR_MULTIPLE_RECORDS, PyExc_ValueError, "Several records matched where one was asked for.")    \
   X(ERR_INDEX_NOT_FOUND, PyExc_KeyError, "The field is not indexed.")                              \
   X(ERR_FIELD_NOT_FOUND, PyExc_KeyError, "The table's schema has no such field.")                  \
   X(ERR_SCHEMA, PyExc_ValueError, "A record does not fit its table's schema.")                     \

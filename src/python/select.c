@@ -181,7 +181,7 @@ static int plan_order(pyddb_source *source, plan *p, PyObject *order_by) {
     return -1;
   }
   for (Py_ssize_t i = 0; i < p->order.count; i++) {
-    p->order_items[i] = (ddb_order){p->order.strs[i], p->descending[i]};
+    p->order_items[i] = (ddb_order){.field = p->order.strs[i], .descending = p->descending[i]};
   }
   return 0;
 }

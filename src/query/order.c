@@ -33,11 +33,21 @@ void ddb__order_fini(ddb__order *order) {
 
 /* ---- Comparing ---------------------------------------------------------------------------- */
 
+static inline int compare_key(const ddb__order_key *key, const ddb_value *a, const ddb_value *b) {
+  bool a_null = a->kind <= DDB_NULL;
+  bool b_null = b->kind <= DDB_NULL;
+  if (a_null || b_null) {
+    return a_null == b_null ? 0 : a_null == key->nulls_last ? 1 : -1;
+  }
+  int sign = ddb_value_compare(a, b);
+  return key->descending ? -sign : sign;
+}
+
 static int compare_values(const ddb__order *order, const ddb_value *a, const ddb_value *b) {
   for (size_t i = 0; i < order->key_count; i++) {
-    int sign = ddb_value_compare(&a[i], &b[i]);
+    int sign = compare_key(&order->keys[i], &a[i], &b[i]);
     if (sign != 0) {
-      return order->keys[i].descending ? -sign : sign;
+      return sign;
     }
   }
   return 0;
@@ -121,8 +131,7 @@ static void replace_last(ddb__order *order, const ddb_record *record, uint64_t a
   for (size_t i = 0; i < order->key_count; i++) {
     uint32_t id = order->keys[i].field_id;
     ddb_value own = id == DDB__NO_FIELD ? ddb_null() : ddb__record_field(record, id);
-    int sign = ddb_value_compare(&own, &kept[i]);
-    sign = order->keys[i].descending ? -sign : sign;
+    int sign = compare_key(&order->keys[i], &own, &kept[i]);
     if (sign > 0) {
       return;
     }
@@ -185,12 +194,10 @@ static uint64_t bytes_prefix(const ddb_value *value) {
   return prefix;
 }
 
-/* Follows the classes of ddb_value_compare. Without `numbers`, those are all one. */
+/* Follows the classes of ddb_value_compare, of values that are not null: the classes are 1 to 5, so
+ * that nulls can go below and above whichever the direction. Without `numbers`, those are all one. */
 static uint64_t prefix_of(const ddb_value *value, bool numbers) {
   switch (value->kind) {
-  case DDB_MISSING:
-  case DDB_NULL:
-    return 0;
   case DDB_BOOL:
     return PREFIX_CLASS(1) | (numbers ? real_prefix(value->as.boolean ? 1.0 : 0.0) >> 3 : 0);
   case DDB_INT:
@@ -226,10 +233,13 @@ static void make_prefixes(ddb__order *order, ddb__order_item *items) {
   /* Big ints and decimals have no nearest double at hand: where one is, no number has a prefix. */
   bool numbers = (kinds & (DDB_TYPE(DDB_BIGINT) | DDB_TYPE(DDB_DECIMAL))) == 0;
   uint64_t flip = order->keys[0].descending ? UINT64_MAX : 0;
+  uint64_t null_prefix = order->keys[0].nulls_last ? UINT64_MAX : 0;
   for (size_t i = 0; i < order->count; i++) {
     const ddb_value *value = &order->values[i * order->key_count];
-    uint64_t prefix = order->exact ? exact_prefix_of(value) : prefix_of(value, numbers);
-    items[i] = (ddb__order_item){prefix ^ flip, i};
+    uint64_t prefix = value->kind <= DDB_NULL ? null_prefix
+                      : order->exact          ? exact_prefix_of(value) ^ flip
+                                              : prefix_of(value, numbers) ^ flip;
+    items[i] = (ddb__order_item){prefix, i};
   }
 }
 

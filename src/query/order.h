@@ -14,7 +14,13 @@
 typedef struct ddb__order_key {
   uint32_t field_id; /* DDB__NO_FIELD: null everywhere */
   bool descending;
+  bool nulls_last; /* of null and missing, whichever the direction */
 } ddb__order_key;
+
+/* Where nulls go by default follows from the direction: they are the least of all values. */
+static inline bool ddb__order_nulls_last(ddb_nulls nulls, bool descending) {
+  return nulls == DDB_NULLS_DEFAULT ? descending : nulls == DDB_NULLS_LAST;
+}
 
 typedef struct ddb__order_row {
   const ddb_record *record;

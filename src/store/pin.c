@@ -303,6 +303,23 @@ void ddb__unpin_long(ddb_table *table, ddb__long_pin *pin) {
   }
 }
 
+/* The root cannot go meanwhile: `view`, or the snapshot that it is of, holds it. */
+ddb_status ddb__view_hold(const ddb_view *view, ddb_view *held, ddb_error *err) {
+  ddb_table *table = view->table;
+  if (ddb__table_forked(table) || DDB__FAULT(CURSOR_NOT_HELD)) {
+    *held = (ddb_view){view->root, table, NULL, PIN_NONE};
+    return DDB_OK;
+  }
+  ddb__long_pin *fresh = ddb__alloc(&table->db->heap, sizeof *fresh);
+  if (!fresh) {
+    return ddb__fail_memory(err, sizeof *fresh);
+  }
+  ddb__long_pin *pin = ddb__pins_add(&table->pins, ddb__view_root(view)->version, &fresh);
+  ddb__free(&table->db->heap, fresh, sizeof *fresh);
+  *held = (ddb_view){view->root, table, pin, PIN_LONG};
+  return DDB_OK;
+}
+
 void ddb__unpin_view(ddb_view *view) {
   if (view->token == PIN_SHORT) {
     ddb__unpin_short(view->pin);

@@ -19,8 +19,8 @@
  *       word sees the table it names or a later one, and then that pin is over, its reads included.
  *   P4  A slot in use is never reused: a nested view takes a long pin.
  * Long pins: a list per table under pin_mutex, {version, probes, count}. Some keep a root: those that
- * snapshots see, and the one that is visible while a write lock is held. Others are nested views, and
- * probe the key index too.
+ * snapshots see, the one that is visible while a write lock is held, and those of cursors. Others are
+ * nested views, and probe the key index too.
  *
  * Reclamation (by the holder of the write lock): an item born at b and retired at r is freed once no
  * pin s has b <= s < r. Items that only a long pin holds back wait on that pin's own list, so they

@@ -14,6 +14,10 @@ ddb__heap *ddb__table_heap(const ddb_table *table);
 static inline const ddb__root *ddb__view_root(const ddb_view *view) {
   return (const ddb__root *)view->root;
 }
+/* A view of the same version that belongs to no thread: any may close it, also after `view`, and
+ * after the snapshot that `view` is of. It keeps the root's rows and trees, not the key index: look
+ * nothing up through it. The caller keeps the table referenced. NOMEM. */
+ddb_status ddb__view_hold(const ddb_view *view, ddb_view *held, ddb_error *err);
 /* The live row with this key in `root`, through the shared key index. The caller has a pin on the
  * table (of any version: it protects the index) and one on `root`. NULL: none. */
 const ddb_record *ddb__table_find(const ddb_table *table, const ddb__root *root,

@@ -54,15 +54,23 @@ typedef struct expected_rows {
   size_t count;
 } expected_rows;
 
+/* order: NULL, or the direction of each field and where its nulls go. */
 static int naive_row_compare(const twin_row *a, const twin_row *b, const int *fields,
-                             const bool *descending, size_t count) {
+                             const ddb_order *order, size_t count) {
   for (size_t i = 0; i < count; i++) {
     ddb_value left = twin_read(a->values[fields[i]]);
     ddb_value right = twin_read(b->values[fields[i]]);
     int sign = ddb_value_compare(&left, &right);
-    if (sign != 0) {
-      return descending && descending[i] ? -sign : sign;
+    if (sign == 0 || !order) {
+      if (sign != 0) {
+        return sign;
+      }
+      continue;
     }
+    bool nulls = left.kind == DDB_NULL || right.kind == DDB_NULL;
+    bool flipped = nulls && order[i].nulls != DDB_NULLS_DEFAULT ? order[i].nulls == DDB_NULLS_LAST
+                                                                : order[i].descending;
+    return flipped ? -sign : sign;
   }
   return 0;
 }
@@ -79,6 +87,41 @@ static const char *check_result(const ddb_records *result, const expected_rows *
   return NULL;
 }
 
+/* A few at a time, all by a cursor that outlives its view. */
+static const char *check_cursor(ddb_view *view, const ddb_query *query,
+                                const expected_rows *expected) {
+  static const ddb_record *items[ROWS_MAX + 64];
+  ddb_records result = {.items = items};
+  ddb_cursor *cursor;
+  assert_ok(ddb_cursor_open(view, query, &cursor, NULL));
+  ddb_view_close(view);
+  for (size_t count = 1; count > 0 && result.count <= ROWS_MAX; result.count += count) {
+    size_t room = (size_t)support_below(&w.random, support_below(&w.random, 2) ? 4 : 60) + 1;
+    assert_ok(ddb_cursor_next(cursor, items + result.count, room, &count, NULL));
+    assert_true(count <= room);
+  }
+  const char *wrong = check_result(&result, expected);
+  ddb_cursor_close(cursor);
+  return wrong;
+}
+
+static const char *check_first(const ddb_view *view, const ddb_query *query,
+                               const expected_rows *expected) {
+  const ddb_record *record;
+  bool exists;
+  assert_ok(ddb_view_first(view, query, &record, NULL));
+  if (query->limit > 0 &&
+      (expected->count > 0 ? !record || !record_is(record, &w.rows[expected->items[0]])
+                           : record != NULL)) {
+    return "the first record is another";
+  }
+  assert_ok(ddb_view_exists(view, query->where, &exists, NULL));
+  if (expected->count > 0 && !exists) {
+    return "what was found does not exist";
+  }
+  return NULL;
+}
+
 static const char *check_query(const ddb_query *query, const expected_rows *expected) {
   for (int t = 0; t < 2; t++) {
     ddb_view view;
@@ -87,7 +130,12 @@ static const char *check_query(const ddb_query *query, const expected_rows *expe
     assert_ok(ddb_view_select(&view, query, &result, NULL));
     const char *wrong = check_result(&result, expected);
     ddb_records_free(&result);
-    ddb_view_close(&view);
+    wrong = wrong ? wrong : check_first(&view, query, expected);
+    if (!wrong && support_below(&w.random, 3) == 0) {
+      wrong = check_cursor(&view, query, expected); /* closes it */
+    } else {
+      ddb_view_close(&view);
+    }
     if (wrong) {
       return wrong;
     }
@@ -105,13 +153,13 @@ static void expect_matching(const twin_cond *cond, expected_rows *out) {
   w.matched += out->count;
 }
 
-static void expect_sorted(expected_rows *rows, const int *fields, const bool *descending,
+static void expect_sorted(expected_rows *rows, const int *fields, const ddb_order *order,
                           size_t count) {
   for (size_t i = 1; i < rows->count; i++) {
     size_t moved = rows->items[i];
     size_t at = i;
-    for (; at > 0 && naive_row_compare(&w.rows[moved], &w.rows[rows->items[at - 1]], fields,
-                                       descending, count) < 0;
+    for (; at > 0 && naive_row_compare(&w.rows[moved], &w.rows[rows->items[at - 1]], fields, order,
+                                       count) < 0;
          at--) {
       rows->items[at] = rows->items[at - 1];
     }
@@ -148,7 +196,6 @@ static const char *check_random_query(void) {
       support_below(&w.random, 10) ? twin_cond_random(&w.random, w.rows, w.row_count, 3) : NULL;
   ddb_query query = DDB_QUERY_INIT;
   int fields[3];
-  bool descending[3];
   ddb_order order[3];
   int distinct[3];
   ddb_str distinct_names[3];
@@ -157,10 +204,11 @@ static const char *check_random_query(void) {
   query.order = order;
   for (size_t i = 0; i < query.order_count; i++) {
     fields[i] = (int)support_below(&w.random, TWIN_NEVER + 1);
-    descending[i] = support_below(&w.random, 2);
-    order[i] = (ddb_order){ddb_str_from(twin_names[fields[i]]), descending[i]};
+    order[i] = (ddb_order){.field = ddb_str_from(twin_names[fields[i]]),
+                           .descending = support_below(&w.random, 2),
+                           .nulls = (ddb_nulls)support_below(&w.random, 3)};
   }
-  expect_sorted(&expected, fields, descending, query.order_count);
+  expect_sorted(&expected, fields, order, query.order_count);
   query.distinct = support_below(&w.random, 4) == 0;
   if (query.distinct && support_below(&w.random, 4)) {
     query.distinct_fields = distinct_names;
@@ -185,6 +233,20 @@ static const char *check_random_query(void) {
   return wrong;
 }
 
+static const char *check_one(const ddb_view *view, const ddb_cond *where,
+                             const expected_rows *expected) {
+  static const ddb_status statuses[] = {DDB_ERR_RECORD_NOT_FOUND, DDB_OK, DDB_ERR_MULTIPLE_RECORDS};
+  const ddb_record *record = NULL;
+  bool exists;
+  ddb_status status = ddb_view_one(view, where, &record, NULL);
+  assert_ok(ddb_view_exists(view, where, &exists, NULL));
+  if (status != statuses[expected->count < 2 ? expected->count : 2] ||
+      exists != (expected->count > 0)) {
+    return "there is one, or none, or are several, and it says otherwise";
+  }
+  return record && !record_is(record, &w.rows[expected->items[0]]) ? "it is another one" : NULL;
+}
+
 static const char *check_count(void) {
   static expected_rows expected;
   const twin_cond *plain = twin_cond_random(&w.random, w.rows, w.row_count, 3);
@@ -196,8 +258,8 @@ static const char *check_count(void) {
     uint64_t count;
     assert_ok(ddb_view_open(w.tables[t], &view, NULL));
     assert_ok(ddb_view_count_where(&view, where, &count, NULL));
+    wrong = count == expected.count ? check_one(&view, where, &expected) : "a count is wrong";
     ddb_view_close(&view);
-    wrong = count == expected.count ? NULL : "a count is wrong";
   }
   ddb_cond_release(where);
   return wrong;
@@ -480,7 +542,7 @@ static void model_holds(void **state) {
 /* What of the world is asked and changed with every allocation failing once. */
 static ddb_status ask(unsigned what, const ddb_cond *where, const ddb_builder *changes,
                       uint64_t *answer) {
-  ddb_order order[] = {{DDB_STR("a"), true}, {DDB_STR("b"), false}};
+  ddb_order order[] = {{.field = DDB_STR("a"), .descending = true}, {.field = DDB_STR("b")}};
   ddb_query query = {.where = where, .order = order, .limit = DDB_NO_LIMIT};
   query.order_count = what == 1 ? 2 : 0;
   query.distinct = what == 2;
@@ -599,7 +661,7 @@ static void unknown_fields(void **state) {
   ddb_error error;
   uint64_t count;
   ddb_str name = DDB_STR("prise");
-  ddb_order order = {name, false};
+  ddb_order order = {.field = name};
   ddb_query queries[] = {DDB_QUERY_INIT, DDB_QUERY_INIT, DDB_QUERY_INIT};
   queries[0].where = bad;
   queries[1].order = &order;

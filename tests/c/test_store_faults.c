@@ -308,6 +308,28 @@ static bool run_lost_wakeup(void) {
   return nothing_wrong();
 }
 
+static bool run_cursor_not_held(void) {
+  world w = world_with_rows(20);
+  ddb_query query = DDB_QUERY_INIT;
+  ddb_view view;
+  ddb_cursor *cursor;
+  const ddb_record *records[20];
+  size_t count = 0;
+  ok(ddb_view_open(w.table, &view, NULL));
+  ok(ddb_cursor_open(&view, &query, &cursor, NULL));
+  ddb_view_close(&view);
+  for (int64_t a = 0; a < 3; a++) {
+    ok(rows_update_all(w.table, a));
+  }
+  ok(ddb_cursor_next(cursor, records, 20, &count, NULL));
+  check(count == 20);
+  for (size_t i = 0; i < count && nothing_wrong(); i++) {
+    check(ddb_record_get(records[i], DDB_STR("a")).as.integer == 10 * (int64_t)(i + 1));
+  }
+  ddb_cursor_close(cursor);
+  return nothing_wrong();
+}
+
 static const struct {
   ddb__fault fault;
   scenario run;
@@ -326,6 +348,7 @@ static const struct {
     {DDB__FAULT_LOST_WAKEUP, run_lost_wakeup, 3},
     {DDB__FAULT_ABORT_LEAKS, run_abort_leaks, 20},
     {DDB__FAULT_TREE_SPLIT_LOSES, run_tree_split_loses, 20},
+    {DDB__FAULT_CURSOR_NOT_HELD, run_cursor_not_held, 20},
 };
 enum { CASE_COUNT = sizeof cases / sizeof cases[0] };
 /* All but CONVERT_UNDER_LOCK, which is the extension's. */

@@ -35,6 +35,7 @@ EXCEPTIONS: dict[str, tuple[type[Exception], ...]] = {
     "DuplicateTableError": (KeyError,),
     "DuplicateIndexError": (KeyError,),
     "RecordNotFoundError": (KeyError,),
+    "MultipleRecordsError": (ValueError,),
     "TableNotFoundError": (KeyError,),
     "IndexNotFoundError": (KeyError,),
     "UnknownFieldError": (KeyError,),

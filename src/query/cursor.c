@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cursor.c - ddb_cursor: a selection that holds its version by itself.
+ *
+ * The version is held by a long pin, which belongs to no thread. Indexes are looked up when the cursor
+ * opens, under the caller's view; from then on only the root's rows are read. Ownership: a reference
+ * to the table, one to the condition, the pin. Locks: none of its own.
+ */
+#include "base/heap.h"
+#include "base/status.h"
+#include "query/selection.h"
+
+struct ddb_cursor {
+  ddb_table *table;
+  ddb_cond *where;
+  ddb_view view;
+  ddb__selection selection;
+};
+
+static ddb_status cursor_init(ddb_cursor *cursor, const ddb_view *view, const ddb_query *query,
+                              ddb_error *err) {
+  ddb_status status = ddb__view_hold(view, &cursor->view, err);
+  if (status) {
+    return status;
+  }
+  ddb__source source = {view->table, ddb__view_root(view)};
+  status = ddb__selection_init(&cursor->selection, &source, query, err);
+  if (status) {
+    ddb_view_close(&cursor->view);
+  }
+  return status;
+}
+
+ddb_status ddb_cursor_open(const ddb_view *view, const ddb_query *query, ddb_cursor **out,
+                           ddb_error *err) {
+  if (!view || !query || !out) {
+    return ddb__fail(err, DDB_ERR_INVALID, "a cursor needs a view, a query and a result");
+  }
+  ddb_cursor *cursor = ddb__alloc(&ddb__heap_process, sizeof *cursor);
+  if (!cursor) {
+    return ddb__fail_memory(err, sizeof *cursor);
+  }
+  ddb_status status = cursor_init(cursor, view, query, err);
+  if (status) {
+    ddb__free(&ddb__heap_process, cursor, sizeof *cursor);
+    return status;
+  }
+  cursor->table = ddb_table_acquire(view->table);
+  cursor->where = query->where ? ddb_cond_acquire((ddb_cond *)(uintptr_t)query->where) : NULL;
+  *out = cursor;
+  return DDB_OK;
+}
+
+ddb_status ddb_cursor_next(ddb_cursor *cursor, const ddb_record **records, size_t capacity,
+                           size_t *count, ddb_error *err) {
+  if (!cursor || !records || !count || capacity == 0) {
+    return ddb__fail(err, DDB_ERR_INVALID, "a cursor's next needs room for records, and a count");
+  }
+  return ddb__selection_next(&cursor->selection, records, capacity, count, err);
+}
+
+void ddb_cursor_close(ddb_cursor *cursor) {
+  if (!cursor) {
+    return;
+  }
+  ddb__selection_fini(&cursor->selection);
+  ddb_view_close(&cursor->view);
+  ddb_cond_release(cursor->where);
+  ddb_table_release(cursor->table);
+  ddb__free(&ddb__heap_process, cursor, sizeof *cursor);
+}

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * selection.c - see selection.h. A row is taken off the batch, or off the sorted ones, only when
+ * nothing can fail any more: what failed for lack of memory can be asked for again.
+ */
+#include "query/selection.h"
+
+#include "base/heap.h"
+#include "base/status.h"
+
+/* ---- Names -------------------------------------------------------------------------------- */
+
+/* Room for the names' ids, in place or allocated. */
+static ddb_status make_room(void **room, void *in_place, size_t count, size_t size,
+                            ddb_error *err) {
+  *room = in_place;
+  if (count > DDB__SELECTION_INLINE) {
+    *room = count > SIZE_MAX / size ? NULL : ddb__alloc(&ddb__heap_process, count * size);
+  }
+  return *room ? DDB_OK : ddb__fail_memory(err, count * size);
+}
+
+static ddb_status bind_order(ddb__selection *s, const ddb__shapes *shapes, const ddb_query *query,
+                             ddb_error *err) {
+  void *room;
+  ddb_status status = make_room(&room, s->inline_keys, s->key_count, sizeof *s->keys, err);
+  s->keys = room;
+  for (size_t i = 0; i < s->key_count && !status; i++) {
+    const ddb_order *order = &query->order[i];
+    s->keys[i].descending = order->descending;
+    s->keys[i].nulls_last = ddb__order_nulls_last(order->nulls, order->descending);
+    status = ddb__bound_field(shapes, order->field, &s->keys[i].field_id, err);
+  }
+  return status;
+}
+
+static ddb_status bind_distinct(ddb__selection *s, const ddb__shapes *shapes,
+                                const ddb_query *query, ddb_error *err) {
+  if (!query->distinct || !query->distinct_fields) {
+    s->distinct_ids = NULL;
+    ddb__distinct_init(&s->distinct, NULL, 0);
+    return DDB_OK;
+  }
+  void *room;
+  ddb_status status =
+      make_room(&room, s->inline_ids, s->distinct_count, sizeof *s->distinct_ids, err);
+  s->distinct_ids = room;
+  for (size_t i = 0; i < s->distinct_count && !status; i++) {
+    status = ddb__bound_field(shapes, query->distinct_fields[i], &s->distinct_ids[i], err);
+  }
+  ddb__distinct_init(&s->distinct, s->distinct_ids, s->distinct_count);
+  return status;
+}
+
+static void free_names(ddb__selection *s) {
+  if (s->keys != s->inline_keys) {
+    ddb__free(&ddb__heap_process, s->keys, s->key_count * sizeof *s->keys);
+  }
+  if (s->distinct_ids != s->inline_ids) {
+    ddb__free(&ddb__heap_process, s->distinct_ids, s->distinct_count * sizeof *s->distinct_ids);
+  }
+}
+
+static ddb_status check_query(const ddb_query *query, ddb_error *err) {
+  if (query->order_count > 0 && !query->order) {
+    return ddb__fail(err, DDB_ERR_INVALID, "a query orders by %zu fields that it does not name",
+                     query->order_count);
+  }
+  for (size_t i = 0; i < query->order_count; i++) {
+    if ((unsigned)query->order[i].nulls > DDB_NULLS_LAST) {
+      return ddb__fail(err, DDB_ERR_INVALID, "a query has no such place for nulls: %u",
+                       (unsigned)query->order[i].nulls);
+    }
+  }
+  return DDB_OK;
+}
+
+ddb_status ddb__selection_init(ddb__selection *s, const ddb__source *source, const ddb_query *query,
+                               ddb_error *err) {
+  ddb_status status = check_query(query, err);
+  if (status) {
+    return status;
+  }
+  s->source = *source;
+  s->scanning = false;
+  s->batch.mask = 0;
+  s->keys = s->inline_keys;
+  s->key_count = query->order_count;
+  s->sorted = NULL;
+  s->sorted_count = 0;
+  s->sorted_next = 0;
+  s->is_sorted = false;
+  s->is_distinct = query->distinct;
+  s->distinct_ids = NULL;
+  s->distinct_count = query->distinct_count;
+  s->to_skip = query->offset;
+  s->left = query->limit;
+  const ddb__shapes *shapes = ddb__table_shapes(source->table);
+  status = bind_order(s, shapes, query, err);
+  if (!status) {
+    status = bind_distinct(s, shapes, query, err);
+  }
+  if (!status) {
+    status = ddb__plan_init(&s->plan, &s->source, query->where, err);
+  }
+  if (status) {
+    free_names(s);
+  }
+  return status;
+}
+
+void ddb__selection_fini(ddb__selection *s) {
+  ddb__plan_fini(&s->plan);
+  ddb__distinct_fini(&s->distinct);
+  ddb__free(&ddb__heap_process, (void *)(uintptr_t)s->sorted, s->sorted_count * sizeof *s->sorted);
+  free_names(s);
+}
+
+/* ---- Rows --------------------------------------------------------------------------------- */
+
+static ddb_status sort_all(ddb__selection *s, ddb__order *order, ddb_error *err) {
+  ddb__batch batch;
+  ddb_status status = DDB_OK;
+  ddb__scan_init(&s->scan, &s->plan, true);
+  while (!status && ddb__scan_next(&s->scan, &batch)) {
+    for (uint64_t mask = batch.mask; mask != 0 && !status; mask &= mask - 1) {
+      status = ddb__order_add(order, batch.records[__builtin_ctzll(mask)], err);
+    }
+  }
+  return status ? status : ddb__order_finish(order, &s->sorted, err);
+}
+
+static ddb_status sort(ddb__selection *s, ddb_error *err) {
+  uint64_t keep = s->left > UINT64_MAX - s->to_skip ? UINT64_MAX : s->left + s->to_skip;
+  bool bounded = !s->is_distinct && keep <= s->source.root->count / 8;
+  ddb__order order;
+  ddb__order_init(&order, s->keys, s->key_count, bounded, keep);
+  ddb_status status = sort_all(s, &order, err);
+  if (!status) {
+    s->sorted_count = order.count;
+    s->is_sorted = true;
+  }
+  ddb__order_fini(&order);
+  return status;
+}
+
+/* The next row of plan and order, which stays the next until it is dropped; NULL: no more. */
+static ddb_status row_peek(ddb__selection *s, const ddb_record **record, ddb_error *err) {
+  *record = NULL;
+  if (s->key_count > 0) {
+    ddb_status status = s->is_sorted ? DDB_OK : sort(s, err);
+    if (!status && s->sorted_next < s->sorted_count) {
+      *record = s->sorted[s->sorted_next];
+    }
+    return status;
+  }
+  if (!s->scanning) {
+    ddb__scan_init(&s->scan, &s->plan, s->is_distinct);
+    s->scanning = true;
+  }
+  if (s->batch.mask == 0 && !ddb__scan_next(&s->scan, &s->batch)) {
+    s->batch.mask = 0;
+    return DDB_OK;
+  }
+  *record = s->batch.records[__builtin_ctzll(s->batch.mask)];
+  return DDB_OK;
+}
+
+static void row_drop(ddb__selection *s) {
+  if (s->key_count > 0) {
+    s->sorted_next++;
+  } else {
+    s->batch.mask &= s->batch.mask - 1;
+  }
+}
+
+ddb_status ddb__selection_next(ddb__selection *s, const ddb_record **records, size_t capacity,
+                               size_t *count, ddb_error *err) {
+  size_t given = 0;
+  ddb_status status = DDB_OK;
+  while (given < capacity && s->left > 0) {
+    const ddb_record *record;
+    bool is_new = true;
+    status = row_peek(s, &record, err);
+    if (!status && record && s->is_distinct) {
+      status = ddb__distinct_add(&s->distinct, record, &is_new, err);
+    }
+    if (status || !record) {
+      break;
+    }
+    row_drop(s);
+    if (is_new && s->to_skip > 0) {
+      s->to_skip--;
+    } else if (is_new) {
+      records[given++] = record;
+      s->left--;
+    }
+  }
+  if (status && given == 0) {
+    return status;
+  }
+  *count = given;
+  return DDB_OK;
+}
