@@ -594,6 +594,17 @@ DDB_API ddb_status ddb_view_one(const ddb_view *view, const ddb_cond *where, con
 /* Is there a record that `where` (NULL: all) holds for? Stops at the first. */
 DDB_API ddb_status ddb_view_exists(const ddb_view *view, const ddb_cond *where, bool *exists,
                                    ddb_error *err);
+/* The last steps of a select, distinct, offset and limit, on records of the view that the caller has
+ * selected without them, in order, and filtered by code of its own. `where` and `order` are not
+ * looked at. On error they are still to be freed, and good for nothing else. */
+DDB_API ddb_status ddb_view_trim(const ddb_view *view, const ddb_query *query, ddb_records *records,
+                                 ddb_error *err);
+/* Does the condition (NULL: yes) hold for this record? FIELD_NOT_FOUND, NOMEM. */
+DDB_API ddb_status ddb_record_matches(const ddb_record *record, const ddb_cond *cond, bool *out,
+                                      ddb_error *err);
+/* Could the condition be asked of the table? FIELD_NOT_FOUND, NOMEM. */
+DDB_API ddb_status ddb_table_cond_check(const ddb_table *table, const ddb_cond *cond,
+                                        ddb_error *err);
 DDB_API ddb_status ddb_view_count_where(const ddb_view *view, const ddb_cond *where,
                                         uint64_t *count, ddb_error *err);
 

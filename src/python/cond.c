@@ -5,6 +5,11 @@
  * A Condition holds one reference to an immutable ddb_cond; combining makes a new one. point_field
  * names a field that the condition fixes to a few values: when it is the primary key, few records
  * can match, and the statement is too short to detach for.
+ *
+ * With callables among the operands, a Condition has two parts, which must both hold: a ddb_cond, so
+ * that the library finds the candidates, and the code that is asked about them (code.c). An `and`
+ * joins parts with parts. An `or` has a native part when all its operands have, and its code is the
+ * whole of it. Of a `not` nothing is native. Callables may refer to the Condition: it is collected.
  */
 #include "pyddb.h"
 
@@ -20,34 +25,76 @@ PyObject *pyddb_cond_new(pyddb_state *state, ddb_cond *cond, PyObject *point_fie
   return (PyObject *)self;
 }
 
+/* Takes `cond` (may be NULL) and `code` (NULL: an exception is set). */
+static PyObject *coded_new(pyddb_state *state, ddb_cond *cond, PyObject *point_field,
+                           PyObject *code) {
+  if (!code) {
+    ddb_cond_release(cond);
+    return NULL;
+  }
+  PyObject *self = pyddb_cond_new(state, cond, point_field);
+  if (self) {
+    ((pyddb_cond *)self)->code = code;
+  } else {
+    Py_DECREF(code);
+  }
+  return self;
+}
+
+static int cond_traverse(PyObject *self, visitproc visit, void *arg) {
+  Py_VISIT(Py_TYPE(self));
+  Py_VISIT(((pyddb_cond *)self)->code);
+  return 0;
+}
+
 static void cond_dealloc(PyObject *self) {
   PyTypeObject *type = Py_TYPE(self);
+  PyObject_GC_UnTrack(self);
   ddb_cond_release(((pyddb_cond *)self)->cond);
   Py_XDECREF(((pyddb_cond *)self)->point_field);
+  Py_XDECREF(((pyddb_cond *)self)->code);
   type->tp_free(self);
   Py_DECREF(type);
 }
 
 /* ---- Conditions as arguments --------------------------------------------------------------- */
 
-static pyddb_cond *check_cond(pyddb_state *state, PyObject *object, const char *what) {
-  if (Py_IS_TYPE(object, state->cond_type)) {
-    return (pyddb_cond *)object;
-  }
+static PyObject *refuse_cond(pyddb_state *state, PyObject *object, const char *what) {
   if (PyBool_Check(object)) {
-    pyddb_raise_format(state, DDB_ERR_TYPE,
-                       "%s: a boolean was used as a condition; compare a field of the table, and "
-                       "combine conditions with & | ~ instead of and, or, not",
-                       what);
-  } else if (Py_IS_TYPE(object, state->field_type)) {
-    pyddb_raise_format(state, DDB_ERR_TYPE, "%s: field %R is not a condition: compare it", what,
-                       ((pyddb_field *)object)->name);
-  } else {
-    pyddb_raise_format(state, DDB_ERR_TYPE,
-                       "%s must be a Condition, such as table.age >= 18, not '%s'", what,
-                       Py_TYPE(object)->tp_name);
+    return pyddb_raise_format(
+        state, DDB_ERR_TYPE,
+        "%s: a boolean was used as a condition; compare a field of the table, and "
+        "combine conditions with & | ~ instead of and, or, not",
+        what);
   }
-  return NULL;
+  if (Py_IS_TYPE(object, state->field_type)) {
+    return pyddb_raise_format(state, DDB_ERR_TYPE, "%s: field %R is not a condition: compare it",
+                              what, ((pyddb_field *)object)->name);
+  }
+  return pyddb_raise_format(
+      state, DDB_ERR_TYPE,
+      "%s must be a Condition, such as table.age >= 18, or a callable, not '%s'", what,
+      Py_TYPE(object)->tp_name);
+}
+
+/* A Condition as it is, a callable as one; a new reference. */
+static pyddb_cond *cond_of(pyddb_state *state, PyObject *object, const char *what) {
+  if (Py_IS_TYPE(object, state->cond_type)) {
+    return (pyddb_cond *)Py_NewRef(object);
+  }
+  if (!PyCallable_Check(object) || PyType_Check(object)) { /* a class is a mistake */
+    return (pyddb_cond *)refuse_cond(state, object, what);
+  }
+  return (pyddb_cond *)coded_new(state, NULL, NULL, Py_NewRef(object));
+}
+
+int pyddb_where_argument(pyddb_source *source, PyObject *object, pyddb_cond **out) {
+  *out = NULL;
+  if (!object || object == Py_None) {
+    return 0;
+  }
+  *out = cond_of(source->state, object, "where");
+  return *out ? 0 : -1;
 }
 
 int pyddb_cond_argument(pyddb_source *source, PyObject *object, pyddb_cond **out) {
@@ -55,39 +102,130 @@ int pyddb_cond_argument(pyddb_source *source, PyObject *object, pyddb_cond **out
   if (!object || object == Py_None) {
     return 0;
   }
-  *out = check_cond(source->state, object, "where");
-  return *out ? 0 : -1;
+  pyddb_state *state = source->state;
+  if (!Py_IS_TYPE(object, state->cond_type)) {
+    refuse_cond(state, object, "where");
+    return -1;
+  }
+  if (((pyddb_cond *)object)->code) {
+    pyddb_raise_format(state, DDB_ERR_TYPE,
+                       "where: %R has callables, which cannot be asked here: use comparisons of "
+                       "fields",
+                       object);
+    return -1;
+  }
+  *out = (pyddb_cond *)object;
+  return 0;
 }
 
 /* ---- Combining ----------------------------------------------------------------------------- */
 
-static PyObject *combine(pyddb_state *state, bool is_and, PyObject *const *operands,
+/* The operands of an and, or an or. */
+typedef struct operands {
+  pyddb_cond **items; /* strong */
+  ddb_cond **conds;   /* borrowed: their native parts */
+  Py_ssize_t count;
+  Py_ssize_t cond_count;
+  bool has_code;
+  PyObject *point_field; /* borrowed */
+} operands;
+
+static void operands_fini(operands *all) {
+  for (Py_ssize_t i = 0; i < all->count; i++) {
+    Py_DECREF(all->items[i]);
+  }
+  PyMem_Free(all->items);
+}
+
+static int operands_init(operands *all, pyddb_state *state, PyObject *const *objects,
                          Py_ssize_t count, const char *what) {
-  ddb_cond **conds = PyMem_Calloc((size_t)count + 1, sizeof(ddb_cond *));
-  if (!conds) {
+  *all = (operands){.items = PyMem_Calloc(2 * (size_t)count + 1, sizeof(void *))};
+  if (!all->items) {
+    PyErr_NoMemory();
+    return -1;
+  }
+  all->conds = (ddb_cond **)(void *)(all->items + count);
+  for (; all->count < count; all->count++) {
+    pyddb_cond *operand = cond_of(state, objects[all->count], what);
+    if (!operand) {
+      operands_fini(all);
+      return -1;
+    }
+    all->items[all->count] = operand;
+    all->has_code |= operand->code != NULL;
+    all->point_field = operand->point_field ? operand->point_field : all->point_field;
+    if (operand->cond) {
+      all->conds[all->cond_count++] = operand->cond;
+    }
+  }
+  return 0;
+}
+
+/* All that must hold for an operand, as code; a new reference. */
+static PyObject *whole_code(pyddb_cond *operand) {
+  if (!operand->code) {
+    return Py_NewRef(operand);
+  }
+  if (!operand->cond) {
+    return Py_NewRef(operand->code);
+  }
+  PyObject *native = pyddb_cond_new(operand->state, ddb_cond_acquire(operand->cond), NULL);
+  PyObject *parts[] = {native, operand->code};
+  PyObject *code = native ? pyddb_code_join(operand->state, true, parts, 2) : NULL;
+  Py_XDECREF(native);
+  return code;
+}
+
+/* What the code of an `and` of these is, or that of an `or`; a new reference. */
+static PyObject *operands_code(pyddb_state *state, const operands *all, bool is_and) {
+  PyObject **parts = PyMem_Calloc((size_t)all->count, sizeof *parts);
+  if (!parts) {
     return PyErr_NoMemory();
   }
-  PyObject *point_field = NULL;
-  PyObject *result = NULL;
-  Py_ssize_t i = 0;
-  for (; i < count; i++) {
-    pyddb_cond *operand = check_cond(state, operands[i], what);
-    if (!operand) {
-      break;
-    }
-    conds[i] = operand->cond;
-    if (is_and && operand->point_field) {
-      point_field = operand->point_field;
+  Py_ssize_t count = 0;
+  bool failed = false;
+  for (Py_ssize_t i = 0; i < all->count && !failed; i++) {
+    pyddb_cond *operand = all->items[i];
+    if (!is_and || operand->code) {
+      PyObject *part = is_and ? Py_NewRef(operand->code) : whole_code(operand);
+      failed = !part;
+      if (part) {
+        parts[count++] = part;
+      }
     }
   }
-  if (i == count) {
-    ddb_cond *cond = NULL;
+  PyObject *code = failed ? NULL : pyddb_code_join(state, is_and, parts, count);
+  while (count > 0) {
+    Py_DECREF(parts[--count]);
+  }
+  PyMem_Free(parts);
+  return code;
+}
+
+static PyObject *join(pyddb_state *state, const operands *all, bool is_and) {
+  ddb_cond *cond = NULL;
+  if (!all->has_code || all->cond_count == all->count || (is_and && all->cond_count > 0)) {
+    size_t count = (size_t)all->cond_count;
     ddb_error err;
-    ddb_status status = is_and ? ddb_cond_and(conds, (size_t)count, &cond, &err)
-                               : ddb_cond_or(conds, (size_t)count, &cond, &err);
-    result = status == DDB_OK ? pyddb_cond_new(state, cond, point_field) : pyddb_raise(state, &err);
+    ddb_status status = is_and ? ddb_cond_and(all->conds, count, &cond, &err)
+                               : ddb_cond_or(all->conds, count, &cond, &err);
+    if (status != DDB_OK) {
+      return pyddb_raise(state, &err);
+    }
   }
-  PyMem_Free(conds);
+  PyObject *point_field = is_and ? all->point_field : NULL;
+  return all->has_code ? coded_new(state, cond, point_field, operands_code(state, all, is_and))
+                       : pyddb_cond_new(state, cond, point_field);
+}
+
+static PyObject *combine(pyddb_state *state, bool is_and, PyObject *const *objects,
+                         Py_ssize_t count, const char *what) {
+  operands all;
+  if (operands_init(&all, state, objects, count, what) < 0) {
+    return NULL;
+  }
+  PyObject *result = join(state, &all, is_and);
+  operands_fini(&all);
   return result;
 }
 
@@ -120,15 +258,21 @@ static PyObject *cond_or(PyObject *left, PyObject *right) {
   return combine_two(false, left, right);
 }
 
-static PyObject *negate(pyddb_state *state, ddb_cond *operand) {
+static PyObject *negate(pyddb_state *state, pyddb_cond *operand) {
+  if (operand->code) {
+    PyObject *whole = whole_code(operand);
+    PyObject *code = whole ? pyddb_code_not(state, whole) : NULL;
+    Py_XDECREF(whole);
+    return coded_new(state, NULL, NULL, code);
+  }
   ddb_cond *cond = NULL;
   ddb_error err;
-  return ddb_cond_not(operand, &cond, &err) == DDB_OK ? pyddb_cond_new(state, cond, NULL)
-                                                      : pyddb_raise(state, &err);
+  return ddb_cond_not(operand->cond, &cond, &err) == DDB_OK ? pyddb_cond_new(state, cond, NULL)
+                                                            : pyddb_raise(state, &err);
 }
 
 static PyObject *cond_invert(PyObject *self) {
-  return negate(((pyddb_cond *)self)->state, ((pyddb_cond *)self)->cond);
+  return negate(((pyddb_cond *)self)->state, (pyddb_cond *)self);
 }
 
 /* ---- The type ------------------------------------------------------------------------------ */
@@ -140,8 +284,7 @@ static int cond_bool(PyObject *self) {
   return -1;
 }
 
-static PyObject *cond_repr(PyObject *self) {
-  const ddb_cond *cond = ((pyddb_cond *)self)->cond;
+static PyObject *native_repr(const ddb_cond *cond) {
   char space[256];
   size_t size = ddb_cond_format(cond, space, sizeof space);
   if (size < sizeof space) {
@@ -157,25 +300,43 @@ static PyObject *cond_repr(PyObject *self) {
   return text;
 }
 
+static PyObject *cond_repr(PyObject *self) {
+  pyddb_cond *cond = (pyddb_cond *)self;
+  if (!cond->code) {
+    return native_repr(cond->cond);
+  }
+  PyObject *code = pyddb_code_repr(cond->code);
+  if (!code || !cond->cond) {
+    return code;
+  }
+  PyObject *native = native_repr(cond->cond);
+  PyObject *text = native ? PyUnicode_FromFormat("(%U & %U)", native, code) : NULL;
+  Py_XDECREF(native);
+  Py_DECREF(code);
+  return text;
+}
+
 static PyObject *cond_tp_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
   static const char *const names[] = {"condition"};
   static const pyddb_signature signature = {"Condition", names, 1, 1, 1};
   PyObject *slots[1];
   pyddb_state *state = pyddb_state_of(type);
-  if (!state || pyddb_bind_tuple(&signature, args, keywords, slots) < 0 ||
-      !check_cond(state, slots[0], "Condition()")) {
+  if (!state || pyddb_bind_tuple(&signature, args, keywords, slots) < 0) {
     return NULL;
   }
-  return Py_NewRef(slots[0]);
+  return (PyObject *)cond_of(state, slots[0], "Condition()");
 }
 
-PyDoc_STRVAR(cond_doc, "Condition(condition)\n--\n\n"
-                       "What a record must fulfil. Made by comparing fields; combined with & | ~\n"
-                       "or And, Or, Not; Condition(c) is c. Immutable; has no truth value.");
+PyDoc_STRVAR(cond_doc,
+             "Condition(condition)\n--\n\n"
+             "What a record must fulfil. Made by comparing fields, or of a callable that\n"
+             "takes a RecordView; combined with & | ~ or And, Or, Not; Condition(c) is\n"
+             "c. Immutable; has no truth value.");
 
 static PyType_Slot cond_slots[] = {
     PYDDB_SLOT(Py_tp_new, cond_tp_new),
     PYDDB_SLOT(Py_tp_dealloc, cond_dealloc),
+    PYDDB_SLOT(Py_tp_traverse, cond_traverse),
     PYDDB_SLOT(Py_tp_repr, cond_repr),
     PYDDB_SLOT(Py_nb_bool, cond_bool),
     PYDDB_SLOT(Py_nb_and, cond_and),
@@ -188,7 +349,7 @@ static PyType_Slot cond_slots[] = {
 PyType_Spec pyddb_cond_spec = {
     .name = "dictdb._core.Condition",
     .basicsize = sizeof(pyddb_cond),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = cond_slots,
 };
 
@@ -212,8 +373,10 @@ PyDoc_STRVAR(not_doc, "Not(condition, /)\n--\n\nThe Condition that the given one
 
 static PyObject *module_not(PyObject *module, PyObject *operand) {
   pyddb_state *state = PyModule_GetState(module);
-  pyddb_cond *cond = check_cond(state, operand, "argument of Not()");
-  return cond ? negate(state, cond->cond) : NULL;
+  pyddb_cond *cond = cond_of(state, operand, "argument of Not()");
+  PyObject *result = cond ? negate(state, cond) : NULL;
+  Py_XDECREF(cond);
+  return result;
 }
 
 PyMethodDef pyddb_cond_functions[] = {

@@ -11,6 +11,7 @@
  *   batch.c         mappings -> records of a builder; the cache of shapes
  *   db.c, db_guard.c, snapshot.c, files.c, table.c, table_write.c, table_read.c, select.c,
  *   record_view.c, field.c, cond.c, lock.c, schema.c: the types and what they do
+ *   code.c          callables in conditions
  *   testing.c       what only the testing build has
  *
  * Invariants
@@ -277,11 +278,13 @@ typedef struct pyddb_field {
   PyObject *name;
 } pyddb_field;
 
+/* It holds for the records that both `cond` and `code` hold for. */
 typedef struct pyddb_cond {
   PyObject_HEAD PYDDB_APART pyddb_state *state;
-  ddb_cond *cond;
+  ddb_cond *cond; /* NULL: all records; then there is code */
   PyObject
       *point_field; /* only few records of a given key can match: the field asked for; or NULL */
+  PyObject *code;   /* what callables are asked, see code.c; NULL: nothing */
 } pyddb_cond;
 
 struct pyddb_snapshot {
@@ -324,9 +327,29 @@ PyObject *pyddb_field_new(pyddb_state *state, PyObject *name);
 PyObject *pyddb_field_argument(pyddb_source *source, PyObject *object, const char *what);
 /* UnknownFieldError when a schema lacks `name`. */
 int pyddb_field_check(pyddb_source *source, PyObject *name);
-/* None, NULL or a Condition to ddb_cond *, borrowed from the object. */
+/* The `where` of a statement: None, NULL, a Condition or a callable. *out: NULL or a new reference;
+ * it may have code, which pyddb_view_select and pyddb_code_matches know how to ask. */
+int pyddb_where_argument(pyddb_source *source, PyObject *object, pyddb_cond **out);
+/* The same where callables cannot be asked: they are refused. */
 int pyddb_cond_argument(pyddb_source *source, PyObject *object, pyddb_cond **out);
+/* A Condition, which takes `cond`. */
 PyObject *pyddb_cond_new(pyddb_state *state, ddb_cond *cond, PyObject *point_field);
+
+/* Code: see code.c. Each of these returns a new reference; NULL: an exception is set. */
+PyObject *pyddb_code_join(pyddb_state *state, bool is_and, PyObject *const *parts,
+                          Py_ssize_t count);
+PyObject *pyddb_code_not(pyddb_state *state, PyObject *part);
+PyObject *pyddb_code_repr(PyObject *code);
+/* Would the conditions within the code be refused by this table? */
+int pyddb_code_check(pyddb_source *source, PyObject *code);
+/* Asks the code about a record: 1, 0, or -1 with an exception. Runs the callers' callables: no lock
+ * may be held. *view: NULL, or the record's view; is set when one was made. */
+int pyddb_code_matches(pyddb_source *source, PyObject *code, const ddb_record *record,
+                       PyObject **view);
+/* ddb_view_select with `where` instead of the query's condition; detaches when that is long. Runs
+ * callables, if there are any, while the view is open. */
+int pyddb_view_select(pyddb_source *source, const ddb_view *view, const pyddb_cond *where,
+                      const ddb_query *query, ddb_records *out);
 /* Will a statement with this condition be so short that detaching costs more than it gives? */
 bool pyddb_is_short(pyddb_source *source, const pyddb_cond *cond, uint64_t record_count);
 extern PyMethodDef pyddb_cond_functions[];

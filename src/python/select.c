@@ -2,7 +2,7 @@
 /*
  * select.c - select(): its arguments to a ddb_query, its records to dicts or views.
  *
- *   arguments --plan_init--> plan --ddb_view_select (detached when long)--> ddb_records --> list
+ *   arguments --plan_init--> plan --pyddb_view_select (detached when long)--> ddb_records --> list
  *
  * The plan owns everything the query points to. The records are borrowed from the view, which stays
  * open until all are converted.
@@ -194,6 +194,7 @@ static void plan_fini(plan *p) {
   PyMem_Free(p->order_items);
   PyMem_Free(p->descending);
   Py_CLEAR(p->aliases);
+  Py_CLEAR(p->where);
 }
 
 enum { COLUMNS, WHERE, ORDER_BY, LIMIT, OFFSET, COPY, DISTINCT, ARGUMENT_COUNT };
@@ -201,7 +202,7 @@ enum { COLUMNS, WHERE, ORDER_BY, LIMIT, OFFSET, COPY, DISTINCT, ARGUMENT_COUNT }
 static int plan_init(pyddb_source *source, plan *p, PyObject **slots) {
   bool distinct;
   *p = (plan){.query = DDB_QUERY_INIT};
-  if (pyddb_cond_argument(source, slots[WHERE], &p->where) < 0 ||
+  if (pyddb_where_argument(source, slots[WHERE], &p->where) < 0 ||
       plan_columns(source, p, slots[COLUMNS]) < 0 || plan_order(source, p, slots[ORDER_BY]) < 0 ||
       (slots[LIMIT] && slots[LIMIT] != Py_None &&
        pyddb_count_argument(source->state, slots[LIMIT], "limit", &p->query.limit) < 0) ||
@@ -212,7 +213,6 @@ static int plan_init(pyddb_source *source, plan *p, PyObject **slots) {
     plan_fini(p);
     return -1;
   }
-  p->query.where = p->where ? p->where->cond : NULL;
   p->query.order = p->order_items;
   p->query.order_count = (size_t)p->order.count;
   p->query.distinct = distinct;
@@ -319,22 +319,11 @@ static PyObject *run(pyddb_source *source, const plan *p) {
   if (pyddb_view_open(source, &view) < 0) {
     return NULL;
   }
-  bool detach = !pyddb_is_short(source, p->where, ddb_view_count(&view));
-  if (detach) {
-    pyddb_detach();
-  }
   ddb_records records = {0};
-  ddb_error err;
-  ddb_status status = ddb_view_select(&view, &p->query, &records, &err);
-  if (detach) {
-    pyddb_attach();
-  }
   PyObject *result = NULL;
-  if (status == DDB_OK) {
+  if (pyddb_view_select(source, &view, p->where, &p->query, &records) == 0) {
     result = records_out(source, p, &records);
     ddb_records_free(&records);
-  } else {
-    pyddb_raise(source->state, &err);
   }
   pyddb_view_close(source, &view);
   return result;
@@ -346,7 +335,8 @@ const char pyddb_select_doc[] =
     "Returns the records that where holds for, of one instant, as a list.\n\n"
     "columns: fields (str or Field), a dict {alias: field}, or (alias, field)\n"
     "pairs; None: whole records. A field that a record lacks reads as None.\n"
-    "where: a Condition, or None for all. order_by: a field or a list of fields;\n"
+    "where: a Condition or a callable that takes a RecordView; None: all. order_by: a field or a "
+    "list of fields;\n"
     "'-name' is descending; None: insertion order. limit: int, or None. offset:\n"
     "int. copy: new dicts; with copy=False and no columns read-only RecordViews.\n"
     "distinct: keeps the first of records that are equal on the columns.\n\n"

@@ -159,25 +159,17 @@ int pyddb_source_contains(PyObject *self, PyObject *key) {
 
 /* ---- count, len ---------------------------------------------------------------------------- */
 
-static int count_where(pyddb_source *source, const pyddb_cond *where, uint64_t *out) {
-  ddb_view view;
-  if (pyddb_view_open(source, &view) < 0) {
-    return -1;
-  }
-  *out = ddb_view_count(&view);
-  ddb_status status = DDB_OK;
+static int count_native(pyddb_source *source, const ddb_view *view, const pyddb_cond *where,
+                        uint64_t *out) {
   ddb_error err;
-  if (where) {
-    bool detach = !pyddb_is_short(source, where, *out);
-    if (detach) {
-      pyddb_detach();
-    }
-    status = ddb_view_count_where(&view, where->cond, out, &err);
-    if (detach) {
-      pyddb_attach();
-    }
+  bool detach = !pyddb_is_short(source, where, ddb_view_count(view));
+  if (detach) {
+    pyddb_detach();
   }
-  pyddb_view_close(source, &view);
+  ddb_status status = ddb_view_count_where(view, where ? where->cond : NULL, out, &err);
+  if (detach) {
+    pyddb_attach();
+  }
   if (status != DDB_OK) {
     pyddb_raise(source->state, &err);
     return -1;
@@ -185,8 +177,37 @@ static int count_where(pyddb_source *source, const pyddb_cond *where, uint64_t *
   return 0;
 }
 
+static int count_coded(pyddb_source *source, const ddb_view *view, const pyddb_cond *where,
+                       uint64_t *out) {
+  static const ddb_query query = DDB_QUERY_INIT;
+  ddb_records records = {0};
+  if (pyddb_view_select(source, view, where, &query, &records) < 0) {
+    return -1;
+  }
+  *out = records.count;
+  ddb_records_free(&records);
+  return 0;
+}
+
+static int count_where(pyddb_source *source, const pyddb_cond *where, uint64_t *out) {
+  ddb_view view;
+  if (pyddb_view_open(source, &view) < 0) {
+    return -1;
+  }
+  int result = 0;
+  if (!where) {
+    *out = ddb_view_count(&view);
+  } else {
+    result = where->code ? count_coded(source, &view, where, out)
+                         : count_native(source, &view, where, out);
+  }
+  pyddb_view_close(source, &view);
+  return result;
+}
+
 const char pyddb_count_doc[] = "count($self, where=None)\n--\n\n"
-                               "Returns how many records where (a Condition; None: all) holds for.";
+                               "Returns how many records where holds for: a Condition, a callable\n"
+                               "that takes a RecordView, or None for all.";
 
 PyObject *pyddb_source_count(PyObject *self, PyObject *const *args, Py_ssize_t count,
                              PyObject *kw) {
@@ -197,11 +218,12 @@ PyObject *pyddb_source_count(PyObject *self, PyObject *const *args, Py_ssize_t c
   pyddb_cond *where;
   uint64_t result;
   if (pyddb_bind(&signature, args, count, kw, slots) < 0 ||
-      pyddb_cond_argument(source, slots[0], &where) < 0 ||
-      count_where(source, where, &result) < 0) {
+      pyddb_where_argument(source, slots[0], &where) < 0) {
     return NULL;
   }
-  return PyLong_FromUnsignedLongLong(result);
+  int counted = count_where(source, where, &result);
+  Py_XDECREF(where);
+  return counted < 0 ? NULL : PyLong_FromUnsignedLongLong(result);
 }
 
 Py_ssize_t pyddb_source_length(PyObject *self) {

@@ -79,6 +79,33 @@ ddb_status ddb_view_select(const ddb_view *view, const ddb_query *query, ddb_rec
   return status;
 }
 
+ddb_status ddb_view_trim(const ddb_view *view, const ddb_query *query, ddb_records *records,
+                         ddb_error *err) {
+  if (!view || !query || !records) {
+    return ddb__fail(err, DDB_ERR_INVALID, "trim needs a view, a query and records");
+  }
+  ddb__source source = source_of(view);
+  ddb_query rest = *query;
+  rest.where = NULL;
+  rest.order_count = 0;
+  ddb__selection s;
+  ddb_status status = ddb__selection_init(&s, &source, &rest, err);
+  if (status) {
+    return status;
+  }
+  ddb__selection_lend(&s, records->items, records->count);
+  size_t capacity = records->count;
+  size_t given = 1;
+  records->count = 0; /* what is given lies before what is still to be looked at */
+  while (!status && given > 0) {
+    status = ddb__selection_next(&s, records->items + records->count, capacity - records->count,
+                                 &given, err);
+    records->count += status ? 0 : given;
+  }
+  ddb__selection_fini(&s);
+  return status;
+}
+
 void ddb_records_free(ddb_records *records) {
   if (records) {
     ddb__free(&ddb__heap_process, (void *)(uintptr_t)records->items,

@@ -90,6 +90,7 @@ ddb_status ddb__selection_init(ddb__selection *s, const ddb__source *source, con
   s->sorted_count = 0;
   s->sorted_next = 0;
   s->is_sorted = false;
+  s->is_lent = false;
   s->is_distinct = query->distinct;
   s->distinct_ids = NULL;
   s->distinct_count = query->distinct_count;
@@ -112,8 +113,18 @@ ddb_status ddb__selection_init(ddb__selection *s, const ddb__source *source, con
 void ddb__selection_fini(ddb__selection *s) {
   ddb__plan_fini(&s->plan);
   ddb__distinct_fini(&s->distinct);
-  ddb__free(&ddb__heap_process, (void *)(uintptr_t)s->sorted, s->sorted_count * sizeof *s->sorted);
+  if (!s->is_lent) {
+    ddb__free(&ddb__heap_process, (void *)(uintptr_t)s->sorted,
+              s->sorted_count * sizeof *s->sorted);
+  }
   free_names(s);
+}
+
+void ddb__selection_lend(ddb__selection *s, const ddb_record **records, size_t count) {
+  s->sorted = records;
+  s->sorted_count = count;
+  s->is_sorted = true;
+  s->is_lent = true;
 }
 
 /* ---- Rows --------------------------------------------------------------------------------- */
@@ -147,7 +158,7 @@ static ddb_status sort(ddb__selection *s, ddb_error *err) {
 /* The next row of plan and order, which stays the next until it is dropped; NULL: no more. */
 static ddb_status row_peek(ddb__selection *s, const ddb_record **record, ddb_error *err) {
   *record = NULL;
-  if (s->key_count > 0) {
+  if (s->key_count > 0 || s->is_lent) {
     ddb_status status = s->is_sorted ? DDB_OK : sort(s, err);
     if (!status && s->sorted_next < s->sorted_count) {
       *record = s->sorted[s->sorted_next];
@@ -167,7 +178,7 @@ static ddb_status row_peek(ddb__selection *s, const ddb_record **record, ddb_err
 }
 
 static void row_drop(ddb__selection *s) {
-  if (s->key_count > 0) {
+  if (s->key_count > 0 || s->is_lent) {
     s->sorted_next++;
   } else {
     s->batch.mask &= s->batch.mask - 1;

@@ -34,6 +34,7 @@ typedef struct ddb__selection {
   size_t sorted_count;
   size_t sorted_next;
   bool is_sorted;
+  bool is_lent; /* sorted is the caller's */
   bool is_distinct;
   uint32_t *distinct_ids; /* NULL: on all fields */
   size_t distinct_count;
@@ -48,6 +49,9 @@ typedef struct ddb__selection {
 ddb_status ddb__selection_init(ddb__selection *s, const ddb__source *source, const ddb_query *query,
                                ddb_error *err);
 void ddb__selection_fini(ddb__selection *s);
+/* Before the first row is asked for: these rows, in order, take the place of those that would be found
+ * and sorted. Borrowed until fini. */
+void ddb__selection_lend(ddb__selection *s, const ddb_record **records, size_t count);
 /* At most `capacity` records; *count is 0 at the end only. NOMEM: nothing was given, and nothing is
  * lost; the next call goes on. */
 ddb_status ddb__selection_next(ddb__selection *s, const ddb_record **records, size_t capacity,
