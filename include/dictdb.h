@@ -45,7 +45,7 @@ extern "C" {
 #define DDB_VERSION       "0.1.0"
 
 /* Limits. A value or record over them is refused with DDB_ERR_LIMIT. */
-#define DDB_DEPTH_MAX       200         /* nesting of containers, and of conditions */
+#define DDB_DEPTH_MAX       200         /* nesting of containers, conditions and expressions */
 #define DDB_RECORD_SIZE_MAX 0x7fffffffu /* bytes of one encoded record */
 #define DDB_FIELD_COUNT_MAX 65535u      /* fields of one record */
 
@@ -362,11 +362,34 @@ DDB_API ddb_status ddb_table_shape(ddb_table *table, ddb_shape_kind kind, const 
 DDB_API ddb_status ddb_builder_record_begin(ddb_builder *builder, const ddb_shape *shape,
                                             bool validate, ddb_error *err);
 
+/* ---- Expressions -------------------------------------------------------------------------- */
+
+/*
+ * What is computed from one record: a field, a step into a dict or a list, a literal, a length. An
+ * immutable tree; reference-counted, atomic. Functions take new references to their operands.
+ * Evaluating never fails: a field or a step that is not there is missing, and what cannot be
+ * computed (of missing, null, or values of another kind) is null.
+ */
+typedef struct ddb_expr ddb_expr;
+
+DDB_API ddb_status ddb_expr_field(ddb_str name, ddb_expr **out, ddb_error *err);
+/* The value of a key in a dict, or the item at an index of a list or tuple (negative: from the
+ * end). Missing when there is none, and in anything else. Errors: TYPE (an unhashable key). */
+DDB_API ddb_status ddb_expr_item(ddb_expr *container, const ddb_value *key, ddb_expr **out,
+                                 ddb_error *err);
+DDB_API ddb_status ddb_expr_value(const ddb_value *value, ddb_expr **out, ddb_error *err);
+/* Code points of a str, bytes of bytes, items of a list, tuple or set, entries of a dict. */
+DDB_API ddb_status ddb_expr_len(ddb_expr *of, ddb_expr **out, ddb_error *err);
+DDB_API ddb_expr *ddb_expr_acquire(ddb_expr *expr);
+DDB_API void ddb_expr_release(ddb_expr *expr); /* NULL is allowed */
+/* As ddb_value_format: "address['city']", "tags.len_()". */
+DDB_API size_t ddb_expr_format(const ddb_expr *expr, char *buffer, size_t capacity);
+
 /* ---- Conditions --------------------------------------------------------------------------- */
 
 /*
- * An immutable tree over fields of a record; reference-counted, atomic. A missing field reads as
- * null. ==, != and in follow ddb_value_equal; <, <=, >, >=, between ddb_value_order. None of them
+ * An immutable tree over fields of a record; reference-counted, atomic. A missing field (or
+ * expression) reads as null. ==, != and in follow ddb_value_equal; <, <=, >, >=, between ddb_value_order. None of them
  * fails on any record.
  */
 typedef struct ddb_cond ddb_cond;
@@ -390,6 +413,15 @@ DDB_API ddb_status ddb_cond_in(ddb_str field, const ddb_value *values, size_t va
 DDB_API ddb_status ddb_cond_between(ddb_str field, const ddb_value *low, const ddb_value *high,
                                     ddb_cond **out, ddb_error *err); /* both ends included */
 DDB_API ddb_status ddb_cond_is_null(ddb_str field, ddb_cond **out, ddb_error *err);
+/* The same over expressions; of two expressions, either may be a literal. An expression that is just
+ * a field makes the same condition as its name does. */
+DDB_API ddb_status ddb_cond_compare_expr(ddb_expr *left, ddb_op op, ddb_expr *right, ddb_cond **out,
+                                         ddb_error *err);
+DDB_API ddb_status ddb_cond_in_expr(ddb_expr *of, const ddb_value *values, size_t value_count,
+                                    ddb_cond **out, ddb_error *err);
+DDB_API ddb_status ddb_cond_between_expr(ddb_expr *of, const ddb_value *low, const ddb_value *high,
+                                         ddb_cond **out, ddb_error *err);
+DDB_API ddb_status ddb_cond_is_null_expr(ddb_expr *of, ddb_cond **out, ddb_error *err);
 /* New references to the operands are taken. No operand: and is true, or is false. */
 DDB_API ddb_status ddb_cond_and(ddb_cond *const *operands, size_t count, ddb_cond **out,
                                 ddb_error *err);

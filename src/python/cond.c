@@ -69,7 +69,11 @@ static PyObject *refuse_cond(pyddb_state *state, PyObject *object, const char *w
   }
   if (Py_IS_TYPE(object, state->field_type)) {
     return pyddb_raise_format(state, DDB_ERR_TYPE, "%s: field %R is not a condition: compare it",
-                              what, ((pyddb_field *)object)->name);
+                              what, ((pyddb_expr *)object)->name);
+  }
+  if (pyddb_is_expr(state, object)) {
+    return pyddb_raise_format(state, DDB_ERR_TYPE,
+                              "%s: expression %R is not a condition: compare it", what, object);
   }
   return pyddb_raise_format(
       state, DDB_ERR_TYPE,

@@ -10,7 +10,8 @@
  *   convert_out.c   ddb_value     -> Python value     convert_time_out.c
  *   batch.c         mappings -> records of a builder; the cache of shapes
  *   db.c, db_guard.c, snapshot.c, files.c, table.c, table_write.c, table_read.c, select.c,
- *   record_view.c, field.c, cond.c, lock.c, schema.c: the types and what they do
+ *   record_view.c, expr.c, expr_cond.c, field.c, cond.c, lock.c, schema.c: the types and what
+ *   they do
  *   code.c          callables in conditions
  *   testing.c       what only the testing build has
  *
@@ -83,6 +84,7 @@ typedef struct pyddb_state {
   PyTypeObject *table_view_type;
   PyTypeObject *iterator_type;
   PyTypeObject *record_view_type;
+  PyTypeObject *expr_type;
   PyTypeObject *field_type;
   PyTypeObject *cond_type;
   PyTypeObject *lock_type;
@@ -273,10 +275,12 @@ bool pyddb_is_mapping(PyObject *object);
 
 /* ---- Types --------------------------------------------------------------------------------- */
 
-typedef struct pyddb_field {
+/* An Expression or a Field: one of the two is there. */
+typedef struct pyddb_expr {
   PyObject_HEAD PYDDB_APART pyddb_state *state;
-  PyObject *name;
-} pyddb_field;
+  PyObject *name; /* of a Field */
+  ddb_expr *expr; /* of any other expression */
+} pyddb_expr;
 
 /* It holds for the records that both `cond` and `code` hold for. */
 typedef struct pyddb_cond {
@@ -299,8 +303,8 @@ struct pyddb_snapshot {
 
 /* The type objects' specs: each file makes its type. */
 extern PyType_Spec pyddb_db_spec, pyddb_db_guard_spec, pyddb_snapshot_spec, pyddb_table_spec,
-    pyddb_table_view_spec, pyddb_iterator_spec, pyddb_record_view_spec, pyddb_field_spec,
-    pyddb_cond_spec, pyddb_lock_spec, pyddb_guard_spec;
+    pyddb_table_view_spec, pyddb_iterator_spec, pyddb_record_view_spec, pyddb_expr_spec,
+    pyddb_field_spec, pyddb_cond_spec, pyddb_lock_spec, pyddb_guard_spec;
 
 /* A Table object of `type` (NULL: the state's) for `table`, whose reference is taken. */
 PyObject *pyddb_table_new(pyddb_state *state, PyTypeObject *type, ddb_table *core,
@@ -323,6 +327,20 @@ int pyddb_schema_init(pyddb_state *state, PyObject *table, PyObject *object, pyd
 void pyddb_schema_fini(pyddb_state *state, pyddb_schema *schema);
 
 PyObject *pyddb_field_new(pyddb_state *state, PyObject *name);
+/* An Expression over `expr`, whose reference it takes. */
+PyObject *pyddb_expr_new(pyddb_state *state, ddb_expr *expr);
+void pyddb_expr_dealloc(PyObject *self);
+static inline bool pyddb_is_expr(const pyddb_state *state, PyObject *object) {
+  return Py_IS_TYPE(object, state->field_type) || Py_IS_TYPE(object, state->expr_type);
+}
+/* What an expression stands for: a new reference. NULL: exception. */
+ddb_expr *pyddb_expr_take(pyddb_expr *self);
+/* The same of an expression or of any value; `field` is the name for messages, or NULL. */
+ddb_expr *pyddb_expr_operand(pyddb_state *state, PyObject *object, PyObject *field);
+PyObject *pyddb_expr_compare(PyObject *self, PyObject *other, int op);
+PyObject *pyddb_expr_len(PyObject *self, PyObject *unused);
+extern PyMethodDef pyddb_expr_methods[];
+
 /* str or Field to str (new reference). `what`: "order_by". Checks that the schema has it. */
 PyObject *pyddb_field_argument(pyddb_source *source, PyObject *object, const char *what);
 /* UnknownFieldError when a schema lacks `name`. */

@@ -104,8 +104,8 @@ static PyObject *columns_iterator(pyddb_source *source, PyObject *columns) {
     Py_XDECREF(items);
     return iterator;
   }
-  if (PyUnicode_Check(columns) || PyBytes_Check(columns) ||
-      Py_IS_TYPE(columns, source->state->field_type) || !Py_TYPE(columns)->tp_iter) {
+  if (PyUnicode_Check(columns) || PyBytes_Check(columns) || pyddb_is_expr(source->state, columns) ||
+      !Py_TYPE(columns)->tp_iter) {
     return pyddb_raise_format(source->state, DDB_ERR_TYPE,
                               "columns must be a list of fields, a dict of alias to field, or "
                               "(alias, field) pairs, not '%s'",

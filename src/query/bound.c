@@ -153,9 +153,22 @@ static bool are_few(const ddb_cond *leaf) {
   return few;
 }
 
+/* The expressions belong to the node as soon as they are there: ddb__bound_fini sees to them. */
+static ddb_status bind_expr(ddb__bound_node *node, const ddb_cond *leaf, const ddb__shapes *shapes,
+                            ddb_error *err) {
+  node->kind = DDB__BOUND_EXPR;
+  node->field_id = DDB__NO_FIELD;
+  ddb_status status = ddb__expr_bind(leaf->leaf.expr, shapes, &node->left, err);
+  return status || !leaf->leaf.right ? status
+                                     : ddb__expr_bind(leaf->leaf.right, shapes, &node->right, err);
+}
+
 static ddb_status bind_leaf(ddb__bound_node *node, const ddb_cond *leaf, const ddb__shapes *shapes,
                             ddb_error *err) {
   node->cond = leaf;
+  if (leaf->leaf.expr) {
+    return bind_expr(node, leaf, shapes, err);
+  }
   ddb_status status = ddb__bound_field(shapes, leaf->leaf.field, &node->field_id, err);
   if (status) {
     return status;
@@ -256,6 +269,13 @@ ddb_status ddb__bound_init(ddb__bound *bound, const ddb_cond *cond, const ddb__s
 }
 
 void ddb__bound_fini(ddb__bound *bound) {
+  for (size_t i = 0; i < bound->count; i++) {
+    if (bound->nodes[i].kind == DDB__BOUND_EXPR) {
+      ddb__expr_unbind(bound->nodes[i].left);
+      ddb__expr_unbind(bound->nodes[i].right);
+    }
+  }
+  bound->count = 0;
   if (bound->nodes != bound->inline_nodes) {
     ddb__free(&ddb__heap_process, bound->nodes, bound->capacity * sizeof *bound->nodes);
   }

@@ -24,7 +24,8 @@ typedef enum ddb__bound_kind {
   DDB__BOUND_TEXT,   /* equal to a str, or not (flip) */
   DDB__BOUND_PREFIX, /* does a str start with another */
   DDB__BOUND_FEW,    /* in a few ints, or in a few strs */
-  DDB__BOUND_LEAF,   /* any other leaf */
+  DDB__BOUND_LEAF,   /* any other leaf over a field */
+  DDB__BOUND_EXPR,   /* any leaf over an expression */
   DDB__BOUND_AND,
   DDB__BOUND_OR,
   DDB__BOUND_NOT
@@ -48,7 +49,9 @@ typedef struct ddb__bound_node {
   uint64_t int_width;
   double real_low;
   double real_high;
-  uint64_t estimate; /* the planner's: candidate rows, UINT64_MAX when there is no index */
+  ddb__expr_bound *left;  /* EXPR: owned */
+  ddb__expr_bound *right; /* NULL: the leaf's values stand for it */
+  uint64_t estimate;      /* the planner's: candidate rows, UINT64_MAX when there is no index */
 } ddb__bound_node;
 
 #define DDB__BOUND_FEW_MAX 16u /* beyond, hashing is faster than looking at each */
@@ -73,7 +76,7 @@ uint64_t ddb__bound_eval(ddb__bound *bound, const ddb_record *const *records, ui
 /* Bytes from the start of a record like the last ones that evaluating reads, 0: none, SIZE_MAX: it
  * depends on the values. */
 size_t ddb__bound_reach(const ddb__bound *bound);
-/* The meaning of a leaf, for one value: what all the loops amount to. */
+/* The meaning of a leaf against literals, for one value: what all the loops amount to. */
 bool ddb__bound_leaf_matches(const ddb_cond *leaf, const ddb_value *value);
 
 #endif

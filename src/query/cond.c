@@ -2,70 +2,17 @@
 /*
  * cond.c - making, sharing and releasing conditions. The structure and its bounds are in cond.h.
  *
- * Literals are copied into the node. Plain ones are copied as they are; those with an inner format
- * (big ints, decimals, dates with zones, containers) go through a builder first, which checks them.
- * Ownership: a node holds a reference to each operand. Locks: none; the count of references is
+ * Literals are copied into the node (literals.h). A leaf over an expression that is just a field is
+ * made a leaf over the field, so that there is one form of it to bind, to plan and to print.
+ * Ownership: a node holds a reference to each operand, a leaf to its expressions. Locks: none; the count of references is
  * atomic and all else is constant. Memory: the process heap.
  */
 #include "query/cond.h"
 
 #include "base/heap.h"
 #include "base/status.h"
+#include "query/literals.h"
 #include "store/value.h"
-
-/* ---- Literals ----------------------------------------------------------------------------- */
-
-static bool is_plain(uint8_t kind) {
-  return ddb__kind_is_inline(kind) || kind == DDB_STR_KIND || kind == DDB_BYTES;
-}
-
-/* Literals on their way in: the plain ones from the caller's array, the others from `checked`. */
-typedef struct literals {
-  const ddb_value *values;
-  size_t count;
-  ddb_builder *checked; /* NULL: all are plain */
-} literals;
-
-static ddb_status literals_init(literals *in, const ddb_value *values, size_t count,
-                                ddb_error *err) {
-  *in = (literals){values, count, NULL};
-  for (size_t i = 0; i < count; i++) {
-    const ddb_value *value = &values[i];
-    bool sized = !ddb__kind_is_inline(value->kind);
-    if (value->kind >= DDB_KIND_COUNT || (sized && value->size > 0 && !value->as.data)) {
-      return ddb__fail(err, DDB_ERR_INVALID, "a condition's value is not a value: kind %d",
-                       value->kind);
-    }
-    if (is_plain(value->kind)) {
-      continue;
-    }
-    ddb_status status = in->checked ? DDB_OK : ddb_builder_new(&in->checked, err);
-    if (!status) {
-      status = ddb_builder_append(in->checked, value, err);
-    }
-    if (status) {
-      return status;
-    }
-  }
-  return DDB_OK;
-}
-
-static void literals_fini(literals *in) {
-  ddb_builder_free(in->checked);
-}
-
-/* The i-th literal; *taken counts those that came from the builder so far. */
-static ddb_value literal_at(const literals *in, size_t index, size_t *taken) {
-  ddb_value value = in->values[index];
-  if (value.kind == DDB_MISSING) {
-    return ddb_null();
-  }
-  return is_plain(value.kind) ? value : ddb_builder_value_at(in->checked, (*taken)++);
-}
-
-static size_t literal_bytes(const ddb_value *value) {
-  return ddb__kind_is_inline(value->kind) ? 0 : ddb__align8(value->size);
-}
 
 /* ---- Leaves ------------------------------------------------------------------------------- */
 
@@ -79,7 +26,7 @@ typedef struct leaf_layout {
   size_t size;
 } leaf_layout;
 
-static leaf_layout leaf_measure(ddb_str field, const literals *in, bool hashed) {
+static leaf_layout leaf_measure(ddb_str field, const ddb__literals *in, bool hashed) {
   leaf_layout at = {.values = ddb__align8(sizeof(ddb_cond))};
   at.hashes = at.values + in->count * sizeof(ddb_value);
   at.slots = at.hashes;
@@ -94,8 +41,8 @@ static leaf_layout leaf_measure(ddb_str field, const literals *in, bool hashed) 
   at.size = at.bytes;
   size_t taken = 0;
   for (size_t i = 0; i < in->count; i++) {
-    ddb_value value = literal_at(in, i, &taken);
-    at.size += literal_bytes(&value);
+    ddb_value value = ddb__literals_at(in, i, &taken);
+    at.size += ddb__literal_bytes(&value);
   }
   at.size += ddb__align8(field.size);
   return at;
@@ -130,20 +77,15 @@ bool ddb__cond_in_has(const ddb_cond *cond, const ddb_value *value) {
   return false;
 }
 
-static void leaf_fill(ddb_cond *cond, const leaf_layout *at, ddb_str field, const literals *in) {
+static void leaf_fill(ddb_cond *cond, const leaf_layout *at, ddb_str field,
+                      const ddb__literals *in) {
   char *base = (char *)cond;
   ddb_value *values = (ddb_value *)(void *)(base + at->values);
   char *bytes = base + at->bytes;
   size_t taken = 0;
   for (size_t i = 0; i < in->count; i++) {
-    values[i] = literal_at(in, i, &taken);
-    if (!ddb__kind_is_inline(values[i].kind)) {
-      if (values[i].size > 0) {
-        memcpy(bytes, values[i].as.data, values[i].size);
-      }
-      values[i].as.data = bytes;
-      bytes += literal_bytes(&values[i]);
-    }
+    values[i] = ddb__literals_at(in, i, &taken);
+    bytes = ddb__literal_copy(&values[i], bytes);
   }
   if (field.size > 0) {
     memcpy(bytes, field.data, field.size);
@@ -187,8 +129,8 @@ static ddb_status leaf_new(ddb__cond_kind kind, ddb_op op, ddb_str field, const 
   if (count > DDB__COND_SIZE_MAX * 64 || field.size > DDB_RECORD_SIZE_MAX) {
     return ddb__fail(err, DDB_ERR_LIMIT, "a condition on too many values: %zu", count);
   }
-  literals in;
-  ddb_status status = literals_init(&in, values, count, err);
+  ddb__literals in;
+  ddb_status status = ddb__literals_init(&in, values, count, err);
   if (!status) {
     leaf_layout at = leaf_measure(field, &in, kind == DDB__COND_IN);
     ddb_cond *cond = cond_alloc(at.size, kind, count, err);
@@ -200,7 +142,7 @@ static ddb_status leaf_new(ddb__cond_kind kind, ddb_op op, ddb_str field, const 
       status = DDB_ERR_NOMEM;
     }
   }
-  literals_fini(&in);
+  ddb__literals_fini(&in);
   return status;
 }
 
@@ -229,6 +171,71 @@ ddb_status ddb_cond_between(ddb_str field, const ddb_value *low, const ddb_value
 
 ddb_status ddb_cond_is_null(ddb_str field, ddb_cond **out, ddb_error *err) {
   return leaf_new(DDB__COND_NULL, DDB_OP_EQ, field, NULL, 0, out, err);
+}
+
+/* ---- Leaves over expressions -------------------------------------------------------------- */
+
+/* right may be NULL: the values stand for it. */
+static ddb_status expr_leaf_new(ddb__cond_kind kind, ddb_op op, ddb_expr *left, ddb_expr *right,
+                                const ddb_value *values, size_t count, ddb_cond **out,
+                                ddb_error *err) {
+  if (!left || !out) {
+    return ddb__fail(err, DDB_ERR_INVALID, "a condition needs an expression and a result");
+  }
+  if (ddb__expr_is_field(left) && !right) {
+    return leaf_new(kind, op, left->name, values, count, out, err);
+  }
+  ddb_cond *cond = NULL;
+  ddb_status status = leaf_new(kind, op, DDB_STR(""), values, count, &cond, err);
+  if (!status) {
+    cond->leaf.expr = ddb_expr_acquire(left);
+    cond->leaf.right = right ? ddb_expr_acquire(right) : NULL;
+    cond->size += left->size + (right ? right->size : 0);
+    *out = cond;
+  }
+  return status;
+}
+
+/* a op b is b mirrored(op) a; of the operators up to GE. */
+static ddb_op mirrored(ddb_op op) {
+  static const ddb_op ops[] = {
+      [DDB_OP_EQ] = DDB_OP_EQ, [DDB_OP_NE] = DDB_OP_NE, [DDB_OP_LT] = DDB_OP_GT,
+      [DDB_OP_LE] = DDB_OP_GE, [DDB_OP_GT] = DDB_OP_LT, [DDB_OP_GE] = DDB_OP_LE,
+  };
+  return ops[op];
+}
+
+ddb_status ddb_cond_compare_expr(ddb_expr *left, ddb_op op, ddb_expr *right, ddb_cond **out,
+                                 ddb_error *err) {
+  if (!left || !right || (unsigned)op > DDB_OP_CONTAINS) {
+    return ddb__fail(err, DDB_ERR_INVALID,
+                     "a comparison needs two expressions and an operator, not %d", (int)op);
+  }
+  if (right->kind == DDB__EXPR_VALUE) {
+    return expr_leaf_new(DDB__COND_COMPARE, op, left, NULL, &right->value, 1, out, err);
+  }
+  if (left->kind == DDB__EXPR_VALUE && op <= DDB_OP_GE) {
+    return expr_leaf_new(DDB__COND_COMPARE, mirrored(op), right, NULL, &left->value, 1, out, err);
+  }
+  return expr_leaf_new(DDB__COND_COMPARE, op, left, right, NULL, 0, out, err);
+}
+
+ddb_status ddb_cond_in_expr(ddb_expr *of, const ddb_value *values, size_t value_count,
+                            ddb_cond **out, ddb_error *err) {
+  return expr_leaf_new(DDB__COND_IN, DDB_OP_EQ, of, NULL, values, value_count, out, err);
+}
+
+ddb_status ddb_cond_between_expr(ddb_expr *of, const ddb_value *low, const ddb_value *high,
+                                 ddb_cond **out, ddb_error *err) {
+  if (!low || !high) {
+    return ddb__fail(err, DDB_ERR_INVALID, "between needs two values");
+  }
+  ddb_value values[2] = {*low, *high};
+  return expr_leaf_new(DDB__COND_BETWEEN, DDB_OP_EQ, of, NULL, values, 2, out, err);
+}
+
+ddb_status ddb_cond_is_null_expr(ddb_expr *of, ddb_cond **out, ddb_error *err) {
+  return expr_leaf_new(DDB__COND_NULL, DDB_OP_EQ, of, NULL, NULL, 0, out, err);
 }
 
 /* ---- And, or, not ------------------------------------------------------------------------- */
@@ -337,8 +344,13 @@ void ddb_cond_release(ddb_cond *cond) {
   while (dead) {
     ddb_cond *next = dead;
     dead = next->next_dead;
-    for (uint32_t i = 0; ddb__cond_is_inner(next) && i < next->count; i++) {
-      release_one(next->operands[i], &dead);
+    if (ddb__cond_is_inner(next)) {
+      for (uint32_t i = 0; i < next->count; i++) {
+        release_one(next->operands[i], &dead);
+      }
+    } else if (next->leaf.expr) {
+      ddb_expr_release(next->leaf.expr);
+      ddb_expr_release(next->leaf.right);
     }
     ddb__free(&ddb__heap_process, next, next->bytes);
   }

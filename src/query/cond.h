@@ -11,7 +11,7 @@
  * depth, and nothing recurses along it.
  *
  *   C1  depth <= DDB_DEPTH_MAX: recursion over operands of another kind is bounded.
- *   C2  size, the nodes of the tree with what is shared counted each time, <= DDB__COND_SIZE_MAX:
+ *   C2  size, the nodes of the tree and of its expressions, what is shared counted each time, <= DDB__COND_SIZE_MAX:
  *       `c = c & c` in a loop is refused before it gets too long to evaluate.
  */
 #ifndef DDB_QUERY_COND_H
@@ -20,11 +20,12 @@
 #include <stdatomic.h>
 
 #include "dictdb.h"
+#include "query/expr.h"
 
 #define DDB__COND_SIZE_MAX (UINT32_C(1) << 20)
 
 typedef enum ddb__cond_kind {
-  DDB__COND_COMPARE, /* values[0] */
+  DDB__COND_COMPARE, /* values[0], or the leaf's right */
   DDB__COND_IN,      /* values[count] */
   DDB__COND_BETWEEN, /* values[0] to values[1] */
   DDB__COND_NULL,
@@ -33,8 +34,12 @@ typedef enum ddb__cond_kind {
   DDB__COND_NOT
 } ddb__cond_kind;
 
+/* Of a field against literals, or (expr is there, the field's name is "") of an expression against
+ * literals or against another expression (right; no values). */
 typedef struct ddb__cond_leaf {
   ddb_str field;
+  ddb_expr *expr;
+  ddb_expr *right;
   const ddb_value *values;
   /* in: open addressing over the values but for NaN and repeats; a slot is an index + 1, or 0. */
   const uint64_t *hashes; /* [count] */

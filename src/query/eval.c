@@ -268,6 +268,25 @@ leaf_loop(ddb__bound_node *node, const ddb_record *const *records, uint64_t mask
   return result;
 }
 
+static bool test_expr(const ddb__bound_node *node, const ddb_record *record) {
+  ddb_value left = ddb__expr_eval(node->left, record);
+  if (!node->right) {
+    return ddb__bound_leaf_matches(node->cond, &left);
+  }
+  ddb_value right = ddb__expr_eval(node->right, record);
+  return compares((ddb_op)node->cond->op, &left, &right);
+}
+
+static uint64_t expr_loop(const ddb__bound_node *node, const ddb_record *const *records,
+                          uint64_t mask) {
+  uint64_t result = 0;
+  for (; mask != 0; mask &= mask - 1) {
+    unsigned i = (unsigned)__builtin_ctzll(mask);
+    result |= (uint64_t)test_expr(node, records[i]) << i;
+  }
+  return result;
+}
+
 static uint64_t eval_node(ddb__bound *bound, ddb__bound_node *node,
                           const ddb_record *const *records, uint64_t mask);
 
@@ -306,6 +325,8 @@ static uint64_t eval_node(ddb__bound *bound, ddb__bound_node *node,
     return leaf_loop(node, records, mask, test_few);
   case DDB__BOUND_LEAF:
     return leaf_loop(node, records, mask, test_leaf);
+  case DDB__BOUND_EXPR:
+    return expr_loop(node, records, mask);
   case DDB__BOUND_AND:
     return eval_and(bound, node, records, mask);
   case DDB__BOUND_OR:
@@ -324,7 +345,7 @@ size_t ddb__bound_reach(const ddb__bound *bound) {
   size_t reach = 0;
   for (size_t i = 0; i < bound->count; i++) {
     const ddb__bound_node *node = &bound->nodes[i];
-    if (node->kind >= DDB__BOUND_TEXT && node->kind <= DDB__BOUND_LEAF) {
+    if (node->kind >= DDB__BOUND_TEXT && node->kind <= DDB__BOUND_EXPR) {
       return SIZE_MAX;
     }
     if (node->kind == DDB__BOUND_NUMBER || node->kind == DDB__BOUND_NULL) {

@@ -105,6 +105,7 @@ static uint64_t estimate(const planner *p, ddb__bound_node *node) {
   case DDB__BOUND_CONST:
     rows = node->flip ? NO_INDEX : 0;
     break;
+  case DDB__BOUND_EXPR:
   case DDB__BOUND_NOT:
     break;
   case DDB__BOUND_AND:
@@ -201,6 +202,7 @@ static ddb_status collect(const planner *p, const ddb__bound_node *node) {
   case DDB__BOUND_LEAF:
     return collect_leaf(p, node);
   case DDB__BOUND_CONST: /* false */
+  case DDB__BOUND_EXPR:  /* never */
   case DDB__BOUND_NOT:   /* never */
     break;
   }
@@ -226,7 +228,7 @@ static ddb_status plan_candidates(ddb__plan *plan, ddb_error *err) {
 
 bool ddb__plan_point(const ddb__source *source, const ddb_cond *where, uint64_t *seq,
                      const ddb_record **record) {
-  if (!where || where->kind != DDB__COND_COMPARE || where->op != DDB_OP_EQ) {
+  if (!where || where->kind != DDB__COND_COMPARE || where->op != DDB_OP_EQ || where->leaf.expr) {
     return false;
   }
   const ddb__schema *schema = ddb__shapes_schema(ddb__table_shapes(source->table));

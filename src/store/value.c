@@ -423,6 +423,25 @@ ddb_value ddb_value_item(const ddb_value *value, size_t index) {
   return ddb__block_value(block_of(value), index);
 }
 
+ddb_value ddb__value_dict_get(const ddb_value *dict, const ddb_value *key) {
+  const ddb__block *block = block_of(dict);
+  const uint32_t *order = dict_order(block);
+  size_t low = 0;
+  size_t high = block->count / 2;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    ddb_value found = ddb__block_value(block, 2 * (size_t)order[middle]);
+    int side = ddb_value_compare(key, &found);
+    if (side == 0) {
+      /* NaN is in its place in the order, but equals nothing. */
+      return ddb_value_equal(key, &found) ? ddb__block_value(block, 2 * (size_t)order[middle] + 1)
+                                          : (ddb_value){.kind = DDB_MISSING};
+    }
+    *(side < 0 ? &high : &low) = side < 0 ? middle : middle + 1;
+  }
+  return (ddb_value){.kind = DDB_MISSING};
+}
+
 static bool is_signaling(const ddb_value *value) {
   const char *text = value->as.data;
   size_t sign = value->size > 0 && (text[0] == '-' || text[0] == '+');

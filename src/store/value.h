@@ -76,5 +76,7 @@ static inline bool ddb__value_same(const ddb_value *a, const ddb_value *b) {
 /* Is the value a number equal to an int64? (True, 5.0, Decimal(5)): automatic keys go above it. */
 bool ddb__value_to_int(const ddb_value *value, int64_t *out);
 bool ddb__value_is_nan(const ddb_value *value);
+/* What a dict has under a key, borrowed; MISSING when it lacks it. */
+ddb_value ddb__value_dict_get(const ddb_value *dict, const ddb_value *key);
 
 #endif

@@ -164,9 +164,21 @@ const ddb_value *twin_pick(uint64_t *random) {
 
 /* ---- Conditions, and what they mean ------------------------------------------------------- */
 
+/* What a leaf is about. */
+typedef enum subject {
+  SUBJECT_NAME,  /* the field, by name */
+  SUBJECT_FIELD, /* the field, as an expression */
+  SUBJECT_LENGTH,
+  SUBJECT_ITEM, /* item or key `key` of the field */
+  SUBJECT_COUNT
+} subject;
+
 struct twin_cond {
   int kind; /* 0 compare, 1 in, 2 between, 3 null, 4 and, 5 or, 6 not */
+  subject about;
+  int64_t key;
   int field;
+  int right; /* of a comparison with a field, else -1 */
   ddb_op op;
   ddb_value values[6];
   size_t count;
@@ -196,7 +208,7 @@ static ddb_value cond_literal(const source *from, int field) {
 
 static twin_cond *random_cond(const source *from, int depth) {
   twin_cond *cond = &cond_store[cond_used++];
-  *cond = (twin_cond){0};
+  *cond = (twin_cond){.right = -1};
   if (depth > 0 && support_below(from->random, 2)) {
     cond->kind = 4 + (int)support_below(from->random, 3);
     cond->count = cond->kind == 6 ? 1 : support_below(from->random, 4);
@@ -215,6 +227,11 @@ static twin_cond *random_cond(const source *from, int depth) {
   for (size_t i = 0; i < cond->count; i++) {
     cond->values[i] = cond_literal(from, cond->field);
   }
+  if (support_below(from->random, 2)) {
+    cond->about = (subject)support_below(from->random, SUBJECT_COUNT);
+    cond->key = (int64_t)support_below(from->random, 5) - 2;
+    cond->right = cond->kind == 0 ? (int)support_below(from->random, TWIN_FIELDS + 2) - 1 : -1;
+  }
   return cond;
 }
 
@@ -224,7 +241,63 @@ const twin_cond *twin_cond_random(uint64_t *random, const twin_row *rows, size_t
   return random_cond(&(source){random, rows, row_count}, depth);
 }
 
+static ddb_expr *expr_field(int field) {
+  ddb_expr *expr = NULL;
+  assert_ok(ddb_expr_field(ddb_str_from(twin_names[field]), &expr, NULL));
+  return expr;
+}
+
+static ddb_expr *expr_real(const twin_cond *plain) {
+  ddb_expr *field = expr_field(plain->field);
+  ddb_expr *expr = NULL;
+  ddb_value key = ddb_int(plain->key);
+  switch (plain->about) {
+  case SUBJECT_LENGTH:
+    assert_ok(ddb_expr_len(field, &expr, NULL));
+    break;
+  case SUBJECT_ITEM:
+    assert_ok(ddb_expr_item(field, &key, &expr, NULL));
+    break;
+  default:
+    return field;
+  }
+  ddb_expr_release(field);
+  return expr;
+}
+
+/* Of a leaf that is about an expression, or compares with one. */
+static ddb_cond *expr_cond_real(const twin_cond *plain) {
+  ddb_expr *of = expr_real(plain);
+  ddb_expr *right = NULL;
+  ddb_cond *cond = NULL;
+  switch (plain->kind) {
+  case 0:
+    if (plain->right >= 0) {
+      right = expr_field(plain->right);
+    } else {
+      assert_ok(ddb_expr_value(&plain->values[0], &right, NULL));
+    }
+    assert_ok(ddb_cond_compare_expr(of, plain->op, right, &cond, NULL));
+    break;
+  case 1:
+    assert_ok(ddb_cond_in_expr(of, plain->values, plain->count, &cond, NULL));
+    break;
+  case 2:
+    assert_ok(ddb_cond_between_expr(of, &plain->values[0], &plain->values[1], &cond, NULL));
+    break;
+  default:
+    assert_ok(ddb_cond_is_null_expr(of, &cond, NULL));
+    break;
+  }
+  ddb_expr_release(of);
+  ddb_expr_release(right);
+  return cond;
+}
+
 ddb_cond *twin_cond_real(const twin_cond *plain) {
+  if (plain->kind < 4 && (plain->about != SUBJECT_NAME || plain->right >= 0)) {
+    return expr_cond_real(plain);
+  }
   ddb_cond *cond = NULL;
   ddb_str field = ddb_str_from(twin_names[plain->field]);
   ddb_cond *operands[4] = {NULL};
@@ -305,8 +378,59 @@ static bool naive_compare(ddb_op op, const ddb_value *value, const ddb_value *li
   }
 }
 
-bool twin_cond_matches(const twin_cond *cond, const twin_row *row) {
+static ddb_value naive_length(const ddb_value *value) {
+  int64_t length = (int64_t)ddb_value_item_count(value);
+  const char *data = value->as.data;
+  switch (value->kind) {
+  case DDB_LIST:
+  case DDB_TUPLE:
+  case DDB_SET:
+  case DDB_FROZENSET:
+    return ddb_int(length);
+  case DDB_DICT:
+    return ddb_int(length / 2);
+  case DDB_BYTES:
+    return ddb_int(value->size);
+  case DDB_STR_KIND:
+    for (uint32_t i = 0; i < value->size; i++) {
+      length += (data[i] & 0x80) == 0 || (data[i] & 0x40) != 0;
+    }
+    return ddb_int(length);
+  default:
+    return ddb_null();
+  }
+}
+
+static ddb_value naive_item(const ddb_value *value, int64_t key) {
+  int64_t count = (int64_t)ddb_value_item_count(value);
+  if (value->kind == DDB_LIST || value->kind == DDB_TUPLE) {
+    key += key < 0 ? count : 0;
+    return key >= 0 && key < count ? ddb_value_item(value, (size_t)key) : ddb_null();
+  }
+  ddb_value number = ddb_int(key);
+  for (int64_t i = 0; value->kind == DDB_DICT && i < count; i += 2) {
+    ddb_value found = ddb_value_item(value, (size_t)i);
+    if (ddb_value_equal(&found, &number)) {
+      return ddb_value_item(value, (size_t)i + 1);
+    }
+  }
+  return ddb_null();
+}
+
+static ddb_value naive_value(const twin_cond *cond, const twin_row *row) {
   ddb_value value = twin_read(row->values[cond->field]);
+  switch (cond->about) {
+  case SUBJECT_LENGTH:
+    return naive_length(&value);
+  case SUBJECT_ITEM:
+    return naive_item(&value, cond->key);
+  default:
+    return value;
+  }
+}
+
+bool twin_cond_matches(const twin_cond *cond, const twin_row *row) {
+  ddb_value value = naive_value(cond, row);
   bool any = false;
   bool all = true;
   for (size_t i = 0; i < cond->count && cond->kind >= 4; i++) {
@@ -315,8 +439,10 @@ bool twin_cond_matches(const twin_cond *cond, const twin_row *row) {
     all = all && holds;
   }
   switch (cond->kind) {
-  case 0:
-    return naive_compare(cond->op, &value, &cond->values[0]);
+  case 0: {
+    ddb_value right = cond->right >= 0 ? twin_read(row->values[cond->right]) : cond->values[0];
+    return naive_compare(cond->op, &value, &right);
+  }
   case 1:
     for (size_t i = 0; i < cond->count; i++) {
       any = any || ddb_value_equal(&value, &cond->values[i]);

@@ -4,11 +4,13 @@
 
 A condition is written as a tuple, so that it can be built for the table and evaluated here:
 ``("<", field, value)``, ``("in", field, values)``, ``("between", field, low, high)``,
-``("null", field)``, ``("and" | "or", left, right)``, ``("not", condition)``.
+``("null", field)``, ``("and" | "or", left, right)``, ``("not", condition)``. In place of a field
+and of the value that it is compared with, an ``Expr`` may stand.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import functools
 import operator
@@ -19,6 +21,16 @@ from typing import Any
 import dictdb
 
 Cond = tuple[Any, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Expr:
+    """``Expr("field", name)``, ``("value", v)``, ``("item", expr, key)``, ``("len", expr)``."""
+
+    name: str
+    of: Any
+    other: Any = None
+
 
 _KINDS: list[tuple[str, tuple[type, ...]]] = [
     ("number", (bool, int, float, Decimal)),
@@ -106,8 +118,28 @@ def matches(cond: Cond | None, record: Mapping[str, Any]) -> bool:
         return matches(cond[1], record) or matches(cond[2], record)
     if cond[0] == "not":
         return not matches(cond[1], record)
-    value = record.get(cond[1])
-    return _leaf(cond[0], value, cond[2:])
+    operands = tuple(worth(x, record) if isinstance(x, Expr) else x for x in cond[2:])
+    value = worth(cond[1], record) if isinstance(cond[1], Expr) else record.get(cond[1])
+    return _leaf(cond[0], value, operands)
+
+
+def worth(expr: Expr, record: Mapping[str, Any]) -> Any:
+    """What the expression is for the record; None: missing, or not to be computed."""
+    if expr.name == "field":
+        return record.get(expr.of)
+    if expr.name == "value":
+        return expr.of
+    value = worth(expr.of, record)
+    if expr.name == "len":
+        sized = isinstance(value, (str, bytes, list, tuple, dict, set, frozenset))
+        return len(value) if sized else None
+    assert expr.name == "item"
+    if not isinstance(value, (list, tuple, dict)):
+        return None
+    try:
+        return value[expr.other]
+    except (LookupError, TypeError):
+        return None
 
 
 def _leaf(name: str, value: Any, operands: tuple[Any, ...]) -> bool:
@@ -127,7 +159,8 @@ def _leaf(name: str, value: Any, operands: tuple[Any, ...]) -> bool:
     if name == "contains":
         if isinstance(value, (str, bytes)):
             return isinstance(operands[0], type(value)) and operands[0] in value
-        return isinstance(value, (list, tuple, dict)) and operands[0] in value
+        sized = isinstance(value, (list, tuple, dict))
+        return sized and any(bool(item == operands[0]) for item in value)
     return (
         isinstance(value, (str, bytes))
         and isinstance(operands[0], type(value))
@@ -149,22 +182,35 @@ def build(cond: Cond | None, table: Any) -> dictdb.Condition | None:
         inner = build(cond[1], table)
         assert inner is not None
         return ~inner
-    field = table.field(cond[1])
+    field = make(cond[1], table) if isinstance(cond[1], Expr) else table.field(cond[1])
+    operands = [make(x, table) if isinstance(x, Expr) else x for x in cond[2:]]
     made: dict[str, Callable[[], dictdb.Condition]] = {
         "null": lambda: field.is_null(),
-        "==": lambda: field == cond[2],
-        "!=": lambda: field != cond[2],
-        "<": lambda: field < cond[2],
-        "<=": lambda: field <= cond[2],
-        ">": lambda: field > cond[2],
-        ">=": lambda: field >= cond[2],
-        "in": lambda: field.is_in(cond[2]),
-        "between": lambda: field.between(cond[2], cond[3]),
-        "contains": lambda: field.contains(cond[2]),
-        "startswith": lambda: field.startswith(cond[2]),
-        "endswith": lambda: field.endswith(cond[2]),
+        "==": lambda: field == operands[0],
+        "!=": lambda: field != operands[0],
+        "<": lambda: field < operands[0],
+        "<=": lambda: field <= operands[0],
+        ">": lambda: field > operands[0],
+        ">=": lambda: field >= operands[0],
+        "in": lambda: field.is_in(operands[0]),
+        "between": lambda: field.between(operands[0], operands[1]),
+        "contains": lambda: field.contains(operands[0]),
+        "startswith": lambda: field.startswith(operands[0]),
+        "endswith": lambda: field.endswith(operands[0]),
     }
     return made[name]()
+
+
+def make(expr: Expr, table: Any) -> dictdb.Expression:
+    """The same expression, made with the table's fields."""
+    if expr.name == "field":
+        return table.field(expr.of)
+    if expr.name == "value":
+        return dictdb.Expression(expr.of)
+    if expr.name == "len":
+        return make(expr.of, table).len_()
+    assert expr.name == "item"
+    return make(expr.of, table)[expr.other]
 
 
 def ordered(
