@@ -122,7 +122,8 @@ def test_read_update_read_from_four_threads() -> None:
 
 def test_ctrl_c_during_a_lock_wait() -> None:
     code = """
-import sys, threading, dictdb
+import signal, sys, threading, dictdb
+signal.signal(signal.SIGINT, signal.default_int_handler)  # A background job's parent ignores it
 table = dictdb.Table("t")
 held, end = threading.Event(), threading.Event()
 def hold():
