@@ -707,6 +707,30 @@ DDB_API ddb_status ddb_snapshot_view(ddb_snapshot *snapshot, ddb_table *table, d
 typedef int (*ddb_progress)(void *context, uint64_t done, uint64_t total);
 
 /*
+ * The native format (docs/file-format.md): records as they lie in memory, in blocks with checksums.
+ * save writes one instant to a temporary file beside `path`, syncs it, renames it over `path` and
+ * syncs the directory: `path` is the old file or the new one, whole. Readers and writers are not
+ * held up. Errors: IO (with os_error), NOMEM, INTERRUPTED, INVALID (a level out of range).
+ */
+#define DDB_COMPRESSION_MAX 19
+typedef struct ddb_save_options {
+  int compression; /* level of zstd, 1 to DDB_COMPRESSION_MAX; 0: none */
+  ddb_progress progress;
+  void *context;
+} ddb_save_options;
+/* options may be NULL. */
+DDB_API ddb_status ddb_snapshot_save(ddb_snapshot *snapshot, const char *path,
+                                     const ddb_save_options *options, ddb_error *err);
+DDB_API ddb_status ddb_db_save(ddb_db *db, const char *path, const ddb_save_options *options,
+                               ddb_error *err);
+/* A new database. Nothing of the file is trusted. Errors: CORRUPT (with offset), IO, NOMEM,
+ * INTERRUPTED. */
+DDB_API ddb_status ddb_db_load(const char *path, ddb_progress progress, void *context, ddb_db **out,
+                               ddb_error *err);
+/* Does the file begin as native ones do? Errors: IO, NOMEM. */
+DDB_API ddb_status ddb_file_is_native(const char *path, bool *out, ddb_error *err);
+
+/*
  * JSON, format in docs/file-format.md. save writes one instant to a temporary file beside `path`,
  * syncs it, renames it over `path` and syncs the directory: `path` is the old file or the new one,
  * whole. Nothing is written before all values are known to be encodable. Readers and writers are

@@ -308,7 +308,12 @@ class Snapshot:
     def __len__(self) -> int: ...
     def list_tables(self) -> list[str]: ...
     def save(
-        self, filename: _Path, file_format: str | None = None, *, progress: _Progress | None = None
+        self,
+        filename: _Path,
+        file_format: str | None = None,
+        *,
+        compression: int = 0,
+        progress: _Progress | None = None,
     ) -> None: ...
     def close(self) -> None: ...
 
@@ -337,7 +342,12 @@ class DictDB:
     def snapshot(self) -> Snapshot: ...
     def memory(self) -> dict[str, int]: ...
     def save(
-        self, filename: _Path, file_format: str | None = None, *, progress: _Progress | None = None
+        self,
+        filename: _Path,
+        file_format: str | None = None,
+        *,
+        compression: int = 0,
+        progress: _Progress | None = None,
     ) -> None: ...
     @classmethod
     def load(

@@ -27,9 +27,9 @@ class DictDB(_core.DictDB):
         Cancelling the task ends the save and waits for its end: the file is the old one or the
         new one, whole.
 
-        filename: the file to replace. file_format: ``"json"``, in any case; ``None`` goes by the
-        file's suffix. Raises InvalidArgumentError (an unknown format) and StorageError (the file
-        could not be written; the old one is untouched).
+        filename: the file to replace. file_format: ``"dictdb"`` or ``"json"``, in any case;
+        ``None`` goes by the file's suffix. Raises InvalidArgumentError (an unknown format) and
+        StorageError (the file could not be written; the old one is untouched).
         """
         await _async.run(lambda progress: self.save(filename, file_format, progress=progress))
 

@@ -12,6 +12,10 @@ static XXH3_state_t *state_of(const ddb__checksum *checksum) {
   return (XXH3_state_t *)(void *)checksum;
 }
 
+uint64_t ddb__checksum_of(const void *data, size_t size, uint64_t seed) {
+  return XXH3_64bits_withSeed(data, size, seed);
+}
+
 void ddb__checksum_start(ddb__checksum *checksum) {
   (void)XXH3_64bits_reset(state_of(checksum));
 }

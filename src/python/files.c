@@ -8,9 +8,19 @@
  */
 #include "pyddb.h"
 
+#include <string.h>
 #include <time.h>
 
 #define PROGRESS_NS 20000000u
+
+typedef enum format { FORMAT_JSON, FORMAT_NATIVE, FORMAT_BY_CONTENT } format;
+
+/* What a call of save or load asks for. */
+typedef struct request {
+  PyObject *path; /* bytes, owned */
+  format format;
+  int compression;
+} request;
 
 typedef struct progress {
   PyObject *function; /* or NULL */
@@ -54,7 +64,8 @@ static int on_progress(void *context, uint64_t done, uint64_t total) {
 /* ---- Arguments ----------------------------------------------------------------------------- */
 
 static int refuse_format(pyddb_state *state, PyObject *given, const char *what) {
-  pyddb_raise_format(state, DDB_ERR_INVALID, "%s %R; the formats are: 'json'", what, given);
+  pyddb_raise_format(state, DDB_ERR_INVALID, "%s %R; the formats are: 'json', 'dictdb'", what,
+                     given);
   return -1;
 }
 
@@ -68,30 +79,40 @@ static int refuse_suffix(pyddb_state *state, PyObject *path) {
   return -1;
 }
 
-static int check_format(pyddb_state *state, PyObject *format, PyObject *path) {
-  PyObject *text;
-  if (format && format != Py_None) {
-    if (!PyUnicode_Check(format)) {
-      pyddb_raise_format(state, DDB_ERR_TYPE, "file_format must be str or None, not '%s'",
-                         Py_TYPE(format)->tp_name);
-      return -1;
-    }
-    text = PyObject_CallMethod(format, "lower", NULL);
-    if (!text) {
-      return -1;
-    }
-    int same = PyUnicode_CompareWithASCIIString(text, "json") == 0;
-    Py_DECREF(text);
-    return same ? 0 : refuse_format(state, format, "unknown file_format");
+static int format_by_name(pyddb_state *state, PyObject *given, format *out) {
+  if (!PyUnicode_Check(given)) {
+    pyddb_raise_format(state, DDB_ERR_TYPE, "file_format must be str or None, not '%s'",
+                       Py_TYPE(given)->tp_name);
+    return -1;
   }
-  text = PyObject_CallMethod(path, "lower", NULL);
+  PyObject *text = PyObject_CallMethod(given, "lower", NULL);
   if (!text) {
     return -1;
   }
-  Py_ssize_t size = PyBytes_GET_SIZE(text);
-  bool same = size > 5 && memcmp(PyBytes_AS_STRING(text) + size - 5, ".json", 5) == 0;
+  bool json = PyUnicode_CompareWithASCIIString(text, "json") == 0;
+  bool native = PyUnicode_CompareWithASCIIString(text, "dictdb") == 0;
   Py_DECREF(text);
-  return same ? 0 : refuse_suffix(state, path);
+  *out = json ? FORMAT_JSON : FORMAT_NATIVE;
+  return json || native ? 0 : refuse_format(state, given, "unknown file_format");
+}
+
+static bool has_suffix(PyObject *path, const char *suffix) {
+  size_t size = (size_t)PyBytes_GET_SIZE(path);
+  size_t suffix_size = strlen(suffix);
+  return size > suffix_size &&
+         memcmp(PyBytes_AS_STRING(path) + size - suffix_size, suffix, suffix_size) == 0;
+}
+
+static int format_by_suffix(PyObject *path, format *out) {
+  PyObject *text = PyObject_CallMethod(path, "lower", NULL);
+  if (!text) {
+    return -1;
+  }
+  *out = has_suffix(text, ".json")                                 ? FORMAT_JSON
+         : has_suffix(text, ".dictdb") || has_suffix(text, ".ddb") ? FORMAT_NATIVE
+                                                                   : FORMAT_BY_CONTENT;
+  Py_DECREF(text);
+  return 0;
 }
 
 /* With the exception of the conversion set: in words of ours when it is about the type or a NUL. */
@@ -109,61 +130,105 @@ static PyObject *refuse_path(pyddb_state *state, PyObject *path) {
   return NULL;
 }
 
-/* The path as bytes (new reference); p->function is borrowed. */
-static PyObject *parse(pyddb_state *state, const pyddb_signature *signature, PyObject *const *args,
-                       Py_ssize_t count, PyObject *kw, progress *p) {
-  PyObject *slots[3];
-  PyObject *path;
-  *p = (progress){0};
-  if (pyddb_bind(signature, args, count, kw, slots) < 0) {
-    return NULL;
+static int take_path(pyddb_state *state, PyObject *given, PyObject **out) {
+  if (!PyUnicode_FSConverter(given, out)) {
+    refuse_path(state, given);
+    return -1;
   }
-  if (!PyUnicode_FSConverter(slots[0], &path)) {
-    return refuse_path(state, slots[0]);
-  }
-  if (slots[2] && slots[2] != Py_None) {
-    p->function = slots[2];
-    if (!PyCallable_Check(p->function)) {
-      pyddb_raise_format(state, DDB_ERR_TYPE, "progress must be callable, not '%s'",
-                         Py_TYPE(p->function)->tp_name);
-      Py_CLEAR(path);
-    }
-  }
-  if (path && check_format(state, slots[1], path) < 0) {
-    Py_CLEAR(path);
-  }
-  return path;
+  return 0;
 }
 
-static const char *const names[] = {"filename", "file_format", "progress"};
+static int take_progress(pyddb_state *state, PyObject *given, progress *p) {
+  *p = (progress){0};
+  if (!given || given == Py_None) {
+    return 0;
+  }
+  if (!PyCallable_Check(given)) {
+    pyddb_raise_format(state, DDB_ERR_TYPE, "progress must be callable, not '%s'",
+                       Py_TYPE(given)->tp_name);
+    return -1;
+  }
+  p->function = given;
+  return 0;
+}
+
+/* r->path is set, and owned by the caller. given: NULL, None or a name. */
+static int take_format(pyddb_state *state, PyObject *given, request *r) {
+  return given && given != Py_None ? format_by_name(state, given, &r->format)
+                                   : format_by_suffix(r->path, &r->format);
+}
 
 /* ---- save ---------------------------------------------------------------------------------- */
 
 const char pyddb_save_doc[] =
-    "save($self, filename, file_format=None, *, progress=None)\n--\n\n"
+    "save($self, filename, file_format=None, *, compression=0, progress=None)\n--\n\n"
     "Writes one instant of all tables to a file, which is replaced as a whole or not\n"
     "at all. Readers and writers are not held up.\n\n"
-    "filename: str or Path. file_format: 'json' in any case; None: by the suffix.\n"
-    "progress: called now and then with (done, total), total 0 when it is not known;\n"
-    "what it raises ends the save. Raises StorageError (an OSError),\n"
-    "InvalidArgumentError (a ValueError).";
+    "filename: str or Path. file_format: 'dictdb' (the native format: fast, exact) or\n"
+    "'json', in any case; None: by the suffix, .dictdb or .ddb, .json. compression: of\n"
+    "native files, 0 (none) or a level of zstd, 1 to 19. progress: called now and then\n"
+    "with (done, total), total 0 when it is not known; what it raises ends the save.\n"
+    "Raises StorageError (an OSError), InvalidArgumentError (a ValueError).";
+
+static int take_compression(pyddb_state *state, PyObject *given, request *r) {
+  r->compression = 0;
+  if (!given) {
+    return 0;
+  }
+  if (!PyLong_Check(given) || PyBool_Check(given)) {
+    pyddb_raise_format(state, DDB_ERR_TYPE, "compression must be int, not '%s'",
+                       Py_TYPE(given)->tp_name);
+    return -1;
+  }
+  int overflow;
+  long level = PyLong_AsLongAndOverflow(given, &overflow);
+  if (overflow || level < 0 || level > DDB_COMPRESSION_MAX) {
+    pyddb_raise_format(state, DDB_ERR_INVALID, "compression is a level from 0 to %d, not %R",
+                       DDB_COMPRESSION_MAX, given);
+    return -1;
+  }
+  if (level && r->format == FORMAT_JSON) {
+    pyddb_raise_format(state, DDB_ERR_INVALID, "only files of the format 'dictdb' are compressed");
+    return -1;
+  }
+  r->compression = (int)level;
+  return 0;
+}
+
+static ddb_status save_to(ddb_db *db, pyddb_snapshot *snapshot, const request *r, progress *p,
+                          ddb_error *err) {
+  const char *path = PyBytes_AS_STRING(r->path);
+  ddb_save_options options = {r->compression, on_progress, p};
+  if (r->format == FORMAT_NATIVE) {
+    return snapshot ? ddb_snapshot_save(snapshot->snapshot, path, &options, err)
+                    : ddb_db_save(db, path, &options, err);
+  }
+  return snapshot ? ddb_snapshot_save_json(snapshot->snapshot, path, on_progress, p, err)
+                  : ddb_db_save_json(db, path, on_progress, p, err);
+}
 
 PyObject *pyddb_save(pyddb_state *state, ddb_db *db, pyddb_snapshot *snapshot,
                      PyObject *const *args, Py_ssize_t count, PyObject *kw) {
-  static const pyddb_signature signature = {"save", names, 3, 2, 1};
+  static const char *const names[] = {"filename", "file_format", "compression", "progress"};
+  static const pyddb_signature signature = {"save", names, 4, 2, 1};
+  PyObject *slots[4];
+  request r = {0};
   progress p;
-  PyObject *path = parse(state, &signature, args, count, kw, &p);
-  if (!path) {
+  if (pyddb_bind(&signature, args, count, kw, slots) < 0 ||
+      take_path(state, slots[0], &r.path) < 0) {
     return NULL;
   }
-  const char *bytes = PyBytes_AS_STRING(path);
+  if (take_progress(state, slots[3], &p) < 0 || take_format(state, slots[1], &r) < 0 ||
+      (r.format == FORMAT_BY_CONTENT && refuse_suffix(state, r.path) < 0) ||
+      take_compression(state, slots[2], &r) < 0) {
+    Py_DECREF(r.path);
+    return NULL;
+  }
   ddb_error err;
   pyddb_detach();
-  ddb_status status = snapshot
-                          ? ddb_snapshot_save_json(snapshot->snapshot, bytes, on_progress, &p, &err)
-                          : ddb_db_save_json(db, bytes, on_progress, &p, &err);
+  ddb_status status = save_to(db, snapshot, &r, &p, &err);
   pyddb_attach();
-  Py_DECREF(path);
+  Py_DECREF(r.path);
   return status == DDB_OK ? Py_NewRef(Py_None) : pyddb_raise(state, &err);
 }
 
@@ -172,23 +237,44 @@ PyObject *pyddb_save(pyddb_state *state, ddb_db *db, pyddb_snapshot *snapshot,
 const char pyddb_load_doc[] =
     "load($type, filename, file_format=None, *, progress=None)\n--\n\n"
     "Returns a new database with what a file holds; the layout of the original\n"
-    "DictDB is read too. The arguments are those of save.\n\n"
+    "DictDB is read too. file_format: 'dictdb' or 'json'; None: by the suffix, else by\n"
+    "what the file begins with. The other arguments are those of save.\n\n"
     "Raises CorruptFileError (with offset, the byte position), MissingFileError (a\n"
     "FileNotFoundError), StorageError, InvalidArgumentError.";
 
+static ddb_status load_from(const request *r, progress *p, ddb_db **db, ddb_error *err) {
+  const char *path = PyBytes_AS_STRING(r->path);
+  bool native = r->format == FORMAT_NATIVE;
+  if (r->format == FORMAT_BY_CONTENT) {
+    ddb_status status = ddb_file_is_native(path, &native, err);
+    if (status != DDB_OK) {
+      return status;
+    }
+  }
+  return native ? ddb_db_load(path, on_progress, p, db, err)
+                : ddb_db_load_json(path, on_progress, p, db, err);
+}
+
 ddb_db *pyddb_load(pyddb_state *state, PyObject *const *args, Py_ssize_t count, PyObject *kw) {
+  static const char *const names[] = {"filename", "file_format", "progress"};
   static const pyddb_signature signature = {"load", names, 3, 2, 1};
+  PyObject *slots[3];
+  request r = {0};
   progress p;
-  PyObject *path = parse(state, &signature, args, count, kw, &p);
-  if (!path) {
+  if (pyddb_bind(&signature, args, count, kw, slots) < 0 ||
+      take_path(state, slots[0], &r.path) < 0) {
+    return NULL;
+  }
+  if (take_progress(state, slots[2], &p) < 0 || take_format(state, slots[1], &r) < 0) {
+    Py_DECREF(r.path);
     return NULL;
   }
   ddb_db *db = NULL;
   ddb_error err;
   pyddb_detach();
-  ddb_status status = ddb_db_load_json(PyBytes_AS_STRING(path), on_progress, &p, &db, &err);
+  ddb_status status = load_from(&r, &p, &db, &err);
   pyddb_attach();
-  Py_DECREF(path);
+  Py_DECREF(r.path);
   if (status != DDB_OK) {
     pyddb_raise(state, &err);
     return NULL;

@@ -193,7 +193,8 @@ static ddb_status reserve_locked(ddb_db *db, ddb_error *err) {
 }
 
 /* The table appears: its first root gets its commit number. */
-static void list_locked(ddb_db *db, ddb_table *table) {
+static void list_locked(ddb_db *db, ddb_table *table, uint32_t number) {
+  table->number = db->last_number = number;
   pthread_mutex_lock(&db->latch);
   ddb__root *root = (ddb__root *)(uintptr_t)table->visible;
   root->commit = ++db->commit;
@@ -206,8 +207,23 @@ static ddb_status forked(ddb_error *err) {
   return ddb__fail(err, DDB_ERR_FORKED, "a forked child can only read databases of its parent");
 }
 
+/* *number: 0 for the next one. */
+static ddb_status check_number_locked(const ddb_db *db, uint32_t *number, ddb_error *err) {
+  if (*number == 0 && db->last_number == UINT32_MAX) {
+    return ddb__fail(err, DDB_ERR_LIMIT, "the database has used all its numbers of tables");
+  }
+  *number = *number ? *number : db->last_number + 1;
+  return *number > db->last_number ? DDB_OK
+                                   : ddb__fail(err, DDB_ERR_INVALID, "a table's number is taken");
+}
+
 ddb_status ddb_db_table_create(ddb_db *db, ddb_str name, const ddb_table_options *options,
                                ddb_table **out, ddb_error *err) {
+  return ddb__db_table_create(db, name, options, 0, out, err);
+}
+
+ddb_status ddb__db_table_create(ddb_db *db, ddb_str name, const ddb_table_options *options,
+                                uint32_t number, ddb_table **out, ddb_error *err) {
   if (db->fork_generation != ddb__fork_generation()) {
     return forked(err);
   }
@@ -227,7 +243,10 @@ ddb_status ddb_db_table_create(ddb_db *db, ddb_str name, const ddb_table_options
     status = reserve_locked(db, err);
   }
   if (status == DDB_OK) {
-    list_locked(db, table);
+    status = check_number_locked(db, &number, err);
+  }
+  if (status == DDB_OK) {
+    list_locked(db, table, number);
     ddb__table_reference_locked(table);
   }
   pthread_mutex_unlock(&db->catalogue);
@@ -237,6 +256,12 @@ ddb_status ddb_db_table_create(ddb_db *db, ddb_str name, const ddb_table_options
   }
   *out = table;
   return DDB_OK;
+}
+
+void ddb__db_commit_raise(ddb_db *db, uint64_t commit) {
+  pthread_mutex_lock(&db->latch);
+  db->commit = commit > db->commit ? commit : db->commit;
+  pthread_mutex_unlock(&db->latch);
 }
 
 ddb_status ddb_db_table_get(ddb_db *db, ddb_str name, ddb_table **out, ddb_error *err) {

@@ -120,6 +120,10 @@ ddb__heap *ddb__table_heap(const ddb_table *table) {
   return (ddb__heap *)&table->heap;
 }
 
+uint32_t ddb__table_number(const ddb_table *table) {
+  return table->number;
+}
+
 ddb_str ddb_table_name(const ddb_table *table) {
   return table->name;
 }

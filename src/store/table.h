@@ -11,6 +11,8 @@
 
 ddb__shapes *ddb__table_shapes(const ddb_table *table);
 ddb__heap *ddb__table_heap(const ddb_table *table);
+/* What a table is called in files: unique in its database, ascending in order of creation. */
+uint32_t ddb__table_number(const ddb_table *table);
 static inline const ddb__root *ddb__view_root(const ddb_view *view) {
   return (const ddb__root *)view->root;
 }
@@ -22,6 +24,11 @@ ddb_status ddb__view_hold(const ddb_view *view, ddb_view *held, ddb_error *err);
  * table (of any version: it protects the index) and one on `root`. NULL: none. */
 const ddb_record *ddb__table_find(const ddb_table *table, const ddb__root *root,
                                   const ddb_value *key, uint64_t *seq);
+/* As ddb_db_table_create, with the number that the table has in a file; 0: the next one. */
+ddb_status ddb__db_table_create(ddb_db *db, ddb_str name, const ddb_table_options *options,
+                                uint32_t number, ddb_table **out, ddb_error *err);
+/* Commits are numbered above `commit` from now on: for loading. */
+void ddb__db_commit_raise(ddb_db *db, uint64_t commit);
 /* Automatic keys go on at `next_key` at least: for loading. */
 ddb_status ddb__table_next_key_raise(ddb_table *table, int64_t next_key, ddb_error *err);
 

@@ -43,6 +43,7 @@ struct ddb_table {
   _Alignas(DDB__CACHE_LINE) ddb_db *db;
   size_t allocation_shift; /* bytes from the allocation to this struct */
   uint64_t id;             /* unique in the process: the global order of write locks */
+  uint32_t number;         /* unique in the database, also in what is saved of it */
   uint64_t fork_generation;
   ddb_str name;
   ddb__shapes *shapes;
@@ -92,6 +93,7 @@ struct ddb_db {
   ddb_table **tables; /* in order of creation; dropped ones while a snapshot may see them */
   size_t table_count;
   size_t table_capacity;
+  uint32_t last_number; /* of the tables made so far */
 
   pthread_mutex_t latch;
   uint64_t commit;

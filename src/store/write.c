@@ -222,6 +222,27 @@ ddb_status ddb__write_insert(ddb__write *write, const ddb__item *item, ddb_value
   return status;
 }
 
+/* Puts `new`, which is taken, in the place of `record`. */
+static ddb_status replace(ddb__write *write, uint64_t seq, const ddb_record *record,
+                          ddb_record *new, ddb_error *err) {
+  new->birth = write->next->version;
+  new->row_birth = record->row_birth;
+  write->changed = true;
+  ddb_status status = ddb__rows_set(&write->next->rows, write->edit, seq, new, err);
+  if (status != DDB_OK) {
+    ddb__free(&write->table->heap, new, ddb__record_size(new));
+    return status;
+  }
+  status = update_indexes(write, seq, record, new, err);
+  if (status == DDB_OK) {
+    status = ddb__edit_reserve(write->edit, 1, err);
+  }
+  if (status == DDB_OK || record->birth == write->next->version) {
+    ddb__edit_drop(write->edit, (void *)(uintptr_t)record, record->birth, ddb__record_size(record));
+  }
+  return status;
+}
+
 ddb_status ddb__write_update(ddb__write *write, uint64_t seq, const ddb_record *record,
                              const ddb_shape *changes_shape, const ddb__block *changes,
                              ddb_error *err) {
@@ -242,22 +263,18 @@ ddb_status ddb__write_update(ddb__write *write, uint64_t seq, const ddb_record *
                                  DDB__STR_ARG(write->table->name))
                      : ddb__fail_memory(err, ddb__record_size(record));
   }
-  new->birth = write->next->version;
-  new->row_birth = record->row_birth;
-  write->changed = true;
-  status = ddb__rows_set(&write->next->rows, write->edit, seq, new, err);
-  if (status != DDB_OK) {
-    ddb__free(&write->table->heap, new, ddb__record_size(new));
-    return status;
+  return replace(write, seq, record, new, err);
+}
+
+ddb_status ddb__write_put(ddb__write *write, const ddb__item *item, ddb_error *err) {
+  ddb_value key = ddb__block_value(item->block, item->shape->key_index);
+  uint64_t seq;
+  const ddb_record *record;
+  if (!ddb__value_hashable(&key) || !ddb__write_find(write, &key, &seq, &record)) {
+    return ddb__write_insert(write, item, &key, err);
   }
-  status = update_indexes(write, seq, record, new, err);
-  if (status == DDB_OK) {
-    status = ddb__edit_reserve(write->edit, 1, err);
-  }
-  if (status == DDB_OK || record->birth == write->next->version) {
-    ddb__edit_drop(write->edit, (void *)(uintptr_t)record, record->birth, ddb__record_size(record));
-  }
-  return status;
+  ddb_record *new = ddb__record_new(&write->table->heap, item->shape->stored, item->block);
+  return new ? replace(write, seq, record, new, err) : ddb__fail_memory(err, item->block->size);
 }
 
 /* Of a row that this statement inserted, nobody has seen anything; of an older one, readers may

@@ -41,6 +41,8 @@ bool ddb__write_find(const ddb__write *write, const ddb_value *key, uint64_t *se
 ddb_status ddb__write_update(ddb__write *write, uint64_t seq, const ddb_record *record,
                              const ddb_shape *changes_shape, const ddb__block *changes,
                              ddb_error *err);
+/* Inserts the record, which has its key, or puts it in the place of the one with that key. */
+ddb_status ddb__write_put(ddb__write *write, const ddb__item *item, ddb_error *err);
 ddb_status ddb__write_delete(ddb__write *write, uint64_t seq, const ddb_record *record,
                              ddb_error *err);
 void ddb__write_commit(ddb__write *write);

@@ -97,7 +97,7 @@ SIGNATURES: list[tuple[Any, str]] = [
     (DictDB.drop_table, "(self, table_name)"),
     (DictDB.get_table, "(self, table_name)"),
     (DictDB.list_tables, "(self)"),
-    (DictDB.save, "(self, filename, file_format=None, *, progress=None)"),
+    (DictDB.save, "(self, filename, file_format=None, *, compression=0, progress=None)"),
     (DictDB.load, "(filename, file_format=None, *, progress=None)"),
     (DictDB.async_save, "(self, filename, file_format=None)"),
     (DictDB.async_load, "(filename, file_format=None)"),

@@ -20,6 +20,7 @@ from dictdb import (
     DictDBError,
     InvalidArgumentError,
     LimitError,
+    MissingFileError,
     StorageError,
 )
 from helpers import background, check_python, nothing_leaked, sized
@@ -66,10 +67,11 @@ def test_the_format_goes_by_the_suffix(tmp_path: Path) -> None:
     for name in ("a.txt", "a", "json"):
         with pytest.raises(InvalidArgumentError):
             db.save(tmp_path / name)
-        with pytest.raises(InvalidArgumentError):
+        with pytest.raises(MissingFileError):
             DictDB.load(tmp_path / name)
         db.save(tmp_path / name, "json")
         same(db, DictDB.load(tmp_path / name, "json"))
+        same(db, DictDB.load(tmp_path / name))
 
 
 def test_a_loaded_database_goes_on(tmp_path: Path) -> None:

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * native_save.c - a snapshot as a native file.
+ *
+ *   view --operations--> buffer of 1 MiB --zstd--> block --> file
+ *
+ * Invariants
+ *   1. The snapshot is one instant; each of its tables is read through one view, opened and closed
+ *      on this thread. Nobody waits for us, and we for nobody.
+ *   2. The target is not touched until all is on disk.
+ *   3. Memory: two buffers, whatever the size of the database, and some bytes for each shape.
+ */
+#include "io/native_file.h"
+
+#include <zstd.h>
+
+#include "base/heap.h"
+#include "io/file.h"
+#include "io/layout.h"
+#include "io/native.h"
+#include "io/ops.h"
+#include "io/try.h"
+
+typedef struct saver {
+  ddb_snapshot *snapshot;
+  ddb_table **tables;
+  size_t table_count;
+  ddb__file file;
+  ddb__native_head head;
+  uint32_t block_count;
+  int compression;
+  ZSTD_CCtx *context; /* NULL: blocks are not compressed */
+  char *packed;       /* ZSTD_COMPRESSBOUND of a block */
+  ddb__layout_progress progress;
+  uint64_t done;      /* records written */
+  uint64_t file_size; /* of the finished file */
+  ddb__ops ops;
+  ddb_error *err;
+} saver;
+
+#define PACKED_SIZE     ZSTD_COMPRESSBOUND(DDB__NATIVE_BLOCK_MAX)
+#define PROGRESS_PERIOD 4096
+
+/* ---- Blocks ------------------------------------------------------------------------------- */
+
+static ddb_status compress(saver *s, const char *data, size_t size, size_t *packed) {
+  *packed = ZSTD_compressCCtx(s->context, s->packed, PACKED_SIZE, data, size, s->compression);
+  return ZSTD_isError(*packed) ? ddb__fail_memory(s->err, size) : DDB_OK;
+}
+
+static ddb_status write_block(void *context, const char *data, size_t size, ddb_error *err) {
+  saver *s = context;
+  ddb__native_block block = {.raw_size = (uint32_t)size, .number = s->block_count++};
+  const char *stored = data;
+  size_t stored_size = size;
+  if (s->context) {
+    size_t packed;
+    DDB__TRY(compress(s, data, size, &packed));
+    if (packed < size) {
+      block.codec = DDB__CODEC_ZSTD;
+      stored = s->packed;
+      stored_size = packed;
+    }
+  }
+  block.stored_size = (uint32_t)stored_size;
+  block.checksum = ddb__native_block_sum(&s->head, &block, stored);
+  DDB__TRY(ddb__file_write(&s->file, &block, sizeof block, err));
+  DDB__TRY(ddb__file_write(&s->file, stored, stored_size, err));
+  return ddb__layout_tell(&s->progress, s->done, false, err);
+}
+
+/* ---- Tables ------------------------------------------------------------------------------- */
+
+static ddb_status write_records(saver *s, const ddb_table *table, const ddb_view *view) {
+  uint64_t position = 0;
+  const ddb_record *record;
+  while ((record = ddb_view_next(view, &position)) != NULL) {
+    DDB__TRY(ddb__ops_record(&s->ops, table, record, s->err));
+    if (++s->done % PROGRESS_PERIOD == 0) {
+      DDB__TRY(ddb__layout_tell(&s->progress, s->done, false, s->err));
+    }
+  }
+  return DDB_OK;
+}
+
+static ddb_status write_contents(saver *s, const ddb_table *table, const ddb_view *view) {
+  const ddb__root *root = ddb__view_root(view);
+  DDB__TRY(ddb__ops_table(&s->ops, table, s->err));
+  DDB__TRY(write_records(s, table, view));
+  DDB__TRY(ddb__ops_counter(&s->ops, table, root, s->err));
+  for (uint32_t i = 0; i < root->index_count; i++) {
+    DDB__TRY(ddb__ops_index(&s->ops, DDB__OP_INDEX, table, &root->indexes[i], s->err));
+  }
+  return DDB_OK;
+}
+
+static ddb_status write_all(saver *s) {
+  s->head.checksum = ddb__checksum_of(&s->head, offsetof(ddb__native_head, checksum), 0);
+  DDB__TRY(ddb__file_write(&s->file, &s->head, sizeof s->head, s->err));
+  for (size_t i = 0; i < s->table_count; i++) {
+    ddb_view view;
+    DDB__TRY(ddb_snapshot_view(s->snapshot, s->tables[i], &view, s->err));
+    ddb_status status = write_contents(s, s->tables[i], &view);
+    ddb_view_close(&view);
+    DDB__TRY(status);
+  }
+  DDB__TRY(ddb__ops_end(&s->ops, s->table_count, s->done, s->err));
+  DDB__TRY(ddb__ops_finish(&s->ops, s->err));
+  return ddb__layout_tell(&s->progress, s->done, true, s->err);
+}
+
+/* ---- The file ----------------------------------------------------------------------------- */
+
+static ddb_status count_records(saver *s) {
+  for (size_t i = 0; i < s->table_count; i++) {
+    ddb_view view;
+    DDB__TRY(ddb_snapshot_view(s->snapshot, s->tables[i], &view, s->err));
+    s->progress.total += ddb_view_count(&view);
+    ddb_view_close(&view);
+  }
+  return DDB_OK;
+}
+
+/* The file is replaced only when all of it has been written. */
+static ddb_status save_to(saver *s, const char *path) {
+  DDB__TRY(count_records(s));
+  DDB__TRY(ddb__file_replace(&s->file, path, s->err));
+  ddb_status status = write_all(s);
+  if (status != DDB_OK) {
+    ddb__file_cancel(&s->file);
+    return status;
+  }
+  s->file_size = s->file.size;
+  return ddb__file_commit(&s->file, s->err);
+}
+
+static ddb_status open_compression(saver *s) {
+  if (s->compression == 0) {
+    return DDB_OK;
+  }
+  s->packed = ddb__alloc(&ddb__heap_process, PACKED_SIZE);
+  s->context = s->packed ? ZSTD_createCCtx() : NULL;
+  return s->context ? DDB_OK : ddb__fail_memory(s->err, PACKED_SIZE);
+}
+
+static ddb_status save_with_tables(saver *s, const char *path) {
+  ddb_status status = open_compression(s);
+  if (status == DDB_OK) {
+    status = ddb__ops_init(&s->ops, DDB__NATIVE_BLOCK_MAX, write_block, s, s->err);
+  }
+  if (status == DDB_OK) {
+    status = save_to(s, path);
+    ddb__ops_fini(&s->ops);
+  }
+  (void)ZSTD_freeCCtx(s->context);
+  ddb__free(&ddb__heap_process, s->packed, PACKED_SIZE);
+  return status;
+}
+
+ddb_status ddb__native_save(ddb_snapshot *snapshot, const char *path,
+                            const ddb_save_options *options, uint64_t segment, uint64_t *size,
+                            ddb_error *err) {
+  saver s = {
+      .snapshot = snapshot,
+      .head = {.magic = DDB__NATIVE_MAGIC,
+               .version = DDB__NATIVE_VERSION,
+               .commit = ddb_snapshot_commit(snapshot),
+               .segment = segment},
+      .compression = options ? options->compression : 0,
+      .err = err,
+  };
+  if (options) {
+    s.progress.call = options->progress;
+    s.progress.context = options->context;
+  }
+  DDB__TRY(ddb__native_check(err));
+  if (s.compression < 0 || s.compression > DDB_COMPRESSION_MAX) {
+    return ddb__fail(err, DDB_ERR_INVALID, "compression is a level from 0 (none) to %d, not %d",
+                     DDB_COMPRESSION_MAX, s.compression);
+  }
+  DDB__TRY(ddb_snapshot_tables(snapshot, &s.tables, &s.table_count, err));
+  ddb_status status = save_with_tables(&s, path);
+  ddb_tables_free(s.tables, s.table_count);
+  if (status == DDB_OK && size) {
+    *size = s.file_size;
+  }
+  return status;
+}
+
+ddb_status ddb_snapshot_save(ddb_snapshot *snapshot, const char *path,
+                             const ddb_save_options *options, ddb_error *err) {
+  if (!snapshot) {
+    return ddb__fail(err, DDB_ERR_INVALID, "no snapshot given");
+  }
+  return ddb__native_save(snapshot, path, options, 0, NULL, err);
+}
+
+ddb_status ddb_db_save(ddb_db *db, const char *path, const ddb_save_options *options,
+                       ddb_error *err) {
+  ddb_snapshot *snapshot;
+  DDB__TRY(ddb_snapshot_open(db, &snapshot, err));
+  ddb_status status = ddb_snapshot_save(snapshot, path, options, err);
+  ddb_snapshot_close(snapshot);
+  return status;
+}
