@@ -19,6 +19,7 @@ from typing import Any, Literal, NoReturn, Protocol, Self, TypeAlias, TypeVar, f
 import dictdb
 
 _T = TypeVar("_T")
+_T_co = TypeVar("_T_co", covariant=True)
 
 class _KeysAndGetItem(Protocol):
     def keys(self) -> Iterable[str]: ...
@@ -31,7 +32,9 @@ _Columns: TypeAlias = (
     Iterable[_FieldName] | Mapping[str, _FieldName] | Iterable[tuple[str, _FieldName]]
 )
 _Where: TypeAlias = Condition | Callable[[RecordView], object]
-_OrderBy: TypeAlias = _FieldName | Iterable[_FieldName]
+_Nulls: TypeAlias = Literal["first", "last"]
+_OrderItem: TypeAlias = _FieldName | Order
+_OrderBy: TypeAlias = _OrderItem | list[_OrderItem] | tuple[_OrderItem, ...]
 _Schema: TypeAlias = Mapping[str, Any]
 _Missing: TypeAlias = Literal["ignore", "raise"]
 _Progress: TypeAlias = Callable[[int, int], object]
@@ -107,6 +110,20 @@ class Expression:
     def contains(self, item: Any, /) -> Condition: ...
     def is_null(self) -> Condition: ...
     def is_not_null(self) -> Condition: ...
+    def asc(self, *, nulls: _Nulls | None = None) -> Order: ...
+    def desc(self, *, nulls: _Nulls | None = None) -> Order: ...
+
+@final
+class Order:
+    def __new__(
+        cls, key: _FieldName, *, descending: bool = False, nulls: _Nulls | None = None
+    ) -> Self: ...
+    @property
+    def key(self) -> _FieldName: ...
+    @property
+    def descending(self) -> bool: ...
+    @property
+    def nulls(self) -> _Nulls | None: ...
 
 @final
 class Field(Expression):
@@ -174,10 +191,22 @@ class RecordView(Mapping[str, Any]):
     def copy(self) -> dict[str, Any]: ...
 
 @final
-class _RecordIterator(Iterator[dict[str, Any]]):
+class Cursor(Iterator[_T_co]):
     def __iter__(self) -> Self: ...
-    def __next__(self) -> dict[str, Any]: ...
+    def __next__(self) -> _T_co: ...
     def __length_hint__(self) -> int: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+    @property
+    def closed(self) -> bool: ...
+    def fetch(self, count: int | None = None) -> list[_T_co]: ...
+    def close(self) -> None: ...
 
 class _Source:
     @property
@@ -187,7 +216,7 @@ class _Source:
     @property
     def schema(self) -> dict[str, Any] | None: ...
     def __len__(self) -> int: ...
-    def __iter__(self) -> _RecordIterator: ...
+    def __iter__(self) -> Cursor[dict[str, Any]]: ...
     def __contains__(self, pk: object, /) -> bool: ...
     def __getitem__(self, name: str, /) -> Field: ...
     def __getattr__(self, name: str, /) -> Field: ...
@@ -233,6 +262,102 @@ class _Source:
         copy: bool = True,
         distinct: bool = False,
     ) -> list[dict[str, Any]] | list[RecordView]: ...
+    @overload
+    def first(
+        self,
+        where: _Where | None = None,
+        *,
+        columns: _Columns | None = None,
+        order_by: _OrderBy | None = None,
+        offset: int = 0,
+        default: None = None,
+        copy: Literal[True] = True,
+    ) -> dict[str, Any] | None: ...
+    @overload
+    def first(
+        self,
+        where: _Where | None = None,
+        *,
+        columns: _Columns | None = None,
+        order_by: _OrderBy | None = None,
+        offset: int = 0,
+        default: _T,
+        copy: Literal[True] = True,
+    ) -> dict[str, Any] | _T: ...
+    @overload
+    def first(
+        self,
+        where: _Where | None = None,
+        *,
+        columns: None = None,
+        order_by: _OrderBy | None = None,
+        offset: int = 0,
+        default: Any = None,
+        copy: Literal[False],
+    ) -> RecordView | Any: ...
+    @overload
+    def one(
+        self,
+        where: _Where | None = None,
+        *,
+        columns: _Columns | None = None,
+        copy: Literal[True] = True,
+    ) -> dict[str, Any]: ...
+    @overload
+    def one(
+        self, where: _Where | None = None, *, columns: None = None, copy: Literal[False]
+    ) -> RecordView: ...
+    def exists(self, where: _Where | None = None) -> bool: ...
+    @overload
+    def pluck(
+        self,
+        field: _FieldName,
+        /,
+        *,
+        where: _Where | None = None,
+        order_by: _OrderBy | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        distinct: bool = False,
+    ) -> list[Any]: ...
+    @overload
+    def pluck(
+        self,
+        field: _FieldName,
+        /,
+        *fields: _FieldName,
+        where: _Where | None = None,
+        order_by: _OrderBy | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        distinct: bool = False,
+    ) -> list[tuple[Any, ...]]: ...
+    @overload
+    def iter(
+        self,
+        where: _Where | None = None,
+        *,
+        columns: _Columns | None = None,
+        order_by: _OrderBy | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        copy: Literal[True] = True,
+        distinct: bool = False,
+        batch_size: int = 256,
+    ) -> Cursor[dict[str, Any]]: ...
+    @overload
+    def iter(
+        self,
+        where: _Where | None = None,
+        *,
+        columns: None = None,
+        order_by: _OrderBy | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        copy: Literal[False],
+        distinct: bool = False,
+        batch_size: int = 256,
+    ) -> Cursor[RecordView]: ...
     def count(self, where: _Where | None = None) -> int: ...
     def all(self) -> list[dict[str, Any]]: ...
     def copy(self) -> dict[Any, dict[str, Any]]: ...

@@ -17,6 +17,63 @@ static bool is_named(PyObject *name, const char *text) {
          memcmp(PyUnicode_DATA(name), text, size) == 0;
 }
 
+#define NEAR_SIZE_MAX 31
+
+/* Letters to put in, take out or change (or neighbours to swap) to make b of a. */
+static size_t edit_distance(const char *a, size_t a_size, const char *b, size_t b_size) {
+  size_t rows[3][NEAR_SIZE_MAX + 1];
+  size_t *before = rows[0], *last = rows[1], *row = rows[2];
+  for (size_t j = 0; j <= b_size; j++) {
+    last[j] = j;
+  }
+  for (size_t i = 1; i <= a_size; i++) {
+    row[0] = i;
+    for (size_t j = 1; j <= b_size; j++) {
+      size_t best = last[j - 1] + (a[i - 1] != b[j - 1]);
+      best = last[j] + 1 < best ? last[j] + 1 : best;
+      best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
+        best = before[j - 2] + 1 < best ? before[j - 2] + 1 : best;
+      }
+      row[j] = best;
+    }
+    size_t *free_row = before;
+    before = last;
+    last = row;
+    row = free_row;
+  }
+  return last[b_size];
+}
+
+const char *pyddb_nearest(PyObject *name, const char *const *names, size_t count) {
+  if (!PyUnicode_Check(name) || !PyUnicode_IS_COMPACT_ASCII(name) ||
+      PyUnicode_GET_LENGTH(name) > NEAR_SIZE_MAX) {
+    return NULL;
+  }
+  size_t size = (size_t)PyUnicode_GET_LENGTH(name);
+  const char *nearest = NULL;
+  size_t least = size / 3 + 2;
+  for (size_t i = 0; i < count; i++) {
+    size_t other = strlen(names[i]);
+    size_t distance = other > NEAR_SIZE_MAX
+                          ? SIZE_MAX
+                          : edit_distance(PyUnicode_DATA(name), size, names[i], other);
+    if (distance < least) {
+      least = distance;
+      nearest = names[i];
+    }
+  }
+  return nearest;
+}
+
+static int refuse_keyword(const pyddb_signature *signature, PyObject *name) {
+  const char *nearest = pyddb_nearest(name, signature->names, signature->count);
+  PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'%s%s%s",
+               signature->name, name, nearest ? "; did you mean '" : "", nearest ? nearest : "",
+               nearest ? "'?" : "");
+  return -1;
+}
+
 static int bind_keyword(const pyddb_signature *signature, PyObject *name, PyObject *value,
                         PyObject **slots) {
   for (uint8_t i = 0; i < signature->count; i++) {
@@ -30,9 +87,7 @@ static int bind_keyword(const pyddb_signature *signature, PyObject *name, PyObje
       return 0;
     }
   }
-  PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'", signature->name,
-               name);
-  return -1;
+  return refuse_keyword(signature, name);
 }
 
 static int bind_positional(const pyddb_signature *signature, PyObject *const *args,

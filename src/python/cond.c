@@ -250,8 +250,8 @@ static PyObject *combine_two(bool is_and, PyObject *left, PyObject *right) {
   if (!state) {
     return NULL;
   }
-  PyObject *operands[] = {left, right};
-  return combine(state, is_and, operands, 2, is_and ? "operand of &" : "operand of |");
+  PyObject *both[] = {left, right};
+  return combine(state, is_and, both, 2, is_and ? "operand of &" : "operand of |");
 }
 
 static PyObject *cond_and(PyObject *left, PyObject *right) {

@@ -240,5 +240,7 @@ PyMethodDef pyddb_expr_methods[] = {
     {"is_null", expr_is_null, METH_NOARGS, is_null_doc},
     {"is_not_null", expr_is_not_null, METH_NOARGS, is_not_null_doc},
     {"len_", pyddb_expr_len, METH_NOARGS, len_doc},
+    {"asc", PYDDB_FAST(pyddb_expr_asc), PYDDB_FAST_FLAGS, pyddb_asc_doc},
+    {"desc", PYDDB_FAST(pyddb_expr_desc), PYDDB_FAST_FLAGS, pyddb_desc_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -9,9 +9,9 @@
  *   convert_in.c    Python value  -> ddb_builder      convert_time_in.c    dates and times
  *   convert_out.c   ddb_value     -> Python value     convert_time_out.c
  *   batch.c         mappings -> records of a builder; the cache of shapes
- *   db.c, db_guard.c, snapshot.c, files.c, table.c, table_write.c, table_read.c, select.c,
- *   record_view.c, expr.c, expr_cond.c, field.c, cond.c, lock.c, schema.c: the types and what
- *   they do
+ *   query.c         arguments of queries -> ddb_query      results.c        records -> objects
+ *   db.c, db_guard.c, snapshot.c, files.c, table.c, table_write.c, table_read.c, select.c, cursor.c,
+ *   record_view.c, expr.c, expr_cond.c, field.c, cond.c, order.c, lock.c, schema.c: the types and what they do
  *   code.c          callables in conditions
  *   testing.c       what only the testing build has
  *
@@ -82,11 +82,12 @@ typedef struct pyddb_state {
   PyTypeObject *snapshot_type;
   PyTypeObject *table_type;
   PyTypeObject *table_view_type;
-  PyTypeObject *iterator_type;
+  PyTypeObject *cursor_type;
   PyTypeObject *record_view_type;
   PyTypeObject *expr_type;
   PyTypeObject *field_type;
   PyTypeObject *cond_type;
+  PyTypeObject *order_type;
   PyTypeObject *lock_type;
   PyTypeObject *guard_type;
   PyObject *table_class;   /* the Python subclass that databases make; NULL: table_type */
@@ -154,6 +155,8 @@ typedef struct pyddb_signature {
 /* Puts the arguments into slots[count] (borrowed; NULL where absent). */
 int pyddb_bind(const pyddb_signature *signature, PyObject *const *args, Py_ssize_t arg_count,
                PyObject *keyword_names, PyObject **slots);
+/* The name that was probably meant by a str that is none of them; NULL: none is near. */
+const char *pyddb_nearest(PyObject *name, const char *const *names, size_t count);
 /* The one argument of a function, borrowed; NULL: an exception is set. */
 PyObject *pyddb_bind_one(const char *function, const char *name, PyObject *const *args,
                          Py_ssize_t arg_count, PyObject *keyword_names);
@@ -303,8 +306,8 @@ struct pyddb_snapshot {
 
 /* The type objects' specs: each file makes its type. */
 extern PyType_Spec pyddb_db_spec, pyddb_db_guard_spec, pyddb_snapshot_spec, pyddb_table_spec,
-    pyddb_table_view_spec, pyddb_iterator_spec, pyddb_record_view_spec, pyddb_expr_spec,
-    pyddb_field_spec, pyddb_cond_spec, pyddb_lock_spec, pyddb_guard_spec;
+    pyddb_table_view_spec, pyddb_cursor_spec, pyddb_record_view_spec, pyddb_expr_spec,
+    pyddb_field_spec, pyddb_cond_spec, pyddb_order_spec, pyddb_lock_spec, pyddb_guard_spec;
 
 /* A Table object of `type` (NULL: the state's) for `table`, whose reference is taken. */
 PyObject *pyddb_table_new(pyddb_state *state, PyTypeObject *type, ddb_table *core,
@@ -372,11 +375,24 @@ int pyddb_view_select(pyddb_source *source, const ddb_view *view, const pyddb_co
 bool pyddb_is_short(pyddb_source *source, const pyddb_cond *cond, uint64_t record_count);
 extern PyMethodDef pyddb_cond_functions[];
 
+/* An Order object. nulls: 'first', 'last', None or NULL. */
+PyObject *pyddb_order_new(pyddb_state *state, PyObject *key, bool descending, PyObject *nulls);
+PyObject *pyddb_expr_asc(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw);
+PyObject *pyddb_expr_desc(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw);
+extern const char pyddb_asc_doc[], pyddb_desc_doc[];
+/* An item of order_by; name is a new reference. */
+typedef struct pyddb_order_item {
+  PyObject *name;
+  bool descending;
+  ddb_nulls nulls;
+} pyddb_order_item;
+int pyddb_order_read(pyddb_source *source, PyObject *item, pyddb_order_item *out);
+
 /* A lock object over the lock of `table` (a reference of its own is taken). */
 PyObject *pyddb_lock_new(pyddb_state *state, ddb_table *table, PyObject *name);
 
 PyObject *pyddb_record_view_new(pyddb_source *source, const ddb_record *record);
-/* An iterator over copies of the records, as dicts. */
+/* A Cursor over all records. */
 PyObject *pyddb_source_iter(PyObject *self);
 /* Views and TableViews of a snapshot. */
 int pyddb_snapshot_use(pyddb_snapshot *snapshot);
@@ -393,10 +409,79 @@ extern const char pyddb_save_doc[], pyddb_load_doc[];
 PyObject *pyddb_db_guard_new(pyddb_state *state, PyObject *tables, int64_t timeout_ns);
 PyObject *pyddb_memory_dict(const ddb_memory *memory);
 
+/* ---- Queries -------------------------------------------------------------------------------- */
+
+/* Field names, as Python and as C strings. */
+typedef struct pyddb_name_list {
+  Py_ssize_t count;
+  PyObject *objects; /* list of str, or NULL */
+  pyddb_text *texts;
+  ddb_str *strs;
+} pyddb_name_list;
+
+/* What is made of a record. */
+typedef enum pyddb_form {
+  PYDDB_FORM_DICT,
+  PYDDB_FORM_VIEW,
+  PYDDB_FORM_COLUMNS, /* a dict of aliases */
+  PYDDB_FORM_VALUE,
+  PYDDB_FORM_TUPLE
+} pyddb_form;
+
+typedef struct pyddb_query {
+  ddb_query core;
+  pyddb_cond *where; /* strong; it may have code, and is not in `core` */
+  PyObject *aliases; /* list of str, one per column */
+  pyddb_name_list columns;
+  pyddb_name_list order_names;
+  ddb_order *order;
+  pyddb_form form;
+} pyddb_query;
+
+/* Arguments of queries, borrowed; NULL: not given. In the order of select(). */
+enum {
+  PYDDB_COLUMNS,
+  PYDDB_WHERE,
+  PYDDB_ORDER_BY,
+  PYDDB_LIMIT,
+  PYDDB_OFFSET,
+  PYDDB_COPY,
+  PYDDB_DISTINCT,
+  PYDDB_QUERY_SLOTS
+};
+/* On failure there is nothing to fini. */
+int pyddb_query_init(pyddb_source *source, pyddb_query *query, PyObject *const *slots);
+/* Asks for the values of these fields instead of records; `what` names the method. The query is to
+ * be finished in any case. */
+int pyddb_query_fields(pyddb_source *source, pyddb_query *query, PyObject *const *fields,
+                       Py_ssize_t count, const char *what);
+void pyddb_query_fini(pyddb_query *query);
+
+typedef struct pyddb_reader {
+  pyddb_source *source;
+  const pyddb_query *query;
+  const ddb_shape *shape; /* of the last record */
+  size_t *indexes;        /* of the columns in it; NULL: there are no columns */
+} pyddb_reader;
+
+int pyddb_reader_init(pyddb_reader *reader, pyddb_source *source, const pyddb_query *query);
+void pyddb_reader_fini(pyddb_reader *reader);
+PyObject *pyddb_reader_read(pyddb_reader *reader, const ddb_record *record);
+/* A list of what the query gives for each record. */
+PyObject *pyddb_records_out(pyddb_source *source, const pyddb_query *query,
+                            const ddb_record *const *records, size_t count);
+
 /* Methods of Table and TableView alike. */
 PyObject *pyddb_source_get(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw);
 PyObject *pyddb_source_select(PyObject *self, PyObject *const *args, Py_ssize_t count,
                               PyObject *kw);
+PyObject *pyddb_source_pluck(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw);
+PyObject *pyddb_source_first(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw);
+PyObject *pyddb_source_one(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw);
+PyObject *pyddb_source_exists(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                              PyObject *kw);
+PyObject *pyddb_source_iter_by(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                               PyObject *kw);
 PyObject *pyddb_source_count(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw);
 PyObject *pyddb_source_all(PyObject *self, PyObject *unused);
 PyObject *pyddb_source_copy(PyObject *self, PyObject *unused);
@@ -407,7 +492,8 @@ PyObject *pyddb_source_has_index(PyObject *self, PyObject *const *args, Py_ssize
                                  PyObject *kw);
 Py_ssize_t pyddb_source_length(PyObject *self);
 int pyddb_source_contains(PyObject *self, PyObject *key);
-extern const char pyddb_get_doc[], pyddb_select_doc[], pyddb_count_doc[], pyddb_all_doc[],
+extern const char pyddb_get_doc[], pyddb_select_doc[], pyddb_pluck_doc[], pyddb_first_doc[],
+    pyddb_one_doc[], pyddb_exists_doc[], pyddb_iter_doc[], pyddb_count_doc[], pyddb_all_doc[],
     pyddb_copy_doc[], pyddb_columns_doc[], pyddb_size_doc[], pyddb_indexed_fields_doc[],
     pyddb_has_index_doc[];
 PyObject *pyddb_source_field(PyObject *self, PyObject *name);

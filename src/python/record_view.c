@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * record_view.c - RecordView, a read-only mapping over one record, and the iterator over records.
+ * record_view.c - RecordView, a read-only mapping over one record.
  *
  * A view owns a copy of the record's bytes and decodes a field when it is asked for: it costs one
- * allocation, stays valid for ever, and whatever it returns is new. The iterator owns copies of all
- * the records of one instant, so that it does not depend on the thread that made it; each is freed
- * when it has been handed out.
+ * allocation, stays valid for ever, and whatever it returns is new.
  *
- * Thread-safety: a RecordView is immutable; of an iterator that threads share, each record goes to
- * one of them.
+ * Thread-safety: immutable.
  */
 #include "pyddb.h"
 
@@ -218,127 +215,4 @@ PyType_Spec pyddb_record_view_spec = {
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION |
              Py_TPFLAGS_MAPPING,
     .slots = view_slots,
-};
-
-/* ---- The iterator -------------------------------------------------------------------------- */
-
-typedef struct pyddb_iterator {
-  PyObject_HEAD pyddb_source *source; /* strong */
-  ddb_record **records;
-  size_t count;
-  _Atomic size_t next;
-} pyddb_iterator;
-
-static int copy_records(const ddb_view *view, ddb_record **records, size_t capacity, size_t *count,
-                        ddb_error *err) {
-  uint64_t position = 0;
-  const ddb_record *record;
-  while (*count < capacity && (record = ddb_view_next(view, &position))) {
-    if (ddb_record_copy(record, &records[*count], err) != DDB_OK) {
-      return -1;
-    }
-    ++*count;
-  }
-  return 0;
-}
-
-static int iterator_fill(pyddb_iterator *iterator) {
-  pyddb_source *source = iterator->source;
-  ddb_view view;
-  if (pyddb_view_open(source, &view) < 0) {
-    return -1;
-  }
-  size_t capacity = (size_t)ddb_view_count(&view);
-  iterator->records = PyMem_Calloc(capacity + 1, sizeof(ddb_record *));
-  ddb_error err = {.status = DDB_ERR_NOMEM};
-  int result = -1;
-  if (iterator->records) {
-    bool detach = !pyddb_is_short(source, NULL, capacity);
-    if (detach) {
-      pyddb_detach();
-    }
-    result = copy_records(&view, iterator->records, capacity, &iterator->count, &err);
-    if (detach) {
-      pyddb_attach();
-    }
-  }
-  pyddb_view_close(source, &view);
-  if (result < 0) {
-    pyddb_raise(source->state, &err);
-  }
-  return result;
-}
-
-PyObject *pyddb_source_iter(PyObject *self) {
-  pyddb_source *source = (pyddb_source *)self;
-  PyTypeObject *type = source->state->iterator_type;
-  pyddb_iterator *iterator = (pyddb_iterator *)type->tp_alloc(type, 0);
-  if (!iterator) {
-    return NULL;
-  }
-  iterator->source = (pyddb_source *)Py_NewRef(self);
-  if (iterator_fill(iterator) < 0) {
-    Py_CLEAR(iterator);
-  }
-  return (PyObject *)iterator;
-}
-
-static PyObject *iterator_next(PyObject *self) {
-  pyddb_iterator *iterator = (pyddb_iterator *)self;
-  if (atomic_load(&iterator->next) >= iterator->count) {
-    return NULL;
-  }
-  size_t index = atomic_fetch_add(&iterator->next, 1);
-  if (index >= iterator->count) {
-    return NULL;
-  }
-  PyObject *dict = pyddb_record_out(iterator->source, iterator->records[index]);
-  ddb_record_free(iterator->records[index]);
-  iterator->records[index] = NULL;
-  return dict;
-}
-
-static PyObject *iterator_length_hint(PyObject *self, PyObject *unused) {
-  (void)unused;
-  pyddb_iterator *iterator = (pyddb_iterator *)self;
-  size_t next = atomic_load(&iterator->next);
-  return PyLong_FromSize_t(next < iterator->count ? iterator->count - next : 0);
-}
-
-static int iterator_traverse(PyObject *self, visitproc visit, void *arg) {
-  Py_VISIT(Py_TYPE(self));
-  Py_VISIT(((pyddb_iterator *)self)->source);
-  return 0;
-}
-
-static void iterator_dealloc(PyObject *self) {
-  pyddb_iterator *iterator = (pyddb_iterator *)self;
-  PyTypeObject *type = Py_TYPE(self);
-  PyObject_GC_UnTrack(self);
-  for (size_t i = 0; i < iterator->count; i++) {
-    ddb_record_free(iterator->records[i]);
-  }
-  PyMem_Free(iterator->records);
-  Py_XDECREF(iterator->source);
-  type->tp_free(self);
-  Py_DECREF(type);
-}
-
-static PyMethodDef iterator_methods[] = {
-    {"__length_hint__", iterator_length_hint, METH_NOARGS, "Records left."},
-    {NULL, NULL, 0, NULL},
-};
-
-static PyType_Slot iterator_slots[] = {
-    PYDDB_SLOT(Py_tp_dealloc, iterator_dealloc), PYDDB_SLOT(Py_tp_traverse, iterator_traverse),
-    PYDDB_SLOT(Py_tp_iter, PyObject_SelfIter),   PYDDB_SLOT(Py_tp_iternext, iterator_next),
-    {Py_tp_methods, iterator_methods},           {0, NULL},
-};
-
-PyType_Spec pyddb_iterator_spec = {
-    .name = "dictdb._core._RecordIterator",
-    .basicsize = sizeof(pyddb_iterator),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |
-             Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .slots = iterator_slots,
 };

@@ -280,6 +280,11 @@ PyDoc_STRVAR(schema_fields_doc,
 #define SOURCE_METHODS                                                                             \
   {"get", PYDDB_FAST(pyddb_source_get), PYDDB_FAST_FLAGS, pyddb_get_doc},                          \
       {"select", PYDDB_FAST(pyddb_source_select), PYDDB_FAST_FLAGS, pyddb_select_doc},             \
+      {"pluck", PYDDB_FAST(pyddb_source_pluck), PYDDB_FAST_FLAGS, pyddb_pluck_doc},                \
+      {"first", PYDDB_FAST(pyddb_source_first), PYDDB_FAST_FLAGS, pyddb_first_doc},                \
+      {"one", PYDDB_FAST(pyddb_source_one), PYDDB_FAST_FLAGS, pyddb_one_doc},                      \
+      {"exists", PYDDB_FAST(pyddb_source_exists), PYDDB_FAST_FLAGS, pyddb_exists_doc},             \
+      {"iter", PYDDB_FAST(pyddb_source_iter_by), PYDDB_FAST_FLAGS, pyddb_iter_doc},                \
       {"count", PYDDB_FAST(pyddb_source_count), PYDDB_FAST_FLAGS, pyddb_count_doc},                \
       {"all", pyddb_source_all, METH_NOARGS, pyddb_all_doc},                                       \
       {"copy", pyddb_source_copy, METH_NOARGS, pyddb_copy_doc},                                    \

@@ -416,6 +416,48 @@ def reads_within_reads(seconds: float, seed: int) -> None:
             check_rows(seen)
 
 
+def cursors_see_one_version(seconds: float, seed: int) -> None:
+    """Cursors that two threads share, beside writers that replace every record."""
+    db = DictDB()
+    table = db.create_table("t")
+    table.insert([row(0) for _ in range(KEYS)])
+    clock = Clock(seconds)
+
+    def write() -> None:
+        rng = random.Random(seed)
+        while clock:
+            table.update(row(rng.randrange(1000)))
+            key = rng.randrange(KEYS) + 1
+            with table.lock.write_lock():
+                table.delete(where=table.id == key)
+                table.upsert({"id": key, **row(table.first()["a"])})
+
+    def read(number: int) -> None:
+        rng = random.Random(seed + number)
+        while clock:
+            order = rng.choice([None, "-id", ["a", "text"]])
+            size = rng.choice([1, 3, 256])
+            with db.snapshot() as snapshot:
+                source = rng.choice([table, snapshot["t"]])
+                cursor = source.iter(order_by=order, batch_size=size, copy=rng.random() < 0.5)
+            rows: list[Any] = []
+
+            def take(cursor: Any = cursor, rows: list[Any] = rows) -> None:
+                for record in cursor:
+                    rows.append(record)
+
+            thread = threading.Thread(target=take)
+            thread.start()
+            take()
+            thread.join()
+            check_rows(rows)
+            assert cursor.closed
+            assert len({record["id"] for record in rows}) == len(rows) == KEYS
+            assert len({record["a"] for record in rows}) == 1, "two states"
+
+    run_threads([write, write, lambda: read(1), lambda: read(2)])
+
+
 def failures_change_nothing(seconds: float, seed: int) -> None:
     """Statements that fail half way, beside readers who must not see any of it, nor any leak."""
     db = DictDB()
@@ -524,6 +566,7 @@ SCENARIOS: dict[str, Callable[[float, int], None]] = {
         many_databases,
         waiting_writers_wake,
         reads_within_reads,
+        cursors_see_one_version,
         failures_change_nothing,
         user_code_may_write,
         collector_reads_and_writes,

@@ -115,6 +115,26 @@ SIGNATURES: list[tuple[Any, str]] = [
     ),
     (Table.update, "(self, changes, where=None, *, missing=None)"),
     (Table.delete, "(self, where=None, *, missing=None)"),
+    (
+        Table.iter,
+        "(self, where=None, *, columns=None, order_by=None, limit=None, offset=0, copy=True,"
+        " distinct=False, batch_size=256)",
+    ),
+    (
+        Table.first,
+        "(self, where=None, *, columns=None, order_by=None, offset=0, default=None, copy=True)",
+    ),
+    (Table.one, "(self, where=None, *, columns=None, copy=True)"),
+    (Table.exists, "(self, where=None)"),
+    (
+        Table.pluck,
+        "(self, field, *fields, where=None, order_by=None, limit=None, offset=0, distinct=False)",
+    ),
+    (dictdb.Cursor.fetch, "(self, count=None)"),
+    (dictdb.Cursor.close, "(self)"),
+    (dictdb.Order, "(key, *, descending=False, nulls=None)"),
+    (dictdb.Field.asc, "(self, *, nulls=None)"),
+    (dictdb.Field.desc, "(self, *, nulls=None)"),
     (Table.count, "(self, where=None)"),
     (Table.copy, "(self)"),
     (Table.all, "(self)"),

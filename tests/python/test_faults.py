@@ -40,6 +40,7 @@ FAULTS = {
     "LOST_WAKEUP": "waiting_writers_wake",
     "ABORT_LEAKS": "failures_change_nothing",
     "TREE_SPLIT_LOSES": "model",
+    "CURSOR_NOT_HELD": "cursors_see_one_version",
 }
 SECONDS = 4.0
 # A fault that needs threads to meet gets some more chances; each starts from another seed.
