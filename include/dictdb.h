@@ -680,6 +680,85 @@ DDB_API uint64_t ddb_shape_id(const ddb_shape *shape); /* unique in the process,
 DDB_API ddb_status ddb_record_copy(const ddb_record *record, ddb_record **out, ddb_error *err);
 DDB_API void ddb_record_free(ddb_record *record); /* NULL is allowed */
 
+/* ---- Aggregates --------------------------------------------------------------------------- */
+
+/*
+ * Records that a query makes, of one shape, owned by the caller; they need neither the view nor the
+ * table. Thread-safety: atomic, but for ..._free.
+ */
+typedef struct ddb_rowset ddb_rowset;
+
+DDB_API size_t ddb_rowset_count(const ddb_rowset *rows);
+/* Borrowed from the rowset; index < ddb_rowset_count. */
+DDB_API const ddb_record *ddb_rowset_record(const ddb_rowset *rows, size_t index);
+DDB_API void ddb_rowset_free(ddb_rowset *rows); /* NULL is allowed */
+
+/*
+ * What is made of the values of a field or an expression, of each group of records. Null and missing values are passed
+ * over; when there are no others the result is null, but for the counts (0) and COLLECT (an empty
+ * list). Numbers are booleans (as 0 and 1), ints, floats and Decimals.
+ */
+typedef enum ddb_aggregate_kind {
+  DDB_AGGREGATE_COUNT, /* of values; of records when no field is given */
+  /* Exact over ints (of any size), booleans and Decimals, and over timedeltas. Floats are added with
+   * compensation (Neumaier); the sum of the ints among them is rounded once and added last. */
+  DDB_AGGREGATE_SUM,
+  DDB_AGGREGATE_AVG, /* the sum divided by the count: a float, rounded once when all are ints; a
+                        Decimal of 28 digits; a timedelta */
+  DDB_AGGREGATE_MIN, /* by ddb_value_compare; the first of equal ones */
+  DDB_AGGREGATE_MAX,
+  DDB_AGGREGATE_COUNT_DISTINCT, /* values that differ in the total order */
+  DDB_AGGREGATE_FIRST,          /* in insertion order */
+  DDB_AGGREGATE_LAST,
+  DDB_AGGREGATE_STDDEV,            /* of a sample (n - 1), by Welford; null below 2 numbers */
+  DDB_AGGREGATE_STDDEV_POPULATION, /* (n) */
+  DDB_AGGREGATE_MEDIAN,   /* the middle number, or the AVG of the two; NaN when there is one */
+  DDB_AGGREGATE_QUANTILE, /* float, linear between the two nearest: numpy's default, type 7 of
+                             Hyndman and Fan (1996); NaN when there is one */
+  DDB_AGGREGATE_COLLECT   /* a list of the values, in insertion order */
+} ddb_aggregate_kind;
+
+typedef struct ddb_aggregate {
+  ddb_str name; /* of the result's field */
+  ddb_aggregate_kind kind;
+  ddb_str field;   /* {NULL, 0}: none, for COUNT only */
+  ddb_expr *expr;  /* instead of a field; NULL: the field */
+  double quantile; /* of QUANTILE: 0 to 1 */
+} ddb_aggregate;
+
+typedef struct ddb_group_field {
+  ddb_str name; /* of the result's field; {NULL, 0}: as the field */
+  ddb_str field;
+  ddb_expr *expr; /* instead of a field; then it needs a name */
+} ddb_group_field;
+
+typedef struct ddb_aggregate_query {
+  const ddb_cond *where;         /* which records; NULL: all */
+  const ddb_records *records;    /* of the view, instead of `where`; NULL: go by it */
+  const ddb_group_field *groups; /* records that are the same on these are one group */
+  size_t group_count;            /* 0: all records are one group, also when there is none */
+  const ddb_aggregate *aggregates;
+  size_t aggregate_count;
+  const ddb_cond *having; /* which rows of the result, by its fields; NULL: all */
+  const ddb_order *order; /* of the rows, by their fields; none: by each group's first record */
+  size_t order_count;
+  uint64_t offset; /* of the rows */
+  uint64_t limit;
+} ddb_aggregate_query;
+#define DDB_AGGREGATE_QUERY_INIT                                                                   \
+  { .limit = DDB_NO_LIMIT }
+
+/*
+ * One row for each group: the group fields, as their first record has them, then the aggregates.
+ * Groups are the same by ddb_value_compare: 1, 1.0 and True are one, as are NaN and NaN, null and
+ * missing. Memory: in proportion to the groups; for COUNT_DISTINCT, MEDIAN, QUANTILE and COLLECT to
+ * the values. Errors: FIELD_NOT_FOUND; INVALID (a name twice, a bad quantile); TYPE, naming field and type:
+ * a value that cannot be added, or is not a number; LIMIT (Decimals more than 20,000 digits apart, an
+ * int too large for the float that is asked for, a row over DDB_RECORD_SIZE_MAX); NOMEM.
+ */
+DDB_API ddb_status ddb_view_aggregate(const ddb_view *view, const ddb_aggregate_query *query,
+                                      ddb_rowset **out, ddb_error *err);
+
 /* ---- Snapshots ---------------------------------------------------------------------------- */
 
 /*

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Holds the style rules that a formatter and a compiler do not see.
 
-Every source file has an SPDX line; .c, .h and .py files have at most 800 lines and C functions
-at most 100; no file names a place of one machine, a package host, an issue's number, or work
-left to do.
+Every source file has an SPDX line; .c, .h and .py files have at most 800 lines (but for the public
+header, which is one contract) and C functions at most 100; no file names a place of one machine, a
+package host, an issue's number, or work left to do.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 SPDX = "SPDX-License-Identifier: Apache-2.0"
 FILE_LINES_MAX = 800
+PUBLIC_HEADER = "include/dictdb.h"
 FUNCTION_LINES_MAX = 100
 SOURCE_SUFFIXES = {".c", ".h", ".py", ".pyi", ".build", ".options", ".toml", ".sh", ".supp"}
 SOURCE_NAMES = {"Makefile", ".clang-format", ".clang-tidy", ".editorconfig"}
@@ -93,7 +94,8 @@ def problems_of(path: Path, where: str) -> Iterator[str]:
     if path.suffix in SOURCE_SUFFIXES or path.name in SOURCE_NAMES or is_script:
         if not any(SPDX in line for line in lines[:5]):
             yield f"{where}:1: no line {SPDX!r} at the top"
-    if path.suffix in {".c", ".h", ".py"} and len(lines) > FILE_LINES_MAX:
+    limited = path.suffix in {".c", ".h", ".py"} and where != PUBLIC_HEADER
+    if limited and len(lines) > FILE_LINES_MAX:
         yield f"{where}:1: {len(lines)} lines, more than {FILE_LINES_MAX}"
     if path.suffix in {".c", ".h"}:
         for first, count, name in functions(text):

@@ -32,6 +32,13 @@ _Columns: TypeAlias = (
     Iterable[_FieldName] | Mapping[str, _FieldName] | Iterable[tuple[str, _FieldName]]
 )
 _Where: TypeAlias = Condition | Callable[[RecordView], object]
+_GroupBy: TypeAlias = (
+    _FieldName
+    | Iterable[_FieldName | tuple[str, str | Expression]]
+    | Mapping[str, str]
+    | Mapping[str, Expression]
+    | Mapping[str, str | Expression]
+)
 _Nulls: TypeAlias = Literal["first", "last"]
 _OrderItem: TypeAlias = _FieldName | Order
 _OrderBy: TypeAlias = _OrderItem | list[_OrderItem] | tuple[_OrderItem, ...]
@@ -130,6 +137,13 @@ class Field(Expression):
     def __new__(cls, name: str) -> Self: ...
     @property
     def field_name(self) -> str: ...
+
+# --- Aggregates ---
+
+class Aggregate:
+    def __new__(
+        cls, kind: str, field: str | Expression | None = None, quantile: float = 0
+    ) -> Self: ...
 
 # --- Locks ---
 
@@ -358,6 +372,34 @@ class _Source:
         distinct: bool = False,
         batch_size: int = 256,
     ) -> Cursor[RecordView]: ...
+    @overload
+    def aggregate(
+        self, where: _Where | None = None, group_by: None = None, **named: Aggregate
+    ) -> dict[str, Any]: ...
+    @overload
+    def aggregate(
+        self,
+        where: _Where | None = None,
+        *,
+        group_by: _GroupBy,
+        having: Condition | None = None,
+        order_by: _OrderBy | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        **named: Aggregate,
+    ) -> list[dict[str, Any]]: ...
+    @overload
+    def aggregate(
+        self,
+        where: _Where | None,
+        group_by: _GroupBy,
+        *,
+        having: Condition | None = None,
+        order_by: _OrderBy | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        **named: Aggregate,
+    ) -> list[dict[str, Any]]: ...
     def count(self, where: _Where | None = None) -> int: ...
     def all(self) -> list[dict[str, Any]]: ...
     def copy(self) -> dict[Any, dict[str, Any]]: ...

@@ -22,6 +22,7 @@
   X(EDIT_IN_PLACE, "a published leaf is changed instead of copied")                                \
   X(INDEX_STALE_UPDATE, "an update leaves a secondary index as it was")                            \
   X(KEY_REUSED, "deleting the newest record gives its automatic key back")                         \
+  X(GROUP_BY_SLOT, "keys of groups that fall into one slot are one group")                         \
   X(SLOT_REUSED, "a nested view takes the slot that is in use")                                    \
   X(SNAPSHOT_NOT_KEPT, "a root that a snapshot needs is not kept")                                 \
   X(LOST_WAKEUP, "releasing a lock forgets a waiting writer")                                      \

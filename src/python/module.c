@@ -178,6 +178,7 @@ static int add_types(PyObject *module, pyddb_state *state) {
       {&pyddb_field_spec, &state->field_type, true, &state->expr_type},
       {&pyddb_cond_spec, &state->cond_type, true, NULL},
       {&pyddb_order_spec, &state->order_type, true, NULL},
+      {&pyddb_aggregate_spec, &state->aggregate_type, true, NULL},
       {&pyddb_lock_spec, &state->lock_type, true, NULL},
       {&pyddb_guard_spec, &state->guard_type, false, NULL},
       {&pyddb_record_view_spec, &state->record_view_type, true, NULL},
@@ -265,7 +266,7 @@ static int module_exec(PyObject *module) {
   X(db_type) X(db_guard_type) X(snapshot_type) X(table_type) X(table_view_type) X(cursor_type)   \
   X(record_view_type) X(expr_type) X(field_type) X(cond_type) X(order_type) X(lock_type) X(guard_type) X(table_class)         \
   X(schema_encode) X(schema_decode) X(id_text) X(missing_file_error)                               \
-  X(action_texts[DDB_ACTION_INSERTED]) X(action_texts[DDB_ACTION_UPDATED])                         \
+  X(aggregate_type) X(action_texts[DDB_ACTION_INSERTED]) X(action_texts[DDB_ACTION_UPDATED])                         \
   X(action_texts[DDB_ACTION_IGNORED])
 /* clang-format on */
 

@@ -88,6 +88,7 @@ typedef struct pyddb_state {
   PyTypeObject *field_type;
   PyTypeObject *cond_type;
   PyTypeObject *order_type;
+  PyTypeObject *aggregate_type;
   PyTypeObject *lock_type;
   PyTypeObject *guard_type;
   PyObject *table_class;   /* the Python subclass that databases make; NULL: table_type */
@@ -483,6 +484,12 @@ PyObject *pyddb_source_exists(PyObject *self, PyObject *const *args, Py_ssize_t 
 PyObject *pyddb_source_iter_by(PyObject *self, PyObject *const *args, Py_ssize_t count,
                                PyObject *kw);
 PyObject *pyddb_source_count(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw);
+extern PyType_Spec pyddb_aggregate_spec;
+PyObject *pyddb_source_aggregate(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                                 PyObject *kw);
+/* A list of dicts; names: a tuple of str, one for each field. */
+PyObject *pyddb_rowset_out(pyddb_state *state, const ddb_rowset *rows, PyObject *names);
+extern const char pyddb_source_aggregate_doc[];
 PyObject *pyddb_source_all(PyObject *self, PyObject *unused);
 PyObject *pyddb_source_copy(PyObject *self, PyObject *unused);
 PyObject *pyddb_source_columns(PyObject *self, PyObject *unused);

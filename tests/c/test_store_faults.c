@@ -245,6 +245,23 @@ static bool run_tree_split_loses(void) {
   return nothing_wrong();
 }
 
+/* As many groups as rows. */
+static bool run_group_by_slot(void) {
+  world w = world_with_rows(200);
+  ddb_group_field group = {.field = DDB_STR("a")};
+  ddb_aggregate_query query = DDB_AGGREGATE_QUERY_INIT;
+  query.groups = &group;
+  query.group_count = 1;
+  ddb_view view;
+  ddb_rowset *rows = NULL;
+  ok(ddb_view_open(w.table, &view, NULL));
+  ok(ddb_view_aggregate(&view, &query, &rows, NULL));
+  check(rows && ddb_rowset_count(rows) == 200);
+  ddb_rowset_free(rows);
+  ddb_view_close(&view);
+  return nothing_wrong();
+}
+
 static int64_t insert_automatic(ddb_table *table) {
   ddb_field field = {DDB_STR("a"), ddb_int(0)};
   ddb_value key = ddb_null();
@@ -343,6 +360,7 @@ static const struct {
     {DDB__FAULT_EDIT_IN_PLACE, run_edit_in_place, 20},
     {DDB__FAULT_INDEX_STALE_UPDATE, run_index_stale_update, 20},
     {DDB__FAULT_KEY_REUSED, run_key_reused, 20},
+    {DDB__FAULT_GROUP_BY_SLOT, run_group_by_slot, 20},
     {DDB__FAULT_SLOT_REUSED, run_slot_reused, 20},
     {DDB__FAULT_SNAPSHOT_NOT_KEPT, run_snapshot_not_kept, 20},
     {DDB__FAULT_LOST_WAKEUP, run_lost_wakeup, 3},

@@ -499,6 +499,39 @@ def failures_change_nothing(seconds: float, seed: int) -> None:
     assert held[-1] - held[1] < 50_000, f"failed statements leak: {held}"
 
 
+def groups_are_whole(seconds: float, seed: int) -> None:
+    """Aggregates beside threads that set a whole group in one statement: each result is of one
+    version, in which all records of a group say the same."""
+    table = DictDB().create_table("t")
+    table.insert([{"g": n % 7, "v": n % 7, "text": f"{n % 7}"} for n in range(KEYS * 7)])
+    clock = Clock(seconds)
+    wanted = {
+        "n": dictdb.Count(),
+        "least": dictdb.Min("v"),
+        "most": dictdb.Max("v"),
+        "total": dictdb.Sum("v"),
+        "texts": dictdb.CountDistinct("text"),
+    }
+
+    def write(number: int) -> None:
+        rng = random.Random(seed + number)
+        while clock:
+            n = rng.randrange(1000)
+            table.update({"v": n, "text": f"{n}" * 5}, where=table.g == rng.randrange(7))
+
+    def read() -> None:
+        while clock:
+            groups = table.aggregate(group_by="g", **wanted)
+            assert [group["g"] for group in groups] == list(range(7))
+            for group in groups:
+                assert group["n"] == KEYS
+                assert group["least"] == group["most"], f"two versions in one group: {group}"
+                assert group["total"] == KEYS * group["least"]
+                assert group["texts"] == 1
+
+    run_threads([lambda: write(1), lambda: write(2), read, read], timeout=seconds + 60)
+
+
 def user_code_may_write(seconds: float, seed: int) -> None:
     """While records are taken from an iterator, another thread writes the table and is awaited."""
     table = dictdb.Table("t")
@@ -568,6 +601,7 @@ SCENARIOS: dict[str, Callable[[float, int], None]] = {
         reads_within_reads,
         cursors_see_one_version,
         failures_change_nothing,
+        groups_are_whole,
         user_code_may_write,
         collector_reads_and_writes,
     )

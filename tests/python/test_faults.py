@@ -35,6 +35,7 @@ FAULTS = {
     "EDIT_IN_PLACE": "model",
     "INDEX_STALE_UPDATE": "model",
     "KEY_REUSED": "model",
+    "GROUP_BY_SLOT": "groups_are_whole",
     "SLOT_REUSED": "collector_reads_and_writes",
     "SNAPSHOT_NOT_KEPT": "snapshots_do_not_change",
     "LOST_WAKEUP": "waiting_writers_wake",

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * aggregate.c - group-by and aggregates, a batch of rows at a time.
+ *
+ *   rows of the plan --inputs: one array of values for each field that is read-->
+ *     --groups: the number of each row's group--> aggregators --> rowset --having, order, limit-->
+ *
+ * A field that several groups and aggregates name is read once. Nothing allocates for a row, but for
+ * a new group or a value that is kept.
+ * Locks: none; the caller's view keeps everything that is read. Cost: some nanoseconds a row for each
+ * input and aggregate, on top of the scan.
+ */
+#include "query/aggregate.h"
+
+#include "base/heap.h"
+#include "base/status.h"
+#include "query/aggregator.h"
+#include "query/groups.h"
+#include "query/input.h"
+#include "query/rowset.h"
+
+#define NO_INPUT SIZE_MAX
+
+typedef struct run {
+  const ddb_aggregate_query *query;
+  const ddb__shapes *shapes;
+  bool borrows;
+  size_t count; /* group fields and aggregates: the fields of a row of the result */
+  size_t input_count;
+  ddb__input *inputs;        /* [count] */
+  size_t *reads;             /* [count]: the input of each group field, then of each aggregate */
+  const ddb_value **columns; /* [group_count] */
+  ddb_str *names;            /* [count] */
+  ddb_value *values;         /* [count]: one row of the result */
+  ddb__aggregator *aggregators;
+  size_t aggregator_count; /* initialised ones */
+  ddb__groups groups;      /* when there are group fields */
+  uint32_t numbers[DDB__BATCH_MAX];
+  ddb__arena results; /* what aggregators make for one row */
+} run;
+
+/* ---- Setting up --------------------------------------------------------------------------- */
+
+static ddb_status check_query(const ddb_aggregate_query *query, ddb_error *err) {
+  if ((query->group_count > 0 && !query->groups) ||
+      (query->aggregate_count > 0 && !query->aggregates) ||
+      (query->order_count > 0 && !query->order)) {
+    return ddb__fail(err, DDB_ERR_INVALID, "an aggregate query counts what it does not have");
+  }
+  if (query->group_count + query->aggregate_count == 0) {
+    return ddb__fail(err, DDB_ERR_INVALID, "an aggregate query needs a group or an aggregate");
+  }
+  for (size_t i = 0; i < query->aggregate_count; i++) {
+    const ddb_aggregate *aggregate = &query->aggregates[i];
+    if ((unsigned)aggregate->kind > DDB_AGGREGATE_COLLECT) {
+      return ddb__fail(err, DDB_ERR_INVALID, "no such aggregate: %d", (int)aggregate->kind);
+    }
+    if (!aggregate->field.data && !aggregate->expr && aggregate->kind != DDB_AGGREGATE_COUNT) {
+      return ddb__fail(err, DDB_ERR_INVALID, "%s needs a field",
+                       ddb__aggregate_kind_name(aggregate->kind));
+    }
+  }
+  return DDB_OK;
+}
+
+static size_t room_of(size_t count) {
+  return count * (sizeof(ddb__input) + sizeof(size_t) + sizeof(ddb_value *) + sizeof(ddb_str) +
+                  sizeof(ddb_value) + sizeof(ddb__aggregator));
+}
+
+/* One allocation for all arrays, the most aligned first. */
+static ddb_status allocate(run *r, ddb_error *err) {
+  size_t bytes = room_of(r->count);
+  r->inputs = ddb__alloc(&ddb__heap_process, bytes);
+  if (!r->inputs) {
+    return ddb__fail_memory(err, bytes);
+  }
+  r->aggregators = (ddb__aggregator *)(void *)(r->inputs + r->count);
+  r->values = (ddb_value *)(void *)(r->aggregators + r->count);
+  r->names = (ddb_str *)(void *)(r->values + r->count);
+  r->columns = (const ddb_value **)(void *)(r->names + r->count);
+  r->reads = (size_t *)(void *)(r->columns + r->count);
+  return DDB_OK;
+}
+
+/* The input that reads the field or the expression, a new one if it must be. */
+static ddb_status find_input(run *r, ddb_str field, const ddb_expr *expr, size_t *index,
+                             ddb_error *err) {
+  ddb__input *input = &r->inputs[r->input_count];
+  ddb_status status = ddb__input_init(input, r->shapes, field, expr, err);
+  if (status) {
+    return status;
+  }
+  *index = 0;
+  while (*index < r->input_count && (r->inputs[*index].source != input->source ||
+                                     r->inputs[*index].field_id != input->field_id)) {
+    ++*index;
+  }
+  if (*index == r->input_count) {
+    r->input_count++;
+  } else {
+    ddb__input_fini(input);
+  }
+  return DDB_OK;
+}
+
+static ddb_status bind_groups(run *r, ddb_error *err) {
+  ddb_status status = DDB_OK;
+  for (size_t i = 0; i < r->query->group_count && !status; i++) {
+    const ddb_group_field *group = &r->query->groups[i];
+    r->names[i] = group->name.data ? group->name : group->field;
+    status = find_input(r, group->field, group->expr, &r->reads[i], err);
+    r->groups.borrows = r->groups.borrows && !status && r->inputs[r->reads[i]].borrows;
+  }
+  return status;
+}
+
+static ddb_status bind_aggregates(run *r, ddb_error *err) {
+  ddb_status status = DDB_OK;
+  for (size_t i = 0; i < r->query->aggregate_count && !status; i++) {
+    const ddb_aggregate *aggregate = &r->query->aggregates[i];
+    size_t at = r->query->group_count + i;
+    r->names[at] = aggregate->name;
+    r->reads[at] = NO_INPUT;
+    bool borrows = r->borrows;
+    if (aggregate->field.data || aggregate->expr) {
+      status = find_input(r, aggregate->field, aggregate->expr, &r->reads[at], err);
+      borrows = borrows && !status && r->inputs[r->reads[at]].borrows;
+    }
+    if (!status) {
+      status = ddb__aggregator_init(&r->aggregators[i], aggregate, borrows, err);
+      r->aggregator_count += status == DDB_OK;
+    }
+  }
+  return status;
+}
+
+static void run_fini(run *r) {
+  for (size_t i = 0; i < r->aggregator_count; i++) {
+    ddb__aggregator_fini(&r->aggregators[i]);
+  }
+  for (size_t i = 0; i < r->input_count; i++) {
+    ddb__input_fini(&r->inputs[i]);
+  }
+  ddb__groups_fini(&r->groups);
+  ddb__arena_fini(&r->results);
+  ddb__free(&ddb__heap_process, r->inputs, room_of(r->count));
+}
+
+static ddb_status run_init(run *r, const ddb__source *source, const ddb_aggregate_query *query,
+                           bool borrows, ddb_error *err) {
+  ddb_status status = check_query(query, err);
+  if (status) {
+    return status;
+  }
+  memset(r, 0, sizeof *r);
+  r->query = query;
+  r->shapes = ddb__table_shapes(source->table);
+  r->borrows = borrows;
+  r->count = query->group_count + query->aggregate_count;
+  ddb__groups_init(&r->groups, query->group_count, borrows);
+  status = allocate(r, err);
+  if (!status) {
+    status = bind_groups(r, err);
+  }
+  if (!status) {
+    status = bind_aggregates(r, err);
+  }
+  if (status) {
+    run_fini(r);
+    return status;
+  }
+  /* Inputs have their places only now. */
+  for (size_t i = 0; i < query->group_count; i++) {
+    r->columns[i] = r->inputs[r->reads[i]].values;
+  }
+  return DDB_OK;
+}
+
+/* ---- Rows --------------------------------------------------------------------------------- */
+
+static uint32_t group_count(const run *r) {
+  return r->query->group_count > 0 ? r->groups.count : 1;
+}
+
+static ddb_status grow(run *r, ddb_error *err) {
+  ddb_status status = DDB_OK;
+  for (size_t i = 0; i < r->aggregator_count && !status; i++) {
+    status = ddb__aggregator_grow(&r->aggregators[i], group_count(r), err);
+  }
+  return status;
+}
+
+static ddb_status take_batch(run *r, const ddb__batch *batch, ddb_error *err) {
+  ddb_status status = DDB_OK;
+  for (size_t i = 0; i < r->input_count && !status; i++) {
+    status = ddb__input_fill(&r->inputs[i], batch->records, batch->mask, err);
+  }
+  if (!status && r->query->group_count > 0) {
+    uint32_t before = r->groups.count;
+    status = ddb__groups_find(&r->groups, r->columns, batch->mask, r->numbers, err);
+    if (!status && r->groups.count > before) {
+      status = grow(r, err);
+    }
+  }
+  for (size_t i = 0; i < r->aggregator_count && !status; i++) {
+    size_t read = r->reads[r->query->group_count + i];
+    const ddb__input *input = read == NO_INPUT ? NULL : &r->inputs[read];
+    status = ddb__aggregator_feed(&r->aggregators[i], input ? input->values : NULL, r->numbers,
+                                  input ? input->present : batch->mask, err);
+  }
+  return status;
+}
+
+static ddb_status take_records(run *r, const ddb_records *records, ddb_error *err) {
+  ddb_status status = grow(r, err);
+  for (size_t from = 0; from < records->count && !status; from += DDB__BATCH_MAX) {
+    size_t count = records->count - from;
+    uint64_t mask = count < DDB__BATCH_MAX ? (UINT64_C(1) << count) - 1 : UINT64_MAX;
+    ddb__batch batch = {.records = records->items + from, .mask = mask};
+    status = take_batch(r, &batch, err);
+  }
+  return status;
+}
+
+static ddb_status take_rows(run *r, const ddb__source *source, ddb_error *err) {
+  if (r->query->records) {
+    return take_records(r, r->query->records, err);
+  }
+  ddb__plan plan;
+  ddb_status status = ddb__plan_init(&plan, source, r->query->where, err);
+  if (status) {
+    return status;
+  }
+  ddb__scan scan;
+  ddb__batch batch;
+  status = grow(r, err);
+  ddb__scan_init(&scan, &plan, r->input_count > 0);
+  while (!status && ddb__scan_next(&scan, &batch)) {
+    status = take_batch(r, &batch, err);
+  }
+  ddb__plan_fini(&plan);
+  return status;
+}
+
+/* ---- Results ------------------------------------------------------------------------------ */
+
+static ddb_status append_group(run *r, uint32_t group, ddb_rowset *rows, ddb_error *err) {
+  size_t keys = r->query->group_count;
+  if (keys > 0) {
+    memcpy(r->values, ddb__groups_key(&r->groups, group), keys * sizeof *r->values);
+  }
+  ddb_status status = DDB_OK;
+  for (size_t i = 0; i < r->aggregator_count && !status; i++) {
+    status =
+        ddb__aggregator_result(&r->aggregators[i], group, &r->results, &r->values[keys + i], err);
+  }
+  ddb_record *record;
+  if (!status) {
+    status = ddb__rowset_make(rows->shape, &rows->arena, r->values, &record, err);
+  }
+  ddb__arena_clear(&r->results);
+  return status ? status : ddb__rowset_append(rows, record, err);
+}
+
+static ddb_status make_rows(run *r, ddb_rowset **out, ddb_error *err) {
+  const ddb_aggregate_query *query = r->query;
+  ddb_rowset *rows;
+  ddb_status status =
+      ddb__rowset_new(DDB_STR("(aggregates)"), r->names, r->count, true, &rows, err);
+  if (status) {
+    return status;
+  }
+  for (size_t i = 0; i < r->aggregator_count && !status; i++) {
+    status = ddb__aggregator_settle(&r->aggregators[i], group_count(r), err);
+  }
+  for (uint32_t group = 0; group < group_count(r) && !status; group++) {
+    status = append_group(r, group, rows, err);
+  }
+  if (!status) {
+    status = ddb__rowset_refine(rows, query->having, query->order, query->order_count,
+                                query->offset, query->limit, err);
+  }
+  if (status) {
+    ddb_rowset_free(rows);
+    return status;
+  }
+  *out = rows;
+  return DDB_OK;
+}
+
+ddb_status ddb__aggregate_run(const ddb__source *source, const ddb_aggregate_query *query,
+                              bool borrows, ddb_rowset **out, ddb_error *err) {
+  run r;
+  ddb_status status = run_init(&r, source, query, borrows, err);
+  if (status) {
+    return status;
+  }
+  status = take_rows(&r, source, err);
+  if (!status) {
+    status = make_rows(&r, out, err);
+  }
+  run_fini(&r);
+  return status;
+}
+
+ddb_status ddb_view_aggregate(const ddb_view *view, const ddb_aggregate_query *query,
+                              ddb_rowset **out, ddb_error *err) {
+  if (!view || !query || !out) {
+    return ddb__fail(err, DDB_ERR_INVALID, "aggregate needs a view, a query and a result");
+  }
+  ddb__source source = {view->table, ddb__view_root(view)};
+  return ddb__aggregate_run(&source, query, true, out, err);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * rowset.h - records that a query makes: all of one shape, in a registry of their own, so that
+ * conditions and orders over their fields work as over a table's.
+ *
+ * A registry has a schema of the row's names, any kind of value in each: an unknown name is an error
+ * with the nearest one, as for a table with a schema. Ownership: a rowset owns its registry and its
+ * records. Thread-safety: distinct.
+ */
+#ifndef DDB_QUERY_ROWSET_H
+#define DDB_QUERY_ROWSET_H
+
+#include "dictdb.h"
+#include "query/arena.h"
+#include "store/record.h"
+#include "store/shape.h"
+
+struct ddb_rowset {
+  ddb__shapes *shapes;
+  const ddb_shape *shape;
+  ddb__arena arena;    /* the records */
+  ddb_records records; /* in order */
+};
+
+/* `what` names the rows in messages. closed: names that are not among these are unknown; else they
+ * read as null. INVALID: no name but the empty one, or a name twice. */
+ddb_status ddb__rowset_new(ddb_str what, const ddb_str *names, size_t name_count, bool closed,
+                           ddb_rowset **out, ddb_error *err);
+/* An encoded block of values: its size, and its bytes, into room for them. */
+size_t ddb__rowset_block_size(const ddb_value *values, size_t count);
+void ddb__rowset_block_fill(ddb__block *block, size_t size, const ddb_value *values, size_t count);
+/* A record of one value for each name, in the arena. LIMIT, NOMEM. */
+ddb_status ddb__rowset_make(const ddb_shape *shape, ddb__arena *arena, const ddb_value *values,
+                            ddb_record **out, ddb_error *err);
+ddb_status ddb__rowset_append(ddb_rowset *rows, const ddb_record *record, ddb_error *err);
+/* Keeps the records that `having` (NULL: all) holds for, in order, from `offset` on, `limit` of
+ * them. */
+ddb_status ddb__rowset_refine(ddb_rowset *rows, const ddb_cond *having, const ddb_order *order,
+                              size_t order_count, uint64_t offset, uint64_t limit, ddb_error *err);
+
+#endif

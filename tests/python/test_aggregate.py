@@ -1,0 +1,595 @@
+# SPDX-License-Identifier: Apache-2.0
+# mypy: disable-error-code="index,misc,no-untyped-call,func-returns-value,operator"
+"""aggregate(): held against a naive evaluation in Python, and sqlite3 where SQL can say it."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import math
+import random
+import sqlite3
+import statistics
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import dictdb
+from dictdb import (
+    Avg,
+    Collect,
+    Count,
+    CountDistinct,
+    DictDB,
+    Field,
+    First,
+    InvalidArgumentError,
+    Last,
+    LimitError,
+    Max,
+    Median,
+    Min,
+    Quantile,
+    StdDev,
+    Sum,
+    Table,
+    UnknownFieldError,
+    UnsupportedTypeError,
+)
+from helpers import sized
+from oracle import compare, is_nan, ordered
+from samples import VALUES, exactly
+
+EXACT = decimal.Context(prec=50_000, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN)
+PLAIN = decimal.Context(prec=28)
+AGGREGATES: dict[str, Callable[[str], dictdb.Aggregate]] = {
+    "count": Count,
+    "sum": Sum,
+    "avg": Avg,
+    "min": Min,
+    "max": Max,
+    "distinct": CountDistinct,
+    "first": First,
+    "last": Last,
+    "stddev": StdDev,
+    "pstddev": lambda field: StdDev(field, population=True),
+    "median": Median,
+    "quantile": lambda field: Quantile(field, 0.3),
+    "collect": Collect,
+}
+NUMERIC = ("sum", "avg", "stddev", "pstddev", "median", "quantile")
+
+
+# --- The naive evaluation -------------------------------------------------------------------
+
+
+def float_sum(values: list[float], whole: int) -> float:
+    """Neumaier's sum, then the ints' sum."""
+    total = lost = 0.0
+    for value in values:
+        new = total + value
+        lost += (total - new) + value if abs(total) >= abs(value) else (value - new) + total
+        total = new
+    return (total + lost if math.isfinite(lost) else total) + float(whole)
+
+
+def naive_sum(values: list[Any]) -> Any:
+    whole = sum(v for v in values if isinstance(v, int))
+    if any(isinstance(v, Decimal) for v in values):
+        special = [v for v in values if isinstance(v, Decimal) and not v.is_finite()]
+        if special:
+            kinds = {"NaN" if v.is_nan() else str(v) for v in special}
+            return Decimal("NaN" if len(kinds) > 1 else kinds.pop())
+        total = Decimal(0).scaleb(max(v.as_tuple().exponent for v in values if type(v) is Decimal))
+        for value in values:
+            total = EXACT.add(total, Decimal(value))
+        return total
+    if any(isinstance(v, float) for v in values):
+        return float_sum([v for v in values if isinstance(v, float)], whole)
+    return whole
+
+
+def naive_avg(values: list[Any]) -> Any:
+    total = naive_sum(values)
+    return (
+        PLAIN.divide(total, Decimal(len(values))) if type(total) is Decimal else total / len(values)
+    )
+
+
+def naive_quantile(values: list[Any], q: float) -> float:
+    if any(is_nan(v) for v in values):
+        return math.nan
+    ranked = sorted(values)
+    place = q * (len(ranked) - 1)
+    rank = int(place)
+    part = place - rank
+    low, high = float(ranked[rank]), float(ranked[min(rank + 1, len(ranked) - 1)])
+    if low == high or part == 0:
+        return low
+    return low + (high - low) * part if part < 0.5 else high - (high - low) * (1 - part)
+
+
+def naive_median(values: list[Any]) -> Any:
+    if any(is_nan(v) for v in values):
+        return math.nan
+    ranked = sorted(values)
+    middle = (len(ranked) - 1) // 2
+    return ranked[middle] if len(ranked) % 2 else naive_avg(ranked[middle : middle + 2])
+
+
+def naive_deviation(values: list[Any], *, population: bool) -> float | None:
+    if len(values) < (1 if population else 2):
+        return None
+    reals = [float(v) for v in values]
+    if any(math.isnan(v) or math.isinf(v) for v in reals):
+        return math.nan
+    if any(abs(v) > 1e150 for v in reals):
+        return math.inf  # Their squares are.
+    return statistics.pstdev(reals) if population else statistics.stdev(reals)
+
+
+def extreme(values: list[Any], sign: int) -> Any:
+    best = values[0]
+    for value in values:
+        if compare(value, best) == sign:
+            best = value
+    return best
+
+
+def distinct_count(values: list[Any]) -> int:
+    kept: list[Any] = []
+    for value in values:
+        if not any(alike(value, other) for other in kept):
+            kept.append(value)
+    return len(kept)
+
+
+def naive(name: str, values: list[Any]) -> Any:
+    """The aggregate of values, None among them."""
+    values = [v for v in values if v is not None]
+    if name == "count":
+        return len(values)
+    if name == "distinct":
+        return distinct_count(values)
+    if name == "collect":
+        return values
+    if not values:
+        return None
+    made: dict[str, Callable[[], Any]] = {
+        "sum": lambda: naive_sum(values),
+        "avg": lambda: naive_avg(values),
+        "min": lambda: extreme(values, -1),
+        "max": lambda: extreme(values, 1),
+        "first": lambda: values[0],
+        "last": lambda: values[-1],
+        "stddev": lambda: naive_deviation(values, population=False),
+        "pstddev": lambda: naive_deviation(values, population=True),
+        "median": lambda: naive_median(values),
+        "quantile": lambda: naive_quantile(values, 0.3),
+    }
+    return made[name]()
+
+
+def alike(a: Any, b: Any) -> bool:
+    """Whether two values are of one group: ==, and NaN like NaN."""
+    if isinstance(a, (list, tuple)) and type(a) is type(b):
+        return len(a) == len(b) and all(alike(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(alike(a[key], b[key]) for key in a)
+    return bool(a == b or (a != a and b != b))
+
+
+def groups_of(rows: list[dict[str, Any]], fields: list[str]) -> list[list[dict[str, Any]]]:
+    groups: list[list[dict[str, Any]]] = []
+    for row in rows:
+        for group in groups:
+            if all(alike(row.get(f), group[0].get(f)) for f in fields):
+                group.append(row)
+                break
+        else:
+            groups.append([row])
+    return groups
+
+
+def same(name: str, got: Any, expected: Any) -> bool:
+    if name in ("stddev", "pstddev") and expected == math.inf:
+        return True
+    if name in ("stddev", "pstddev") and isinstance(expected, float):
+        return math.isclose(got, expected, rel_tol=1e-6, abs_tol=1e-6) or (
+            math.isnan(got) and math.isnan(expected)
+        )
+    return exactly(got, expected)
+
+
+# --- Property tests -------------------------------------------------------------------------
+
+exact_numbers = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-5, 5),
+    st.integers(-(2**63), 2**63 - 1),
+    st.integers(-(2**70), 2**200),
+)
+float_numbers = st.one_of(
+    st.none(),
+    st.integers(-5, 5),
+    st.integers(-(2**70), 2**70),
+    st.floats(-1e6, 1e6),
+    st.sampled_from([math.nan, math.inf, -math.inf, -0.0, 1e308, 5e-324]),
+)
+decimal_numbers = st.one_of(
+    st.none(),
+    st.integers(-(2**66), 2**66),
+    st.decimals(-(10**6), 10**6, places=2),
+    st.decimals(-(10**30), 10**30),
+    st.sampled_from([Decimal("Infinity"), Decimal("NaN"), Decimal("1E+40"), Decimal("0E-9")]),
+)
+# The total order among sets and UUIDs, and among dicts, is no matter of this file.
+any_values = st.sampled_from(
+    [v for v in VALUES if not any(word in repr(v) for word in ("{", "set(", "UUID", "sNaN"))]
+)
+keys = st.one_of(
+    st.sampled_from([None, 1, 1.0, True, Decimal(1), 0, -0.0, "a", "b", "", math.nan, b"a"]),
+    st.sampled_from(
+        [[1, 2], [1.0, 2], (1, 2), [math.nan], {"a": 1}, {"a": 1.0}, 2**70, "long" * 9]
+    ),
+)
+
+
+def make_table(rows: list[dict[str, Any]]) -> Table:
+    table = Table("t")
+    table.insert(rows)
+    return table
+
+
+def check(rows: list[dict[str, Any]], names: list[str], fields: list[str] | None) -> None:
+    table = make_table(rows)
+    wanted = {name: AGGREGATES[name]("v") for name in names}
+    got = table.aggregate(group_by=fields, n=Count(), **wanted)
+    results = [got] if isinstance(got, dict) else got
+    groups = groups_of(rows, fields) if fields else [rows]
+    assert len(results) == len(groups)
+    for result, group in zip(results, groups, strict=True):
+        assert list(result) == [*(fields or []), "n", *names]
+        assert result["n"] == len(group)
+        for field in fields or []:
+            assert exactly(result[field], group[0].get(field))
+        for name in names:
+            expected = naive(name, [row.get("v") for row in group])
+            assert same(name, result[name], expected), (name, result[name], expected, group)
+
+
+def rows_of(values: Any) -> Any:
+    row = st.fixed_dictionaries({}, optional={"g": keys, "h": st.integers(0, 1), "v": values})
+    return st.lists(row, max_size=40)
+
+
+@given(rows_of(exact_numbers), st.sampled_from([None, ["g"], ["g", "h"], ["h"]]))
+def test_ints_are_exact(rows: list[dict[str, Any]], fields: list[str] | None) -> None:
+    check(rows, [*AGGREGATES], fields)
+
+
+@given(rows_of(float_numbers), st.sampled_from([None, ["g"], ["h", "g"]]))
+def test_floats(rows: list[dict[str, Any]], fields: list[str] | None) -> None:
+    check(rows, [*AGGREGATES], fields)
+
+
+@given(rows_of(decimal_numbers), st.sampled_from([None, ["g"], ["h"]]))
+def test_decimals_are_exact(rows: list[dict[str, Any]], fields: list[str] | None) -> None:
+    check(rows, ["sum", "avg", "median", "min", "max", "quantile", "count"], fields)
+
+
+@given(rows_of(any_values), st.sampled_from([None, ["g"], ["v"], ["v", "h"]]))
+def test_values_of_any_kind(rows: list[dict[str, Any]], fields: list[str] | None) -> None:
+    check(rows, [name for name in AGGREGATES if name not in NUMERIC], fields)
+
+
+@given(rows_of(exact_numbers), st.data())
+def test_having_order_limit_and_offset(rows: list[dict[str, Any]], data: Any) -> None:
+    table = make_table(rows)
+    whole = table.aggregate(group_by="g", n=Count(), total=Sum("v"), least=Min("v"))
+    assert isinstance(whole, list)
+    names = st.sampled_from(["n", "-n", "total", "-total", "g", "-g", "least"])
+    order = data.draw(st.lists(names, max_size=3))
+    bound = data.draw(st.integers(0, 3))
+    limit = data.draw(st.one_of(st.none(), st.integers(0, 4)))
+    offset = data.draw(st.integers(0, 3))
+    expected = [row for row in whole if row["n"] > bound]
+    expected = ordered(expected, order)[offset:][: limit if limit is not None else len(whole)]
+    got = table.aggregate(
+        group_by=[table.g],
+        having=Field("n") > bound,
+        order_by=order,
+        limit=limit,
+        offset=offset,
+        n=Count(),
+        total=Sum(table.v),
+        least=Min("v"),
+    )
+    assert exactly(got, expected)
+
+
+# --- SQL --------------------------------------------------------------------------------------
+
+
+def test_what_sql_can_say(rng: random.Random) -> None:
+    rows = [
+        {
+            "id": i,
+            "g": rng.choice(["a", "b", "c", None]),
+            "h": rng.randrange(3),
+            "x": rng.choice([None, rng.randrange(-1000, 1000)]),
+            "y": rng.choice([None, rng.uniform(-5, 5)]),
+        }
+        for i in range(2000)
+    ]
+    table = make_table(rows)
+    connection = sqlite3.connect(":memory:")
+    connection.execute("create table t (id, g, h, x, y)")
+    connection.executemany("insert into t values (:id, :g, :h, :x, :y)", rows)
+    query = (
+        "select g, h, count(*), count(x), sum(x), avg(x), min(y), max(y), count(distinct x) from t"
+        " where h > 0 group by g, h having count(*) > 10 order by sum(x) desc, g, h limit 5"
+    )
+    expected = connection.execute(query).fetchall()
+    got = table.aggregate(
+        where=table.h > 0,
+        group_by=["g", "h"],
+        having=Field("n") > 10,
+        order_by=["-total", "g", "h"],
+        limit=5,
+        n=Count(),
+        given=Count("x"),
+        total=Sum("x"),
+        mean=Avg("x"),
+        least=Min("y"),
+        most=Max("y"),
+        distinct=CountDistinct("x"),
+    )
+    assert [tuple(row.values()) for row in got] == [
+        (*row[:5], pytest.approx(row[5]), *row[6:]) for row in expected
+    ]
+    connection.close()
+
+
+# --- One by one -------------------------------------------------------------------------------
+
+
+def test_nothing_to_aggregate() -> None:
+    table = Table("t")
+    wanted = {name: make("v") for name, make in AGGREGATES.items()}
+    nothing = table.aggregate(n=Count(), **wanted)
+    assert nothing.pop("n") == nothing.pop("count") == nothing.pop("distinct") == 0
+    assert nothing.pop("collect") == []
+    assert set(nothing.values()) == {None}
+    assert table.aggregate(group_by="g", **wanted) == []
+
+
+def test_the_results_are_the_callers_own() -> None:
+    table = make_table([{"v": [1, {"a": [2]}]}])
+    got = table.aggregate(all=Collect("v"), first=First("v"))
+    got["all"][0][1]["a"].append(3)
+    got["first"].clear()
+    assert table.get(1)["v"] == [1, {"a": [2]}]
+
+
+def test_group_by_aliases_and_fields() -> None:
+    table = make_table([{"a b": 1, "count": 2}, {"a b": 1.0}, {"": 5}])
+    assert table.aggregate(group_by={"key": table["a b"]}, n=Count()) == [
+        {"key": 1, "n": 2},
+        {"key": None, "n": 1},
+    ]
+    assert table.aggregate(group_by=[("x", "count"), "a b"], n=Count()) == [
+        {"x": 2, "a b": 1, "n": 1},
+        {"x": None, "a b": 1.0, "n": 1},
+        {"x": None, "a b": None, "n": 1},
+    ]
+    assert table.aggregate(group_by=table[""], n=Count(""))[-1] == {"": 5, "n": 1}
+    assert table.aggregate(group_by="count") == [{"count": 2}, {"count": None}]
+
+
+def test_timedeltas_are_added() -> None:
+    delta = datetime.timedelta
+    table = make_table(
+        [{"d": delta(1, 5)}, {"d": delta(-3, 0, 1)}, {"d": None}, {"d": delta(0, 1)}]
+    )
+    got = table.aggregate(total=Sum("d"), mean=Avg("d"))
+    total = delta(1, 5) + delta(-3, 0, 1) + delta(0, 1)
+    assert got == {"total": total, "mean": total / 3}
+    table.insert([{"d": delta.max}, {"d": delta.max}])
+    with pytest.raises(LimitError, match=r"field .d..*too large for a timedelta"):
+        table.aggregate(total=Sum("d"))
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        (["x"], "Sum of field 'v': a str cannot be added"),
+        ([1, [1]], "Sum of field 'v': a list cannot be added"),
+        ([1.5, Decimal(1)], "Sum of field 'v': a float and a Decimal cannot be added"),
+        ([1, datetime.timedelta(1)], "Sum of field 'v': a timedelta and a number cannot be added"),
+        ([datetime.date(2020, 1, 1)], "Sum of field 'v': a date cannot be added"),
+    ],
+)
+def test_what_cannot_be_added(values: list[Any], text: str) -> None:
+    table = make_table([{"v": value} for value in values])
+    with pytest.raises(UnsupportedTypeError, match=text) as caught:
+        table.aggregate(s=Sum("v"))
+    assert caught.value.field == "v"
+
+
+@pytest.mark.parametrize("make", [Median, StdDev, lambda f: Quantile(f, 0.5)])
+def test_what_is_not_a_number(make: Callable[[str], dictdb.Aggregate]) -> None:
+    table = make_table([{"v": 1}, {"v": "x"}])
+    with pytest.raises(UnsupportedTypeError, match="of field 'v': a str is not a number"):
+        table.aggregate(s=make("v"))
+
+
+def test_numbers_beyond_their_kind() -> None:
+    table = make_table([{"v": 10**400}, {"v": 1.5}])
+    with pytest.raises(LimitError, match="too large for a float"):
+        table.aggregate(s=Sum("v"))
+    with pytest.raises(LimitError, match="too large for a float"):
+        table.aggregate(s=StdDev("v"))
+    table = make_table([{"v": 10**400}])
+    assert table.aggregate(s=Sum("v")) == {"s": 10**400}
+    with pytest.raises(LimitError, match="too large for a float"):
+        table.aggregate(s=Avg("v"))
+    table = make_table([{"v": Decimal("1E+30000")}, {"v": Decimal("1E-30000")}])
+    with pytest.raises(LimitError, match="20000 digits apart"):
+        table.aggregate(s=Sum("v"))
+
+
+def mistakes(table: Table) -> Iterator[tuple[type[Exception], str, Callable[[], object]]]:
+    yield InvalidArgumentError, "needs an aggregate", table.aggregate
+    yield InvalidArgumentError, "names no field", lambda: table.aggregate(group_by=[], n=Count())
+    yield InvalidArgumentError, "occurs twice", lambda: table.aggregate(group_by="g", g=Count())
+    yield InvalidArgumentError, "occurs twice", lambda: table.aggregate(group_by=["g", "g"])
+    for name in ("having", "order_by", "limit", "offset"):
+        value = {"having": Field("n") > 1, "order_by": "n"}.get(name, 1)
+        given = {name: value, "n": Count()}
+        yield InvalidArgumentError, f"{name} needs group_by", lambda g=given: table.aggregate(**g)
+    yield InvalidArgumentError, "negative", lambda: table.aggregate(group_by="g", limit=-1)
+    yield UnknownFieldError, "'m'", lambda: table.aggregate(group_by="g", m2=Count(), order_by="m")
+    yield (
+        UnknownFieldError,
+        "did you mean 'total'",
+        lambda: table.aggregate(group_by="g", total=Count(), having=Field("totl") > 1),
+    )
+    yield UnsupportedTypeError, "must be an aggregate", lambda: table.aggregate(n=3)
+    yield UnsupportedTypeError, "must be an aggregate", lambda: table.aggregate(n=Count)
+    yield UnsupportedTypeError, "group_by", lambda: table.aggregate(group_by=3)
+    yield UnsupportedTypeError, "group_by", lambda: table.aggregate(group_by=[3])
+    yield UnsupportedTypeError, "alias", lambda: table.aggregate(group_by={3: "g"})
+    yield UnsupportedTypeError, "order_by", lambda: table.aggregate(group_by="g", order_by=3)
+    yield UnsupportedTypeError, "having must be", lambda: table.aggregate(group_by="g", having=True)
+    asked = dictdb.And(Field("n") > 1, lambda r: True)
+    yield UnsupportedTypeError, "having", lambda: table.aggregate(group_by="g", having=asked)
+    yield UnsupportedTypeError, "boolean", lambda: table.aggregate(True, n=Count())
+    yield TypeError, "multiple values", lambda: table.aggregate(None, where=None, n=Count())
+    yield TypeError, "at most 2", lambda: table.aggregate(None, None, None, n=Count())
+    yield UnsupportedTypeError, "Sum", lambda: Sum(None)  # type: ignore[arg-type]
+    yield UnsupportedTypeError, "Sum", lambda: Sum(3)  # type: ignore[arg-type]
+    yield InvalidArgumentError, "0 to 1", lambda: Quantile("v", 1.5)
+    yield InvalidArgumentError, "0 to 1", lambda: Quantile("v", math.nan)
+    yield TypeError, "real number", lambda: Quantile("v", "x")  # type: ignore[arg-type]
+    yield InvalidArgumentError, "no such aggregate", lambda: dictdb._core.Aggregate("Total", "v")
+
+
+def test_mistakes_raise() -> None:
+    table = make_table([{"g": 1, "v": 2}])
+    for error, text, function in mistakes(table):
+        with pytest.raises(error, match=text):
+            function()
+
+
+def test_an_unknown_field_of_a_schema() -> None:
+    table = Table("t", schema={"name": str, "age": int})
+    table.insert({"name": "Ann", "age": 3})
+    for function in (
+        lambda: table.aggregate(n=Sum("agee")),
+        lambda: table.aggregate(group_by="nam", n=Count()),
+    ):
+        with pytest.raises(UnknownFieldError, match="has no field"):
+            function()
+
+
+def test_reprs() -> None:
+    assert repr(Count()) == "Count()"
+    assert repr(Count(Field("a"))) == "Count('a')"
+    assert repr(StdDev("a", population=True)) == "StdDev('a', population=True)"
+    assert repr(Quantile("a", 0.25)) == "Quantile('a', 0.25)"
+    assert repr(CountDistinct("a")) == "CountDistinct('a')"
+
+
+def test_expressions() -> None:
+    table = make_table(
+        [
+            {"address": {"city": "Paris"}, "tags": ["a", "b"], "text": "x" * n, "v": n}
+            for n in range(300)
+        ]
+    )
+    table.insert([{"address": {"city": "Rome"}, "tags": []}, {"address": None}])
+    got = table.aggregate(
+        group_by={"city": table.address["city"]},
+        first=First(table.tags[0]),
+        tags=Sum(table.tags.len_()),
+        longest=Max(table.text.len_()),
+        kinds=CountDistinct(table.tags[-1]),
+        every=Collect(table.tags[1]),
+    )
+    assert got == [
+        {
+            "city": "Paris",
+            "first": "a",
+            "tags": 600,
+            "longest": 299,
+            "kinds": 1,
+            "every": ["b"] * 300,
+        },
+        {"city": "Rome", "first": None, "tags": 0, "longest": None, "kinds": 0, "every": []},
+        {"city": None, "first": None, "tags": None, "longest": None, "kinds": 0, "every": []},
+    ]
+    assert table.aggregate(group_by=[("size", table.tags.len_()), "v"], limit=1, n=Count()) == [
+        {"size": 2, "v": 0, "n": 1}
+    ]
+    with pytest.raises(InvalidArgumentError, match="needs a name"):
+        table.aggregate(group_by=table.address["city"], n=Count())
+    with pytest.raises(UnsupportedTypeError, match=r"city.*: a str cannot be added"):
+        table.aggregate(n=Sum(table.address["city"]))
+
+
+def test_callables_choose_the_records() -> None:
+    table = make_table([{"v": n} for n in range(500)])
+    got = table.aggregate(lambda r: r["v"] % 2 == 0, n=Count(), total=Sum("v"))
+    assert got == {"n": 250, "total": sum(range(0, 500, 2))}
+    both = (table.v >= 100) & (lambda r: r["v"] < 110)
+    assert table.aggregate(both, group_by="v", n=Count(), limit=2) == [
+        {"v": 100, "n": 1},
+        {"v": 101, "n": 1},
+    ]
+    with pytest.raises(ZeroDivisionError):
+        table.aggregate(lambda r: 1 / 0, n=Count())
+
+
+def test_an_index_does_not_change_the_answer() -> None:
+    rows = [{"v": n % 17, "g": n % 3} for n in range(600)]
+    table, indexed = make_table(rows), make_table(rows)
+    indexed.create_index("v")
+    for where in (table.v == 5, table.v.is_in([1, 16, 99]), ~(table.v == 5), None):
+        wanted = {"n": Count(), "s": Sum("v"), "c": Collect("id")}
+        assert table.aggregate(where, "g", **wanted) == indexed.aggregate(where, "g", **wanted)
+
+
+def test_a_snapshot_keeps_its_answer(db: DictDB) -> None:
+    table = db.create_table("t")
+    table.insert([{"g": n % 2, "v": n} for n in range(10)])
+    with db.snapshot() as snapshot:
+        before = snapshot["t"].aggregate(group_by="g", s=Sum("v"))
+        table.delete(table.v > 3)
+        assert snapshot["t"].aggregate(group_by="g", s=Sum("v")) == before
+        assert table.aggregate(s=Sum("v")) == {"s": 6}
+
+
+def test_many_groups() -> None:
+    count = sized(100_000, sanitized=5_000)
+    table = make_table([{"g": n * 7 % count, "t": f"k{n % count}", "v": n} for n in range(count)])
+    got = table.aggregate(group_by=["g", "t"], n=Count(), s=Sum("v"), c=Collect("v"))
+    assert len(got) == count
+    assert all(row["n"] == 1 and row["c"] == [row["s"]] for row in got)
+    assert [row["s"] for row in got] == list(range(count))
+
+
+@pytest.mark.slow
+def test_a_million_groups(db: DictDB) -> None:
+    count = sized(1_000_000, sanitized=20_000)
+    table = db.create_table("t")
+    table.insert({"g": n, "v": n} for n in range(count))
+    table.insert({"g": float(n), "v": 1} for n in range(count))
+    got = table.aggregate(group_by="g", having=Field("n") == 2, n=Count(), s=Sum("v"), limit=count)
+    assert len(got) == count
+    assert got[count // 2] == {"g": count // 2, "n": 2, "s": count // 2 + 1}
