@@ -133,10 +133,12 @@ typedef struct ddb_allocator {
 DDB_API ddb_status ddb_allocator_set(const ddb_allocator *allocator, ddb_error *err);
 
 /* Bytes asked of the allocator and not yet released. `old_bytes` is the part of `total_bytes` that
- * only superseded versions hold. Atomic, but a running statement's bytes are included. */
+ * only superseded versions hold, `column_bytes` that of the columns kept for scans, whose versions
+ * it is. Atomic, but a running statement's bytes are included. */
 typedef struct ddb_memory {
   uint64_t total_bytes;
   uint64_t old_bytes;
+  uint64_t column_bytes;
 } ddb_memory;
 
 /* Everything that the library holds in this process. */
@@ -486,6 +488,18 @@ DDB_API const ddb_schema_field *ddb_table_schema(const ddb_table *table, size_t 
  * write_lock: nobody else sees what is written until it is released. Lives with the table. */
 DDB_API ddb_rwlock *ddb_table_lock(ddb_table *table);
 DDB_API void ddb_table_memory(const ddb_table *table, ddb_memory *out);
+
+/*
+ * Columns. From the second scan of a field on, its values are kept packed beside the rows as long as
+ * they fit in the table's budget of bytes; scans that find them are several times faster. They never
+ * change an answer. The budget is AUTO at first, a quarter of the table's own bytes; 0 keeps none.
+ * Setting one that is smaller than what is kept drops all columns, by a statement that changes
+ * nothing (errors: those of statements); what old versions hold goes with them. Atomic.
+ */
+#define DDB_COLUMN_BUDGET_AUTO UINT64_MAX
+/* In bytes; of AUTO what it amounts to now. */
+DDB_API uint64_t ddb_table_column_budget(const ddb_table *table);
+DDB_API ddb_status ddb_table_column_budget_set(ddb_table *table, uint64_t bytes, ddb_error *err);
 
 /*
  * Explicit write locks on several tables, in one global order whatever the order given; released

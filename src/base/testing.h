@@ -28,7 +28,9 @@
   X(LOST_WAKEUP, "releasing a lock forgets a waiting writer")                                      \
   X(ABORT_LEAKS, "a failed statement forgets to free its new records")                             \
   X(TREE_SPLIT_LOSES, "splitting an index node loses an entry")                                    \
-  X(CURSOR_NOT_HELD, "a cursor does not hold its version")
+  X(CURSOR_NOT_HELD, "a cursor does not hold its version")                                         \
+  X(MEMO_STALE, "an update does not tell the columns kept that a row changed")                     \
+  X(MEMO_NULL_LOST, "a column kept forgets that a row is null")
 
 typedef enum ddb__fault {
   DDB__FAULT_NONE,

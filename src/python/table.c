@@ -251,13 +251,14 @@ static PyObject *table_drop_index(PyObject *self, PyObject *const *args, Py_ssiz
 }
 
 PyObject *pyddb_memory_dict(const ddb_memory *memory) {
-  return Py_BuildValue("{sKsK}", "total_bytes", (unsigned long long)memory->total_bytes,
-                       "old_bytes", (unsigned long long)memory->old_bytes);
+  return Py_BuildValue("{sKsKsK}", "total_bytes", (unsigned long long)memory->total_bytes,
+                       "old_bytes", (unsigned long long)memory->old_bytes, "column_bytes",
+                       (unsigned long long)memory->column_bytes);
 }
 
 PyDoc_STRVAR(memory_doc, "memory($self)\n--\n\n"
-                         "Returns a dict: total_bytes, and old_bytes, the part of it that only\n"
-                         "superseded versions hold.");
+                         "Returns a dict: total_bytes; old_bytes, the part of it that only\n"
+                         "superseded versions hold; column_bytes, that of columns kept for scans.");
 
 static PyObject *table_memory(PyObject *self, PyObject *unused) {
   (void)unused;
@@ -327,8 +328,61 @@ static PyMethodDef table_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+PyDoc_STRVAR(column_budget_doc,
+             "How many bytes of columns may be kept for scans, an int. Set it to None for a\n"
+             "quarter of the table's own bytes (as at first), to 0 to keep none.");
+
+static PyObject *get_column_budget(PyObject *self, void *closure) {
+  (void)closure;
+  return PyLong_FromUnsignedLongLong(ddb_table_column_budget(((pyddb_source *)self)->table));
+}
+
+/* -1 with an exception: not None and not an int from 0 on. */
+static int column_budget_argument(pyddb_state *state, PyObject *value, uint64_t *bytes) {
+  *bytes = DDB_COLUMN_BUDGET_AUTO;
+  if (value == Py_None) {
+    return 0;
+  }
+  if (!PyLong_Check(value) || PyBool_Check(value)) {
+    pyddb_raise_format(state, DDB_ERR_TYPE, "column_budget must be int or None, not '%s'",
+                       Py_TYPE(value)->tp_name);
+    return -1;
+  }
+  *bytes = PyLong_AsUnsignedLongLong(value);
+  if (PyErr_Occurred()) {
+    PyErr_Clear();
+    pyddb_raise_format(state, DDB_ERR_INVALID, "column_budget must be from 0 to 2**64 - 2 bytes");
+    return -1;
+  }
+  *bytes -= *bytes == DDB_COLUMN_BUDGET_AUTO; /* more than there can be, either way */
+  return 0;
+}
+
+static int set_column_budget(PyObject *self, PyObject *value, void *closure) {
+  (void)closure;
+  pyddb_source *source = (pyddb_source *)self;
+  if (!value) {
+    PyErr_SetString(PyExc_AttributeError, "column_budget cannot be deleted");
+    return -1;
+  }
+  uint64_t bytes;
+  if (column_budget_argument(source->state, value, &bytes) < 0) {
+    return -1;
+  }
+  ddb_error err;
+  pyddb_detach();
+  ddb_status status = ddb_table_column_budget_set(source->table, bytes, &err);
+  pyddb_attach();
+  if (status != DDB_OK) {
+    pyddb_raise(source->state, &err);
+    return -1;
+  }
+  return 0;
+}
+
 static PyGetSetDef table_getset[] = {
     SOURCE_GETSET,
+    {"column_budget", get_column_budget, set_column_budget, column_budget_doc, NULL},
     {"lock", get_lock, NULL, "The table's RWLock, the same object each time.", NULL},
     {"_lock", get_lock, NULL, "The same as lock.", NULL},
     {NULL, NULL, NULL, NULL, NULL},

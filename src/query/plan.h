@@ -15,6 +15,7 @@
 #include "dictdb.h"
 #include "query/bound.h"
 #include "query/seqs.h"
+#include "query/vector.h"
 #include "store/table.h"
 
 /* One version of a table: a view's, or that which a statement is making. */
@@ -57,8 +58,19 @@ static inline uint64_t ddb__batch_seq(const ddb__batch *batch, unsigned index) {
 typedef struct ddb__scan_run {
   const ddb_record *const *records;
   uint64_t first;
-  uint64_t live; /* bit per record that is there; 0: no more runs */
+  uint64_t sure; /* bits of rows that match; with 0 in both: no more runs */
+  uint64_t open; /* bits of rows that are there, whose records tell */
 } ddb__scan_run;
+
+#define DDB__SCAN_FIELDS_MAX 8u
+
+/* The block a scan is in, as the columns kept of it tell. */
+typedef struct ddb__scan_block {
+  const ddb__rows_node *node;
+  uint64_t first;
+  uint64_t end; /* first row after it; 0: no block */
+  ddb__verdict verdict;
+} ddb__scan_block;
 
 typedef struct ddb__scan {
   ddb__plan *plan;
@@ -67,6 +79,12 @@ typedef struct ddb__scan {
   uint64_t position;   /* the next row, or the next candidate's index */
   ddb__scan_run ahead; /* the run after the last one given, on its way into the cache */
   const ddb_record *gathered[DDB__BATCH_MAX];
+  bool counts; /* ddb__scan_count: what is sure is counted, not given */
+  uint64_t counted;
+  bool by_columns;    /* look for columns */
+  size_t field_count; /* of those to keep columns of */
+  uint32_t fields[DDB__SCAN_FIELDS_MAX];
+  ddb__scan_block block;
 } ddb__scan;
 
 /* reads_all: will the caller read more of each record than its address? (Only speed depends on it.)
@@ -74,5 +92,7 @@ typedef struct ddb__scan {
 void ddb__scan_init(ddb__scan *scan, ddb__plan *plan, bool reads_all);
 /* The next rows that match, in order; false at the end. The batch is valid until the next call. */
 bool ddb__scan_next(ddb__scan *scan, ddb__batch *batch);
+/* How many rows match: in place of the two above. */
+uint64_t ddb__scan_count(ddb__scan *scan, ddb__plan *plan);
 
 #endif

@@ -4,10 +4,13 @@
  *
  * Records lie anywhere in memory, and a scan of many waits for memory more than for anything else.
  * So the records of the next leaf are fetched ahead while those of this one are evaluated, and
- * candidates are looked up by the batch before the first is read.
+ * candidates are looked up by the batch before the first is read. Where columns were kept of a block
+ * (store/memo.h), they tell which rows match, or need a look; the other records are not touched.
  */
 #include "query/plan.h"
+#include "store/memo.h"
 #include "store/rows.h"
+#include "store/table.h"
 
 _Static_assert(DDB__ROWS_FAN <= DDB__BATCH_MAX, "a leaf's rows are bits of one word");
 
@@ -36,22 +39,159 @@ static void guess_reach(ddb__scan *scan, const ddb_record *record) {
   scan->reach = reach < REACH_MAX ? reach : REACH_MAX;
 }
 
+/* ---- Columns ------------------------------------------------------------------------------ */
+
+/* Which fields' columns to keep. What a statement is making is not published: none of that. */
+static void choose_columns(ddb__scan *scan) {
+  const ddb__source *source = &scan->plan->source;
+  scan->by_columns = false;
+  scan->field_count = 0;
+  scan->block.end = 0;
+  ddb__memo_pool *pool = ddb__table_memos(source->table);
+  if (!pool || source->root->rows.end < DDB__BLOCK_ROWS) {
+    return;
+  }
+  uint32_t fields[DDB__SCAN_FIELDS_MAX];
+  size_t count = ddb__vector_fields(&scan->plan->bound, fields, DDB__SCAN_FIELDS_MAX);
+  scan->by_columns = count > 0;
+  for (size_t i = 0; i < count && source->root->commit != 0; i++) {
+    if (ddb__memo_pool_use(pool, fields[i])) {
+      scan->fields[scan->field_count++] = fields[i];
+    }
+  }
+}
+
+#define LEAF_MASK (UINT64_MAX >> (64 - DDB__ROWS_FAN))
+
+static inline uint64_t leaf_bits(const uint64_t *words, size_t leaf) {
+  size_t row = leaf * DDB__ROWS_FAN;
+  return words[row / 64] >> (row % 64) & LEAF_MASK;
+}
+
+/* Rows of a leaf that are there. */
+static uint64_t live_bits(const ddb__rows_node *block, size_t leaf) {
+  const ddb_record *const *records = ddb__rows_block_leaf(block, leaf);
+  uint64_t live = 0;
+  for (unsigned i = 0; records && i < DDB__ROWS_FAN; i++) {
+    live |= (uint64_t)(records[i] != NULL) << i;
+  }
+  return live;
+}
+
+/* Rows that changed since the memo was made are open, if they are there. */
+static void open_dirty(ddb__verdict *verdict, const ddb__memo *memo, const ddb__rows_node *block) {
+  uint64_t dirty[DDB__ROWS_FAN];
+  if (!ddb__memo_dirty(memo, block, dirty)) {
+    return;
+  }
+  for (size_t leaf = 0; leaf < DDB__ROWS_FAN; leaf++) {
+    if (dirty[leaf] != 0) {
+      size_t row = leaf * DDB__ROWS_FAN;
+      uint64_t live = dirty[leaf] & live_bits(block, leaf);
+      verdict->sure[row / 64] &= ~(dirty[leaf] << (row % 64));
+      verdict->maybe[row / 64] &= ~(dirty[leaf] << (row % 64));
+      verdict->maybe[row / 64] |= live << (row % 64);
+    }
+  }
+}
+
+/* Is there anything left to look at? */
+static bool count_sure(ddb__scan *scan) {
+  ddb__verdict *verdict = &scan->block.verdict;
+  uint64_t open = 0;
+  for (size_t i = 0; i < DDB__BLOCK_WORDS; i++) {
+    scan->counted += (unsigned)__builtin_popcountll(verdict->sure[i]);
+    verdict->maybe[i] &= ~verdict->sure[i];
+    verdict->sure[i] = 0;
+    open |= verdict->maybe[i];
+  }
+  return open != 0;
+}
+
+/* At the first row of a block whose columns tell something: evaluates on them. A count that needs no
+ * record of the block is behind it then. */
+static void enter_block(ddb__scan *scan) {
+  const ddb__source *source = &scan->plan->source;
+  ddb__rows_node *node = ddb__rows_block(&source->root->rows, scan->position);
+  if (!node) {
+    return;
+  }
+  const ddb__memo *memo = ddb__memo_get(ddb__table_memos(source->table), node, scan->fields,
+                                        scan->field_count, scan->field_count > 0);
+  if (!memo) {
+    return;
+  }
+  ddb__verdict *verdict = &scan->block.verdict;
+  ddb__vector_eval(&scan->plan->bound, memo, verdict);
+  for (size_t i = 0; i < DDB__BLOCK_WORDS; i++) {
+    verdict->sure[i] &= memo->live[i];
+    verdict->maybe[i] &= memo->live[i];
+  }
+  open_dirty(verdict, memo, node);
+  scan->block.node = node;
+  scan->block.first = scan->position;
+  scan->block.end = scan->position + DDB__BLOCK_ROWS;
+  if (scan->counts && !count_sure(scan)) {
+    scan->position = scan->block.end;
+  }
+}
+
+/* ---- Runs --------------------------------------------------------------------------------- */
+
+static void fetch_rows(const ddb__scan *scan, const ddb_record *const *records, uint64_t mask) {
+  for (; mask != 0; mask &= mask - 1) {
+    fetch_ahead(records[__builtin_ctzll(mask)], scan->reach);
+  }
+}
+
+/* The next leaf of the block with a row that matches or may; nothing when there is none. */
+static ddb__scan_run run_of_block(ddb__scan *scan) {
+  const ddb__scan_block *block = &scan->block;
+  ddb__scan_run run = {NULL, 0, 0, 0};
+  while (scan->position < block->end) {
+    size_t leaf = (size_t)(scan->position - block->first) / DDB__ROWS_FAN;
+    uint64_t maybe = leaf_bits(block->verdict.maybe, leaf);
+    run.first = scan->position;
+    scan->position += DDB__ROWS_FAN;
+    if (maybe != 0) {
+      run.records = ddb__rows_block_leaf(block->node, leaf);
+      run.sure = leaf_bits(block->verdict.sure, leaf);
+      run.open = maybe & ~run.sure;
+      fetch_rows(scan, run.records, scan->reads_all ? maybe : run.open);
+      break;
+    }
+  }
+  return run;
+}
+
+static ddb__scan_run run_of_leaf(ddb__scan *scan) {
+  uint64_t count;
+  ddb__scan_run run = {ddb__rows_run(&scan->plan->source.root->rows, scan->position, &count),
+                       scan->position, 0, 0};
+  scan->position += count;
+  for (uint64_t i = 0; run.records && i < count; i++) {
+    const ddb_record *record = run.records[i];
+    if (record) {
+      fetch_ahead(record, scan->reach);
+      run.open |= UINT64_C(1) << i;
+    }
+  }
+  return run;
+}
+
 /* The next leaf with a record, its records on their way. */
 static ddb__scan_run run_next(ddb__scan *scan) {
-  const ddb__rows *rows = &scan->plan->source.root->rows;
-  ddb__scan_run run = {NULL, 0, 0};
-  while (run.live == 0 && scan->position < rows->end) {
-    uint64_t count;
-    run.records = ddb__rows_run(rows, scan->position, &count);
-    run.first = scan->position;
-    scan->position += count;
-    for (uint64_t i = 0; run.records && i < count; i++) {
-      const ddb_record *record = run.records[i];
-      if (record) {
-        fetch_ahead(record, scan->reach);
-        run.live |= UINT64_C(1) << i;
+  uint64_t end = scan->plan->source.root->rows.end;
+  ddb__scan_run run = {NULL, 0, 0, 0};
+  while ((run.sure | run.open) == 0 && scan->position < end) {
+    if (scan->by_columns && scan->position % DDB__BLOCK_ROWS == 0) {
+      uint64_t first = scan->position;
+      enter_block(scan);
+      if (scan->position != first) {
+        continue;
       }
     }
+    run = scan->position < scan->block.end ? run_of_block(scan) : run_of_leaf(scan);
   }
   return run;
 }
@@ -75,38 +215,63 @@ static bool gather(ddb__scan *scan, ddb__batch *batch) {
   return count > 0;
 }
 
-void ddb__scan_init(ddb__scan *scan, ddb__plan *plan, bool reads_all) {
+static void scan_begin(ddb__scan *scan, ddb__plan *plan, bool reads_all) {
   scan->plan = plan;
   scan->reads_all = reads_all;
   scan->reach = reads_all || ddb__bound_reach(&plan->bound) > 0 ? 2 * LINE : 0;
   scan->position = 0;
   if (!plan->by_candidates) {
+    choose_columns(scan);
     scan->ahead = run_next(scan);
   }
 }
 
-static bool batch_next(ddb__scan *scan, ddb__batch *batch) {
+void ddb__scan_init(ddb__scan *scan, ddb__plan *plan, bool reads_all) {
+  scan->counts = false;
+  scan_begin(scan, plan, reads_all);
+}
+
+/* *open: the rows of the batch that are to be looked at. */
+static bool batch_next(ddb__scan *scan, ddb__batch *batch, uint64_t *open) {
   if (scan->plan->by_candidates) {
-    return gather(scan, batch);
+    bool more = gather(scan, batch);
+    *open = batch->mask;
+    return more;
   }
   ddb__scan_run run = scan->ahead;
-  if (run.live == 0) {
+  if ((run.sure | run.open) == 0) {
     return false;
   }
   scan->ahead = run_next(scan);
-  *batch = (ddb__batch){run.records, NULL, run.first, run.live};
+  *batch = (ddb__batch){run.records, NULL, run.first, run.sure | run.open};
+  *open = run.open;
   return true;
 }
 
 bool ddb__scan_next(ddb__scan *scan, ddb__batch *batch) {
-  while (batch_next(scan, batch)) {
-    if (scan->reach > 0 && batch->mask != 0) {
-      guess_reach(scan, batch->records[__builtin_ctzll(batch->mask)]);
+  uint64_t open;
+  while (batch_next(scan, batch, &open)) {
+    uint64_t read = scan->reads_all ? batch->mask : open;
+    if (scan->reach > 0 && read != 0) {
+      guess_reach(scan, batch->records[__builtin_ctzll(read)]);
     }
-    batch->mask = ddb__bound_eval(&scan->plan->bound, batch->records, batch->mask);
+    if (open != 0) {
+      batch->mask &= ~open | ddb__bound_eval(&scan->plan->bound, batch->records, open);
+    }
     if (batch->mask != 0) {
       return true;
     }
   }
   return false;
+}
+
+uint64_t ddb__scan_count(ddb__scan *scan, ddb__plan *plan) {
+  ddb__batch batch;
+  scan->counts = true;
+  scan->counted = 0;
+  scan_begin(scan, plan, false);
+  while (ddb__scan_next(scan, &batch)) {
+    scan->counted += (unsigned)__builtin_popcountll(batch.mask);
+  }
+  return scan->counted;
 }

@@ -217,13 +217,7 @@ ddb_status ddb_view_count_where(const ddb_view *view, const ddb_cond *where, uin
     return status;
   }
   ddb__scan scan;
-  ddb__batch batch;
-  uint64_t matched = 0;
-  ddb__scan_init(&scan, &plan, false);
-  while (ddb__scan_next(&scan, &batch)) {
-    matched += (uint64_t)__builtin_popcountll(batch.mask);
-  }
+  *count = ddb__scan_count(&scan, &plan);
   ddb__plan_fini(&plan);
-  *count = matched;
   return DDB_OK;
 }

@@ -108,6 +108,7 @@ void ddb_db_memory(const ddb_db *db, ddb_memory *out) {
     ddb_table_memory(db->tables[i], &one);
     sum.total_bytes += one.total_bytes;
     sum.old_bytes += one.old_bytes;
+    sum.column_bytes += one.column_bytes;
   }
   pthread_mutex_unlock(&self->catalogue);
   *out = sum;

@@ -128,9 +128,14 @@ static ddb__retired *next_item(ddb__edit *edit) {
   return &tail->items[tail->count++];
 }
 
-void ddb__edit_retire(ddb__edit *edit, void *memory, uint64_t birth, size_t size) {
-  *next_item(edit) = (ddb__retired){.memory = memory, .birth = birth, .extra = size};
+void ddb__edit_retire_as(ddb__edit *edit, uint64_t what, void *memory, uint64_t birth,
+                         size_t size) {
+  *next_item(edit) = (ddb__retired){.memory = memory, .birth = birth, .hash = what, .extra = size};
   edit->retired_bytes += size;
+}
+
+void ddb__edit_retire(ddb__edit *edit, void *memory, uint64_t birth, size_t size) {
+  ddb__edit_retire_as(edit, DDB__RETIRED_PLAIN, memory, birth, size);
 }
 
 void ddb__edit_retire_hint(ddb__edit *edit, uint64_t hash, uint64_t seq, uint64_t birth) {

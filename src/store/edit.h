@@ -23,12 +23,19 @@ typedef struct ddb__node {
   uint64_t birth;
 } ddb__node;
 
+/* What `memory` of a retired item is, beyond plain memory. */
+enum {
+  DDB__RETIRED_PLAIN,
+  DDB__RETIRED_BLOCK, /* a rows node that can have a memo (memo.h): a reference of that goes with it */
+  DDB__RETIRED_MEMO /* a reference of a memo; extra is 0 */
+};
+
 /* What is freed once no pin s has birth <= s < retire. */
 typedef struct ddb__retired {
   void *memory; /* node, record, root or index segment; of a hint: NULL */
   uint64_t birth;
   uint64_t retire; /* the first version that does not reach it; stamped at commit */
-  uint64_t hash;   /* of a hint: the key's hash */
+  uint64_t hash;   /* of a hint: the key's hash; else what memory is */
   uint64_t extra;  /* memory: its size in bytes; a hint: its sequence number */
 } ddb__retired;
 
@@ -70,6 +77,7 @@ void ddb__edit_flush(ddb__edit *edit, uint64_t retire, ddb__retired_list *queue)
 ddb_status ddb__edit_reserve(ddb__edit *edit, size_t count, ddb_error *err);
 /* Room was reserved. */
 void ddb__edit_retire(ddb__edit *edit, void *memory, uint64_t birth, size_t size);
+void ddb__edit_retire_as(ddb__edit *edit, uint64_t what, void *memory, uint64_t birth, size_t size);
 void ddb__edit_retire_hint(ddb__edit *edit, uint64_t hash, uint64_t seq, uint64_t birth);
 /* Retires an old node, or frees one of this edit (E3). Room for one was reserved. */
 void ddb__edit_drop(ddb__edit *edit, void *memory, uint64_t birth, size_t size);

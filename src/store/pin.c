@@ -9,11 +9,22 @@
 #include "store/pin.h"
 
 #include "base/testing.h"
+#include "store/memo.h"
 #include "store/table_private.h"
 
 void ddb__pins_init(ddb__pins *pins) {
   *pins = (ddb__pins){0};
   pthread_mutex_init(&pins->mutex, NULL);
+}
+
+static void free_memory(ddb__heap *heap, const ddb__retired *item) {
+  if (item->hash == DDB__RETIRED_BLOCK) {
+    ddb__rows_block_free(heap, item->memory);
+  } else if (item->hash == DDB__RETIRED_MEMO) {
+    ddb__memo_release(item->memory);
+  } else {
+    ddb__free(heap, item->memory, item->extra);
+  }
 }
 
 static void free_list(ddb__retired_list *list, ddb__heap *heap) {
@@ -22,7 +33,7 @@ static void free_list(ddb__retired_list *list, ddb__heap *heap) {
     for (uint32_t i = 0; i < chunk->count; i++) {
       ddb__retired *item = &chunk->items[i];
       if (item->memory) {
-        ddb__free(heap, item->memory, item->extra);
+        free_memory(heap, item);
       }
     }
     ddb__free(heap, chunk, sizeof *chunk);
@@ -144,7 +155,7 @@ static ddb__long_pin *long_pinned(const ddb__pins *pins, const ddb__retired *ite
 
 static void free_item(ddb_table *table, const ddb__retired *item) {
   if (item->memory) {
-    ddb__free(&table->heap, item->memory, item->extra);
+    free_memory(&table->heap, item);
     atomic_fetch_sub_explicit(&table->old_bytes, item->extra, memory_order_relaxed);
   } else {
     ddb__keyindex_remove(&table->keys, item->hash, item->extra);

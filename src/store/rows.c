@@ -13,13 +13,7 @@
 #include <assert.h>
 
 #include "base/testing.h"
-
-struct ddb__rows_node {
-  ddb__node node;
-  /* Children, or records in a leaf. A slot beyond every published `end` may be written while
-   * readers use the others (R2). */
-  void *slots[DDB__ROWS_FAN];
-};
+#include "store/rows_node.h"
 
 #define FAN_MASK (DDB__ROWS_FAN - 1u)
 
@@ -67,6 +61,43 @@ const ddb_record *const *ddb__rows_run(const ddb__rows *rows, uint64_t seq, uint
     }
   }
   return node ? (const ddb_record *const *)(const void *)&node->slots[seq & FAN_MASK] : NULL;
+}
+
+ddb__rows_node *ddb__rows_block(const ddb__rows *rows, uint64_t seq) {
+  if (rows->height < 2 || (seq & (span_of(2) - 1)) != 0 || rows->end - seq < span_of(2)) {
+    return NULL;
+  }
+  ddb__rows_node *node = rows->root;
+  for (uint32_t level = rows->height; node && level > 2; level--) {
+    node = node->slots[slot_of(seq, level)];
+  }
+  return node;
+}
+
+const ddb_record *const *ddb__rows_block_leaf(const ddb__rows_node *block, size_t leaf) {
+  const ddb__rows_node *node = block->slots[leaf];
+  return node ? (const ddb_record *const *)(const void *)node->slots : NULL;
+}
+
+void ddb__rows_block_free(ddb__heap *heap, ddb__rows_node *block) {
+  ddb__memo *memo = atomic_load_explicit(&block->memo, memory_order_acquire);
+  if (memo) {
+    ddb__memo_release(memo);
+  }
+  ddb__free(heap, block, sizeof *block);
+}
+
+static void node_free(ddb__heap *heap, ddb__rows_node *node, uint32_t level) {
+  if (level == 2) {
+    ddb__rows_block_free(heap, node);
+  } else {
+    ddb__free(heap, node, sizeof *node);
+  }
+}
+
+static void node_retire(ddb__edit *edit, ddb__rows_node *node, uint32_t level) {
+  uint64_t what = level == 2 ? DDB__RETIRED_BLOCK : DDB__RETIRED_PLAIN;
+  ddb__edit_retire_as(edit, what, node, node->node.birth, sizeof *node);
 }
 
 static ddb__rows_node *node_new(ddb__edit *edit, ddb_error *err) {
@@ -159,8 +190,20 @@ static bool empties(const ddb__rows_node *node, size_t slot) {
   return true;
 }
 
+/* The copy of a block goes on with its memo: what changes in it from now on is dirty (RN1). */
+static void inherit_memo(ddb__rows_node *copy, const ddb__rows_node *node) {
+  ddb__memo *memo =
+      atomic_load_explicit(&((ddb__rows_node *)(uintptr_t)node)->memo, memory_order_acquire);
+  atomic_init(&copy->memo, memo);
+  copy->dirty = 0;
+  if (memo) {
+    memo->references++;
+    copy->dirty = memo->birth == node->node.birth ? 0 : node->dirty;
+  }
+}
+
 /* Makes *link ours to write: copies an older node and retires it. Room was reserved. */
-static ddb_status own(ddb__rows_node **link, ddb__edit *edit, ddb_error *err) {
+static ddb_status own(ddb__rows_node **link, uint32_t level, ddb__edit *edit, ddb_error *err) {
   ddb__rows_node *node = *link;
   if (node->node.birth == edit->version) {
     return DDB_OK;
@@ -169,9 +212,15 @@ static ddb_status own(ddb__rows_node **link, ddb__edit *edit, ddb_error *err) {
   if (!copy) {
     return ddb__fail_memory(err, sizeof *copy);
   }
-  memcpy(copy, node, sizeof *copy);
+  memcpy(copy->slots, node->slots, sizeof copy->slots);
   copy->node.birth = edit->version;
-  ddb__edit_retire(edit, node, node->node.birth, sizeof *node);
+  if (level == 2) {
+    inherit_memo(copy, node);
+  } else {
+    atomic_init(&copy->memo, NULL);
+    copy->dirty = node->dirty;
+  }
+  node_retire(edit, node, level);
   *link = copy;
   return DDB_OK;
 }
@@ -199,7 +248,11 @@ static uint32_t level_that_stays(const ddb__rows *rows, uint64_t seq) {
 static void drop_chain(ddb__rows_node *node, uint32_t level, uint64_t seq, ddb__edit *edit) {
   while (node) {
     ddb__rows_node *child = level > 1 ? node->slots[slot_of(seq, level)] : NULL;
-    ddb__edit_drop(edit, node, node->node.birth, sizeof *node);
+    if (node->node.birth == edit->version) {
+      node_free(edit->heap, node, level);
+    } else {
+      node_retire(edit, node, level);
+    }
     node = child;
     level--;
   }
@@ -213,6 +266,18 @@ static void fetch_leaf(const ddb__rows *rows, uint64_t seq) {
   }
 }
 
+/* Notes that the row differs from what the block's memo says. `first`: is it the first of its leaf?
+ * Set for a block, used for its leaf (RN2). */
+static void mark_dirty(ddb__rows_node *node, uint32_t level, size_t slot, bool *first) {
+  uint64_t bit = UINT64_C(1) << slot;
+  if (level == 2) {
+    *first = (node->dirty & bit) == 0;
+    node->dirty |= bit;
+  } else if (level == 1 && !DDB__FAULT(MEMO_STALE)) {
+    node->dirty = (*first ? 0 : node->dirty) | bit;
+  }
+}
+
 ddb_status ddb__rows_set(ddb__rows *rows, ddb__edit *edit, uint64_t seq, const ddb_record *record,
                          ddb_error *err) {
   assert(ddb__rows_get(rows, seq));
@@ -223,12 +288,14 @@ ddb_status ddb__rows_set(ddb__rows *rows, ddb__edit *edit, uint64_t seq, const d
   }
   uint32_t lowest = record ? 1 : level_that_stays(rows, seq);
   ddb__rows_node **link = &rows->root;
+  bool first = true;
   for (uint32_t level = rows->height;; level--) {
     bool in_place = DDB__FAULT(EDIT_IN_PLACE) && level == 1;
-    if (!in_place && (status = own(link, edit, err)) != DDB_OK) {
+    if (!in_place && (status = own(link, level, edit, err)) != DDB_OK) {
       return status;
     }
     void **slot = &(*link)->slots[slot_of(seq, level)];
+    mark_dirty(*link, level, slot_of(seq, level), &first);
     if (level == lowest) {
       if (level > 1) {
         drop_chain(*slot, level - 1, seq, edit);
@@ -274,7 +341,7 @@ static void free_born(const born *what, ddb__rows_node *node, uint32_t level, ui
     }
   }
   if (ours) {
-    ddb__free(what->heap, node, sizeof *node);
+    node_free(what->heap, node, level);
   }
 }
 
@@ -300,7 +367,7 @@ static void free_all(ddb__heap *heap, ddb__rows_node *node, uint32_t level, uint
       ddb__free(heap, record, ddb__record_size(record));
     }
   }
-  ddb__free(heap, node, sizeof *node);
+  node_free(heap, node, level);
 }
 
 void ddb__rows_free(ddb__rows *rows, ddb__heap *heap) {

@@ -42,6 +42,12 @@ const ddb_record *ddb__rows_get(const ddb__rows *rows, uint64_t seq);
  * entries are holes. Returns NULL where there is no leaf: the next *count rows are all holes. */
 const ddb_record *const *ddb__rows_run(const ddb__rows *rows, uint64_t seq, uint64_t *count);
 
+/* The node of the block (memo.h) that begins at `seq`, or NULL: it does not begin there, not all of its
+ * rows exist yet, or none does any more. */
+ddb__rows_node *ddb__rows_block(const ddb__rows *rows, uint64_t seq);
+/* The records of a block's leaf, NULL when the leaf is gone. */
+const ddb_record *const *ddb__rows_block_leaf(const ddb__rows_node *block, size_t leaf);
+
 /* Stores a record at rows->end and moves end. Reserves by itself. */
 ddb_status ddb__rows_append(ddb__rows *rows, ddb__edit *edit, const ddb_record *record,
                             ddb_error *err);
@@ -52,6 +58,8 @@ ddb_status ddb__rows_set(ddb__rows *rows, ddb__edit *edit, uint64_t seq, const d
 
 /* Abort: frees the nodes and records born in `version`, those appended since old_end included. */
 void ddb__rows_free_born(ddb__rows *rows, ddb__heap *heap, uint64_t version, uint64_t old_end);
+/* Frees a node that can have a memo, and its reference of that. Under the table's write lock. */
+void ddb__rows_block_free(ddb__heap *heap, ddb__rows_node *block);
 /* Frees everything, records too: the table goes. */
 void ddb__rows_free(ddb__rows *rows, ddb__heap *heap);
 /* For tests. NULL, or what is wrong. *count: live rows found. */

@@ -58,6 +58,7 @@ ddb_status ddb__table_new(ddb_db *db, ddb_str name, const ddb_table_options *opt
   table->allocation_shift = shift;
   table->db = db;
   ddb__heap_open_exclusive(&table->heap);
+  ddb__memo_pool_init(&table->memos, &table->heap);
   table->id = atomic_fetch_add_explicit(&next_table_id, 1, memory_order_relaxed);
   table->fork_generation = ddb__fork_generation();
   ddb__edit_init(&table->edit, &table->heap, 0);
@@ -88,6 +89,7 @@ void ddb__table_free(ddb_table *table) {
   }
   ddb__pins_forget(table);
   ddb__pins_fini(&table->pins, &table->heap, &table->db->heap);
+  ddb__memo_pool_fini(&table->memos);
   ddb__keyindex_fini(&table->keys, &table->heap);
   ddb__edit_fini(&table->edit);
   ddb__edit_fini(&table->release_edit);
@@ -124,6 +126,10 @@ uint32_t ddb__table_number(const ddb_table *table) {
   return table->number;
 }
 
+ddb__memo_pool *ddb__table_memos(const ddb_table *table) {
+  return ddb__table_forked(table) ? NULL : (ddb__memo_pool *)(uintptr_t)&table->memos;
+}
+
 ddb_str ddb_table_name(const ddb_table *table) {
   return table->name;
 }
@@ -143,11 +149,51 @@ ddb_rwlock *ddb_table_lock(ddb_table *table) {
 }
 
 void ddb_table_memory(const ddb_table *table, ddb_memory *out) {
+  uint64_t columns = ddb__heap_bytes(&table->memos.heap);
   *out = (ddb_memory){
-      .total_bytes = ddb__heap_bytes(&table->heap),
+      .total_bytes = ddb__heap_bytes(&table->heap) + columns,
       .old_bytes =
           atomic_load_explicit(&((ddb_table *)(uintptr_t)table)->old_bytes, memory_order_relaxed),
+      .column_bytes = columns,
   };
+}
+
+uint64_t ddb_table_column_budget(const ddb_table *table) {
+  return ddb__memo_pool_budget(&table->memos);
+}
+
+/* What is there goes by publishing an unchanged root, after which no new reader can find it. */
+static ddb_status drop_columns(ddb_table *table, ddb_error *err) {
+  ddb__write write;
+  ddb_status status = ddb__write_begin(&write, table, err);
+  if (status != DDB_OK) {
+    return status;
+  }
+  bool whole = ddb__memo_pool_drop(&table->memos, &write.next->rows);
+  write.changed = true; /* also when not all could go: those that did are retired */
+  ddb__write_commit(&write);
+  while (ddb__rwlock_enter_write(table->lock, 0, NULL) == DDB_OK) { /* else the next writer does */
+    bool more = ddb__pins_reclaim(table, (size_t)8 * DDB__RETIRED_CHUNK_ITEMS);
+    ddb__rwlock_leave_write(table->lock);
+    if (!more) {
+      break;
+    }
+  }
+  return whole ? DDB_OK : ddb__fail_memory(err, sizeof(ddb__stale));
+}
+
+ddb_status ddb_table_column_budget_set(ddb_table *table, uint64_t bytes, ddb_error *err) {
+  if (!table) {
+    return ddb__fail(err, DDB_ERR_INVALID, "a budget for columns needs a table");
+  }
+  if (ddb__table_forked(table)) {
+    return ddb__fail(err, DDB_ERR_FORKED, "table '%.*s' belongs to the process before the fork",
+                     DDB__STR_ARG(table->name));
+  }
+  atomic_store_explicit(&table->memos.budget, bytes, memory_order_relaxed);
+  bool over = atomic_load_explicit(&table->memos.used, memory_order_relaxed) >
+              ddb__memo_pool_budget(&table->memos);
+  return over ? drop_columns(table, err) : DDB_OK;
 }
 
 ddb_status ddb_table_shape(ddb_table *table, ddb_shape_kind kind, const ddb_str *names,

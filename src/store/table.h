@@ -6,6 +6,7 @@
 #define DDB_STORE_TABLE_H
 
 #include "dictdb.h"
+#include "store/memo.h"
 #include "store/root.h"
 #include "store/shape.h"
 
@@ -20,6 +21,8 @@ static inline const ddb__root *ddb__view_root(const ddb_view *view) {
  * after the snapshot that `view` is of. It keeps the root's rows and trees, not the key index: look
  * nothing up through it. The caller keeps the table referenced. NOMEM. */
 ddb_status ddb__view_hold(const ddb_view *view, ddb_view *held, ddb_error *err);
+/* Where the table's columns are kept. NULL in a forked child, which reclaims nothing. */
+ddb__memo_pool *ddb__table_memos(const ddb_table *table);
 /* The live row with this key in `root`, through the shared key index. The caller has a pin on the
  * table (of any version: it protects the index) and one on `root`. NULL: none. */
 const ddb_record *ddb__table_find(const ddb_table *table, const ddb__root *root,

@@ -20,6 +20,7 @@
 #include "base/testing.h"
 #include "base/thread.h"
 #include "store/keyindex.h"
+#include "store/memo.h"
 #include "store/pin.h"
 #include "store/root.h"
 #include "store/table.h"
@@ -56,6 +57,7 @@ struct ddb_table {
 
   ddb__heap heap; /* exclusive: used under the write lock; pins and kept roots are in db->heap */
   _Atomic uint64_t old_bytes;
+  ddb__memo_pool memos; /* columns kept with the rows */
 
   /* Under the write lock. */
   ddb__edit edit;        /* scratch of the next statement */

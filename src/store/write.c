@@ -34,6 +34,7 @@ static ddb_status begin_locked(ddb__write *write, ddb_table *table, ddb_error *e
   }
   memcpy(next, base, size);
   next->version = base->version + 1;
+  next->commit = 0; /* until it is published: no columns are kept of it (M2) */
   table->edit.version = next->version;
   *write = (ddb__write){.table = table, .base = base, .next = next, .edit = &table->edit};
   return DDB_OK;
@@ -366,6 +367,7 @@ void ddb__write_commit(ddb__write *write) {
   }
   ddb_table *table = write->table;
   DDB__POINT(EDITED);
+  ddb__memo_pool_retire(&table->memos, write->edit); /* before publishing: M3 */
   ddb__publish(table, write->next);
   DDB__POINT(PUBLISHED);
   ddb__publish_retire(table, write->base, write->edit);

@@ -84,9 +84,13 @@ ddb_status rows_update(ddb_table *table, int64_t id, int64_t a) {
   return update_key(table, id, &names[1], values, 2);
 }
 
+ddb_status rows_set_value(ddb_table *table, int64_t id, ddb_str name, const ddb_value *value) {
+  return update_key(table, id, &name, value, 1);
+}
+
 ddb_status rows_set_field(ddb_table *table, int64_t id, ddb_str name, int64_t number) {
   ddb_value value = ddb_int(number);
-  return update_key(table, id, &name, &value, 1);
+  return rows_set_value(table, id, name, &value);
 }
 
 ddb_status rows_update_all(ddb_table *table, int64_t a) {

@@ -19,6 +19,7 @@ ddb_status rows_update(ddb_table *table, int64_t id, int64_t a);
 ddb_status rows_delete(ddb_table *table, int64_t id);
 /* One field only: leaves the row torn until the other follows. */
 ddb_status rows_set_field(ddb_table *table, int64_t id, ddb_str name, int64_t number);
+ddb_status rows_set_value(ddb_table *table, int64_t id, ddb_str name, const ddb_value *value);
 ddb_status rows_update_all(ddb_table *table, int64_t a);
 ddb_status rows_delete_all(ddb_table *table);
 ddb_status rows_count_equal(ddb_table *table, ddb_str field, int64_t number, uint64_t *count);

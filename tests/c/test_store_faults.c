@@ -347,6 +347,55 @@ static bool run_cursor_not_held(void) {
   return nothing_wrong();
 }
 
+static void check_count(ddb_table *table, ddb_str field, int64_t number, uint64_t wanted) {
+  uint64_t count = 0;
+  ok(rows_count_equal(table, field, number, &count));
+  check(count == wanted);
+}
+
+static world world_with_columns(void) {
+  world w = world_with_rows(100);
+  ok(ddb_table_column_budget_set(w.table, 1 << 20, NULL));
+  ddb_memory memory;
+  for (int i = 0; i < 3; i++) {
+    check_count(w.table, DDB_STR("a"), 170, 1);
+  }
+  ddb_table_memory(w.table, &memory);
+  check(memory.column_bytes > 0);
+  return w;
+}
+
+static bool run_memo_stale(void) {
+  world w = world_with_columns();
+  ok(rows_update(w.table, 17, 5));
+  check_count(w.table, DDB_STR("a"), 170, 0);
+  check_count(w.table, DDB_STR("a"), 5, 1);
+  return nothing_wrong();
+}
+
+static bool run_memo_null_lost(void) {
+  world w = world_with_rows(100);
+  ok(ddb_table_column_budget_set(w.table, 1 << 20, NULL));
+  ddb_str name = DDB_STR("a");
+  for (int64_t id = 1; id <= 100; id++) {
+    ddb_value value = id % 7 ? ddb_int(1000 * id) : ddb_null();
+    ok(rows_set_value(w.table, id, name, &value));
+  }
+  ddb_value low = ddb_int(INT64_MIN);
+  ddb_cond *any;
+  ok(ddb_cond_compare(name, DDB_OP_GE, &low, &any, NULL));
+  for (int i = 0; i < 3; i++) {
+    ddb_view view;
+    uint64_t count = 0;
+    ok(ddb_view_open(w.table, &view, NULL));
+    ok(ddb_view_count_where(&view, any, &count, NULL));
+    check(count == 86);
+    ddb_view_close(&view);
+  }
+  ddb_cond_release(any);
+  return nothing_wrong();
+}
+
 static const struct {
   ddb__fault fault;
   scenario run;
@@ -367,6 +416,8 @@ static const struct {
     {DDB__FAULT_ABORT_LEAKS, run_abort_leaks, 20},
     {DDB__FAULT_TREE_SPLIT_LOSES, run_tree_split_loses, 20},
     {DDB__FAULT_CURSOR_NOT_HELD, run_cursor_not_held, 20},
+    {DDB__FAULT_MEMO_STALE, run_memo_stale, 20},
+    {DDB__FAULT_MEMO_NULL_LOST, run_memo_null_lost, 20},
 };
 enum { CASE_COUNT = sizeof cases / sizeof cases[0] };
 /* All but CONVERT_UNDER_LOCK, which is the extension's. */

@@ -458,6 +458,38 @@ def cursors_see_one_version(seconds: float, seed: int) -> None:
     run_threads([write, write, lambda: read(1), lambda: read(2)])
 
 
+def columns_follow_changes(seconds: float, seed: int) -> None:
+    """Counts by columns that are kept, beside a writer and budgets that come and go."""
+    db = DictDB()
+    table = db.create_table("t")
+    table.insert([{"a": 1, "b": 1.5, "c": "x"} for _ in range(KEYS * 4)])
+    table.column_budget = 1 << 20
+    clock = Clock(seconds)
+
+    def write() -> None:
+        rng = random.Random(seed)
+        while clock:
+            key = rng.randrange(KEYS * 4) + 1
+            value = rng.choice([None, 1, 2, 1000])
+            table.update({"a": value, "b": value, "c": str(value)}, where=table.id == key)
+            if rng.randrange(50) == 0:
+                table.column_budget = rng.choice([0, 1 << 20, 1 << 20])
+
+    def read(number: int) -> None:
+        rng = random.Random(seed + number)
+        while clock:
+            value = rng.choice([1, 2, 1000])
+            with db.snapshot() as snapshot:
+                seen = snapshot["t"]
+                rows = seen.all()
+                at_most = sum(row["a"] is not None and row["a"] <= value for row in rows)
+                assert seen.count(where=table.a <= value) == at_most
+                assert seen.count(where=table.b.is_null()) == sum(r["b"] is None for r in rows)
+                assert seen.count(where=table.c == "2") == sum(r["c"] == "2" for r in rows)
+
+    run_threads([write, lambda: read(1), lambda: read(2)])
+
+
 def failures_change_nothing(seconds: float, seed: int) -> None:
     """Statements that fail half way, beside readers who must not see any of it, nor any leak."""
     db = DictDB()
@@ -600,6 +632,7 @@ SCENARIOS: dict[str, Callable[[float, int], None]] = {
         waiting_writers_wake,
         reads_within_reads,
         cursors_see_one_version,
+        columns_follow_changes,
         failures_change_nothing,
         groups_are_whole,
         user_code_may_write,

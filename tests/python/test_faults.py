@@ -42,6 +42,8 @@ FAULTS = {
     "ABORT_LEAKS": "failures_change_nothing",
     "TREE_SPLIT_LOSES": "model",
     "CURSOR_NOT_HELD": "cursors_see_one_version",
+    "MEMO_STALE": "columns_follow_changes",
+    "MEMO_NULL_LOST": "columns_follow_changes",
 }
 SECONDS = 4.0
 # A fault that needs threads to meet gets some more chances; each starts from another seed.

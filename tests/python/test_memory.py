@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from dictdb import DictDB, Table, _core
+from dictdb import DictDB, Field, Table, _core
 from helpers import accounted, nothing_leaked, run_threads, wait_until
 
 # A table may keep this much for the records to come.
 KEPT = 3 << 20
+N = Field("n")
 
 
 def row(n: int) -> dict[str, Any]:
@@ -190,3 +191,62 @@ def test_a_loop_of_statements_does_not_grow_the_process(what: str) -> None:
     grown, objects = accounted() - before, len(gc.get_objects()) - blocks
     assert grown < 8192, f"{grown} bytes more than before"
     assert objects < 200, f"{objects} objects more than before"
+
+
+def test_columns_are_kept_within_their_budget() -> None:
+    table = Table("t")
+    table.insert([{"n": n, "city": f"city-{n % 7}"} for n in range(20_000)])
+    assert table.column_budget > 0
+
+    def count() -> None:
+        assert table.count(where=table.n.between(100, 199)) == 100
+        assert table.count(where=(table.city == "city-3") & (table.n < 70)) == 10
+
+    for _ in range(3):
+        count()
+    kept = table.memory()["column_bytes"]
+    assert 20_000 < kept <= table.column_budget
+    assert kept < total(table)
+    table.column_budget = 0
+    assert table.column_budget == 0
+    assert table.memory()["column_bytes"] == 0
+    for _ in range(3):
+        count()
+    assert table.memory()["column_bytes"] == 0
+    table.column_budget = 40_000
+    for _ in range(3):
+        count()
+    assert 0 < table.memory()["column_bytes"] <= 40_000
+    table.column_budget = None
+    assert table.column_budget > 40_000
+    table.column_budget = 2**64 - 1
+    assert table.column_budget == 2**64 - 2
+
+
+@pytest.mark.parametrize(
+    ("budget", "error"),
+    [(-1, ValueError), (2**64, ValueError), (True, TypeError), (1.5, TypeError), ("1", TypeError)],
+)
+def test_a_bad_column_budget_is_refused(budget: Any, error: type[Exception]) -> None:
+    table = Table("t")
+    before = table.column_budget
+    with pytest.raises(error, match="column_budget"):
+        table.column_budget = budget
+    assert table.column_budget == before
+    with pytest.raises(AttributeError, match="column_budget"):
+        del table.column_budget
+
+
+def test_columns_of_a_snapshot_are_given_back_after_it() -> None:
+    db = DictDB()
+    table = db.create_table("t")
+    table.insert([{"n": n} for n in range(20_000)])
+    with db.snapshot() as snapshot:
+        for step in range(4):
+            assert snapshot["t"].count(where=N < 10) == 10
+            assert table.count(where=N < 10) == 10 - step
+            table.update({"n": 50_000}, where=table.n == step)
+        table.column_budget = 0
+        assert snapshot["t"].count(where=N < 10) == 10
+    table.update({"n": 50_001}, where=table.n == 50_000)
+    assert table.memory()["column_bytes"] == 0
