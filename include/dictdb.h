@@ -367,8 +367,8 @@ DDB_API ddb_status ddb_builder_record_begin(ddb_builder *builder, const ddb_shap
 /* ---- Expressions -------------------------------------------------------------------------- */
 
 /*
- * What is computed from one record: a field, a step into a dict or a list, a literal, a length. An
- * immutable tree; reference-counted, atomic. Functions take new references to their operands.
+ * What is computed from one record: a field, a step into a dict or a list, a literal, a sum, a
+ * length. An immutable tree; reference-counted, atomic. Functions take new references to their operands.
  * Evaluating never fails: a field or a step that is not there is missing, and what cannot be
  * computed (of missing, null, or values of another kind) is null.
  */
@@ -380,11 +380,26 @@ DDB_API ddb_status ddb_expr_field(ddb_str name, ddb_expr **out, ddb_error *err);
 DDB_API ddb_status ddb_expr_item(ddb_expr *container, const ddb_value *key, ddb_expr **out,
                                  ddb_error *err);
 DDB_API ddb_status ddb_expr_value(const ddb_value *value, ddb_expr **out, ddb_error *err);
+typedef enum ddb_arith {
+  DDB_ARITH_ADD,
+  DDB_ARITH_SUB,
+  DDB_ARITH_MUL,
+  DDB_ARITH_DIV,
+  DDB_ARITH_FLOORDIV,
+  DDB_ARITH_MOD,
+  DDB_ARITH_NEG /* of one operand: right is NULL */
+} ddb_arith;
+/* As Python computes: int and bool exactly, of any size (/ gives a float); int with float as
+ * floats; Decimal, also with int, in Python's default context (28 digits). Null: no numbers,
+ * Decimal with float, division by zero, what raises in Python, and numbers of more than 4,096
+ * bytes or 4,000 digits. Errors: TYPE (a literal that is no number). */
+DDB_API ddb_status ddb_expr_arith(ddb_arith op, ddb_expr *left, ddb_expr *right, ddb_expr **out,
+                                  ddb_error *err);
 /* Code points of a str, bytes of bytes, items of a list, tuple or set, entries of a dict. */
 DDB_API ddb_status ddb_expr_len(ddb_expr *of, ddb_expr **out, ddb_error *err);
 DDB_API ddb_expr *ddb_expr_acquire(ddb_expr *expr);
 DDB_API void ddb_expr_release(ddb_expr *expr); /* NULL is allowed */
-/* As ddb_value_format: "address['city']", "tags.len_()". */
+/* As ddb_value_format: "address['city']", "(price + tax) * quantity", "tags.len_()". */
 DDB_API size_t ddb_expr_format(const ddb_expr *expr, char *buffer, size_t capacity);
 
 /* ---- Conditions --------------------------------------------------------------------------- */

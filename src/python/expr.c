@@ -108,6 +108,51 @@ PyObject *pyddb_expr_len(PyObject *object, PyObject *unused) {
   return expr_out(self->state, status, expr, &err);
 }
 
+/* ---- Arithmetic ---------------------------------------------------------------------------- */
+
+/* The expression among two operands, whose type is of this module: they share their destructor. */
+static pyddb_expr *expr_among(PyObject *left, PyObject *right) {
+  return (pyddb_expr *)(Py_TYPE(left)->tp_dealloc == pyddb_expr_dealloc ? left : right);
+}
+
+static PyObject *arith(ddb_arith op, PyObject *left, PyObject *right) {
+  pyddb_expr *self = expr_among(left, right);
+  ddb_expr *first = pyddb_expr_operand(self->state, left, self->name);
+  ddb_expr *second = first && right ? pyddb_expr_operand(self->state, right, self->name) : NULL;
+  PyObject *result = NULL;
+  if (first && (second || !right)) {
+    ddb_expr *expr = NULL;
+    ddb_error err;
+    ddb_status status = ddb_expr_arith(op, first, second, &expr, &err);
+    result = expr_out(self->state, status, expr, &err);
+  }
+  ddb_expr_release(first);
+  ddb_expr_release(second);
+  return result;
+}
+
+static PyObject *expr_add(PyObject *left, PyObject *right) {
+  return arith(DDB_ARITH_ADD, left, right);
+}
+static PyObject *expr_subtract(PyObject *left, PyObject *right) {
+  return arith(DDB_ARITH_SUB, left, right);
+}
+static PyObject *expr_multiply(PyObject *left, PyObject *right) {
+  return arith(DDB_ARITH_MUL, left, right);
+}
+static PyObject *expr_divide(PyObject *left, PyObject *right) {
+  return arith(DDB_ARITH_DIV, left, right);
+}
+static PyObject *expr_floor_divide(PyObject *left, PyObject *right) {
+  return arith(DDB_ARITH_FLOORDIV, left, right);
+}
+static PyObject *expr_remainder(PyObject *left, PyObject *right) {
+  return arith(DDB_ARITH_MOD, left, right);
+}
+static PyObject *expr_negative(PyObject *self) {
+  return arith(DDB_ARITH_NEG, self, NULL);
+}
+
 /* ---- The type ------------------------------------------------------------------------------ */
 
 /* What Python would otherwise do with `in` and len(): look for a sequence, and not find one. */
@@ -183,8 +228,9 @@ static PyObject *expr_tp_new(PyTypeObject *type, PyObject *args, PyObject *keywo
 PyDoc_STRVAR(expr_doc,
              "Expression(value)\n--\n\n"
              "What is computed from a record: a Field, a value inside it (field['city'],\n"
-             "field[0]), a length, or a constant. Comparing it makes a Condition. It is null for\n"
-             "a record for which it cannot be computed.");
+             "field[0]), a sum or another result of + - * / // %, a length, or a constant.\n"
+             "Comparing it makes a Condition. It is null for a record for which it cannot be\n"
+             "computed.");
 
 static PyType_Slot expr_slots[] = {
     PYDDB_SLOT(Py_tp_new, expr_tp_new),
@@ -193,6 +239,13 @@ static PyType_Slot expr_slots[] = {
     PYDDB_SLOT(Py_tp_hash, expr_hash),
     PYDDB_SLOT(Py_tp_repr, expr_repr),
     PYDDB_SLOT(Py_nb_bool, expr_bool),
+    PYDDB_SLOT(Py_nb_add, expr_add),
+    PYDDB_SLOT(Py_nb_subtract, expr_subtract),
+    PYDDB_SLOT(Py_nb_multiply, expr_multiply),
+    PYDDB_SLOT(Py_nb_true_divide, expr_divide),
+    PYDDB_SLOT(Py_nb_floor_divide, expr_floor_divide),
+    PYDDB_SLOT(Py_nb_remainder, expr_remainder),
+    PYDDB_SLOT(Py_nb_negative, expr_negative),
     PYDDB_SLOT(Py_mp_subscript, expr_item),
     PYDDB_SLOT(Py_mp_length, expr_length),
     PYDDB_SLOT(Py_sq_contains, expr_contains),

@@ -9,7 +9,8 @@
 
 static void put_subject(ddb__writer *to, const ddb_cond *cond) {
   if (cond->leaf.expr) {
-    ddb__expr_write(to, cond->leaf.expr);
+    bool by_operator = cond->kind == DDB__COND_COMPARE && cond->op <= DDB_OP_GE;
+    ddb__expr_write(to, cond->leaf.expr, !by_operator);
   } else {
     ddb__writer_field(to, cond->leaf.field);
   }
@@ -36,7 +37,7 @@ static void put_comparison(ddb__writer *to, const ddb_cond *cond) {
   };
   ddb__writer_text(to, before[cond->op]);
   if (cond->leaf.right) {
-    ddb__expr_write(to, cond->leaf.right);
+    ddb__expr_write(to, cond->leaf.right, false);
   } else {
     put_values(to, cond);
   }

@@ -134,6 +134,29 @@ ddb_status ddb_expr_len(ddb_expr *of, ddb_expr **out, ddb_error *err) {
   return expr ? expr_join(expr, of, NULL, out, err) : DDB_ERR_NOMEM;
 }
 
+/* A constant that is no number makes each result null: a mistake. */
+static bool may_be_number(const ddb_expr *expr) {
+  return !expr || expr->kind != DDB__EXPR_VALUE || ddb__kind_is_number(expr->value.kind);
+}
+
+ddb_status ddb_expr_arith(ddb_arith op, ddb_expr *left, ddb_expr *right, ddb_expr **out,
+                          ddb_error *err) {
+  if (!left || !out || (unsigned)op > DDB_ARITH_NEG || (op == DDB_ARITH_NEG) != !right) {
+    return missing_argument(err);
+  }
+  if (!may_be_number(left) || !may_be_number(right)) {
+    const ddb_expr *culprit = may_be_number(left) ? right : left;
+    return ddb__fail(err, DDB_ERR_TYPE, "arithmetic needs numbers, not %s",
+                     ddb_kind_name(culprit->value.kind));
+  }
+  ddb_expr *expr = expr_alloc(DDB__EXPR_ARITH, 0, err);
+  if (!expr) {
+    return DDB_ERR_NOMEM;
+  }
+  expr->op = (uint8_t)op;
+  return expr_join(expr, left, right, out, err);
+}
+
 /* ---- References --------------------------------------------------------------------------- */
 
 ddb_expr *ddb_expr_acquire(ddb_expr *expr) {
@@ -163,7 +186,38 @@ void ddb_expr_release(ddb_expr *expr) {
 
 /* ---- Text --------------------------------------------------------------------------------- */
 
-void ddb__expr_write(ddb__writer *to, const ddb_expr *expr) {
+/* How tightly an operator binds. */
+typedef enum strength { SUM, PRODUCT, SIGN, ATOM } strength;
+
+static strength strength_of(const ddb_expr *expr) {
+  if (expr->kind != DDB__EXPR_ARITH) {
+    return ATOM;
+  }
+  return expr->op == DDB_ARITH_NEG ? SIGN : expr->op <= DDB_ARITH_SUB ? SUM : PRODUCT;
+}
+
+static void write_bound(ddb__writer *to, const ddb_expr *expr, strength least);
+
+static void write_arith(ddb__writer *to, const ddb_expr *expr) {
+  static const char *const signs[] = {
+      [DDB_ARITH_ADD] = " + ", [DDB_ARITH_SUB] = " - ",       [DDB_ARITH_MUL] = " * ",
+      [DDB_ARITH_DIV] = " / ", [DDB_ARITH_FLOORDIV] = " // ", [DDB_ARITH_MOD] = " % ",
+      [DDB_ARITH_NEG] = "-",
+  };
+  strength own = strength_of(expr);
+  if (expr->op != DDB_ARITH_NEG) {
+    write_bound(to, expr->operands[0], own);
+  }
+  ddb__writer_text(to, signs[expr->op]);
+  /* Operators of one strength group from the left. */
+  write_bound(to, expr->operands[expr->op == DDB_ARITH_NEG ? 0 : 1],
+              own == SIGN ? SIGN : (strength)(own + 1));
+}
+
+/* In parentheses when it binds less than `least`. */
+static void write_bound(ddb__writer *to, const ddb_expr *expr, strength least) {
+  bool enclosed = strength_of(expr) < least;
+  ddb__writer_text(to, enclosed ? "(" : "");
   switch ((ddb__expr_kind)expr->kind) {
   case DDB__EXPR_FIELD:
     ddb__writer_field(to, expr->name);
@@ -172,21 +226,29 @@ void ddb__expr_write(ddb__writer *to, const ddb_expr *expr) {
     ddb__writer_value(to, &expr->value);
     break;
   case DDB__EXPR_ITEM:
-    ddb__expr_write(to, expr->operands[0]);
+    write_bound(to, expr->operands[0], ATOM);
     ddb__writer_text(to, "[");
     ddb__writer_value(to, &expr->value);
     ddb__writer_text(to, "]");
     break;
   case DDB__EXPR_LEN:
-    ddb__expr_write(to, expr->operands[0]);
+    write_bound(to, expr->operands[0], ATOM);
     ddb__writer_text(to, ".len_()");
     break;
+  case DDB__EXPR_ARITH:
+    write_arith(to, expr);
+    break;
   }
+  ddb__writer_text(to, enclosed ? ")" : "");
+}
+
+void ddb__expr_write(ddb__writer *to, const ddb_expr *expr, bool operand) {
+  write_bound(to, expr, operand ? ATOM : SUM);
 }
 
 size_t ddb_expr_format(const ddb_expr *expr, char *buffer, size_t capacity) {
   ddb__writer to = {buffer, buffer ? capacity : 0, 0};
-  ddb__expr_write(&to, expr);
+  ddb__expr_write(&to, expr, false);
   ddb__writer_end(&to);
   return to.size;
 }

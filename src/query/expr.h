@@ -11,7 +11,8 @@
  *
  * Bound, it is one block of nodes, in which a field with its steps is one node (a path); nodes[0] is
  * the root. The place of the field in the last shape seen is kept in the node, since neighbours
- * mostly share it. Evaluating allocates nothing and cannot fail. A bound expression borrows from
+ * mostly share it. Big numbers are computed in memory that is had when the expression is bound:
+ * operands of a sum have a place for their results, those on the left the same as the sum. Evaluating allocates nothing and cannot fail. A bound expression borrows from
  * the expression. Thread-safety: distinct (evaluating changes what is kept).
  */
 #ifndef DDB_QUERY_EXPR_H
@@ -21,6 +22,7 @@
 
 #include "dictdb.h"
 #include "query/writer.h"
+#include "store/arith.h"
 #include "store/path.h"
 #include "store/record.h"
 #include "store/shape.h"
@@ -31,12 +33,14 @@ typedef enum ddb__expr_kind {
   DDB__EXPR_FIELD, /* name */
   DDB__EXPR_VALUE, /* value */
   DDB__EXPR_ITEM,  /* operands[0], value: the key */
-  DDB__EXPR_LEN    /* operands[0] */
+  DDB__EXPR_LEN,   /* operands[0] */
+  DDB__EXPR_ARITH  /* operands, op */
 } ddb__expr_kind;
 
 struct ddb_expr {
   _Atomic uint64_t references;
   uint8_t kind; /* ddb__expr_kind */
+  uint8_t op;   /* ddb_arith */
   uint16_t depth;
   uint32_t size;
   size_t bytes;          /* of this allocation */
@@ -50,23 +54,27 @@ struct ddb_expr {
 static inline bool ddb__expr_is_field(const ddb_expr *expr) {
   return expr->kind == DDB__EXPR_FIELD;
 }
-/* As the left side of a comparison or of a method is written. */
-void ddb__expr_write(ddb__writer *to, const ddb_expr *expr);
+/* Sums in parentheses when `operand` says that a method, an index or an operator follows. */
+void ddb__expr_write(ddb__writer *to, const ddb_expr *expr, bool operand);
 
 /* ---- Bound -------------------------------------------------------------------------------- */
 
 typedef struct ddb__expr_node {
-  uint8_t kind;   /* ddb__expr_kind; FIELD: with the steps of the path */
-  uint32_t first; /* the operand's node */
-  uint32_t at;    /* FIELD: its place in the last shape seen, or DDB__NO_FIELD */
+  uint8_t kind; /* ddb__expr_kind; FIELD: with the steps of the path */
+  uint8_t op;
+  uint32_t first; /* the operands' nodes */
+  uint32_t second;
+  uint32_t at; /* FIELD: its place in the last shape seen, or DDB__NO_FIELD */
   const ddb_shape *shape;
   ddb__path path;
   ddb_value value;
+  char *result; /* ARITH: room for a result of variable size */
 } ddb__expr_node;
 
 typedef struct ddb__expr_bound {
   size_t bytes; /* of this allocation */
   uint32_t count;
+  ddb__arith_space *space; /* NULL: nothing is computed */
   ddb__expr_node nodes[];
 } ddb__expr_bound;
 

@@ -2,9 +2,10 @@
 /*
  * expr_bound.c - binding an expression to a table, and evaluating it on a record.
  *
- *   | head | nodes[size] | ddb_value steps[size] |
+ *   | head | nodes[size] | ddb_value steps[size] | space, results (with arithmetic) |
  *
- * The steps of a path lie together, in their order. Cost: linear in the expression for each record;
+ * The steps of a path lie together, in their order. A result of variable size may lie where the
+ * left operand's does: that one has been read by then. Cost: linear in the expression for each record;
  * a field costs a load of the record's shape, its tag and its payload.
  */
 #include "base/heap.h"
@@ -18,6 +19,7 @@ typedef struct binder {
   const ddb__shapes *shapes;
   ddb__expr_bound *bound;
   ddb_value *steps; /* the next free */
+  char *results;
   ddb_error *err;
 } binder;
 
@@ -43,31 +45,55 @@ static ddb_status bind_path(binder *b, const ddb_expr *expr, ddb__expr_node *nod
   return ddb__bound_field(b->shapes, root->name, &node->path.field_id, b->err);
 }
 
-/* Recurses over operands: X1. */
-static ddb_status bind_node(binder *b, const ddb_expr *expr, uint32_t *index) {
+/* Results of variable size that are needed at one time. Recurses over operands: X1. */
+static size_t count_results(const ddb_expr *expr) {
+  size_t first = expr->operands[0] ? count_results(expr->operands[0]) : 0;
+  if (expr->kind != DDB__EXPR_ARITH) {
+    return first;
+  }
+  size_t second = 1 + (expr->operands[1] ? count_results(expr->operands[1]) : 0);
+  return first > second ? first : second;
+}
+
+/* result: the first of the results that this node may use. Recurses over operands: X1. */
+static ddb_status bind_node(binder *b, const ddb_expr *expr, size_t result, uint32_t *index) {
   *index = b->bound->count++;
   ddb__expr_node *node = &b->bound->nodes[*index];
-  *node = (ddb__expr_node){.kind = expr->kind, .value = expr->value};
+  *node = (ddb__expr_node){.kind = expr->kind, .op = expr->op, .value = expr->value};
   bool is_path;
   ddb_status status = bind_path(b, expr, node, &is_path);
-  return status || is_path || !expr->operands[0] ? status
-                                                 : bind_node(b, expr->operands[0], &node->first);
+  if (status || is_path) {
+    return status;
+  }
+  if (expr->kind == DDB__EXPR_ARITH) {
+    node->result = b->results + result * DDB__ARITH_RESULT_SIZE;
+  }
+  status = expr->operands[0] ? bind_node(b, expr->operands[0], result, &node->first) : DDB_OK;
+  if (!status && expr->operands[1]) {
+    status = bind_node(b, expr->operands[1], result + 1, &node->second);
+  }
+  return status;
 }
 
 ddb_status ddb__expr_bind(const ddb_expr *expr, const ddb__shapes *shapes, ddb__expr_bound **out,
                           ddb_error *err) {
   size_t count = expr->size;
+  size_t result_count = count_results(expr);
   size_t steps_at = sizeof(ddb__expr_bound) + count * sizeof(ddb__expr_node);
-  size_t bytes = steps_at + count * sizeof(ddb_value);
-  ddb__expr_bound *bound = ddb__alloc(&ddb__heap_process, bytes);
-  if (!bound) {
+  size_t space_at = steps_at + count * sizeof(ddb_value);
+  size_t results_at = space_at + (result_count > 0 ? sizeof(ddb__arith_space) : 0);
+  size_t bytes = results_at + result_count * DDB__ARITH_RESULT_SIZE;
+  char *memory = ddb__alloc(&ddb__heap_process, bytes);
+  if (!memory) {
     return ddb__fail_memory(err, bytes);
   }
+  ddb__expr_bound *bound = (ddb__expr_bound *)(void *)memory;
   bound->bytes = bytes;
   bound->count = 0;
-  binder b = {shapes, bound, (ddb_value *)(void *)((char *)bound + steps_at), err};
+  bound->space = result_count > 0 ? (ddb__arith_space *)(void *)(memory + space_at) : NULL;
+  binder b = {shapes, bound, (ddb_value *)(void *)(memory + steps_at), memory + results_at, err};
   uint32_t root;
-  ddb_status status = bind_node(&b, expr, &root);
+  ddb_status status = bind_node(&b, expr, 0, &root);
   if (status) {
     ddb__expr_unbind(bound);
     return status;
@@ -124,6 +150,18 @@ static ddb_value length_of(const ddb_value *value) {
   }
 }
 
+static ddb_value eval_node(ddb__expr_bound *bound, ddb__expr_node *node, const ddb_record *record);
+
+static ddb_value eval_arith(ddb__expr_bound *bound, const ddb__expr_node *node,
+                            const ddb_record *record) {
+  ddb_value left = eval_node(bound, &bound->nodes[node->first], record);
+  ddb_value right = left;
+  if (node->op != DDB_ARITH_NEG) {
+    right = eval_node(bound, &bound->nodes[node->second], record);
+  }
+  return ddb__arith((ddb_arith)node->op, &left, &right, bound->space, node->result);
+}
+
 static ddb_value eval_node(ddb__expr_bound *bound, ddb__expr_node *node, const ddb_record *record) {
   switch ((ddb__expr_kind)node->kind) {
   case DDB__EXPR_FIELD:
@@ -138,6 +176,8 @@ static ddb_value eval_node(ddb__expr_bound *bound, ddb__expr_node *node, const d
     ddb_value of = eval_node(bound, &bound->nodes[node->first], record);
     return length_of(&of);
   }
+  case DDB__EXPR_ARITH:
+    return eval_arith(bound, node, record);
   }
   return ddb_null();
 }

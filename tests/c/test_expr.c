@@ -38,6 +38,14 @@ static ddb_expr *length(ddb_expr *of) {
   return expr;
 }
 
+static ddb_expr *arith(ddb_arith op, ddb_expr *left, ddb_expr *right) {
+  ddb_expr *expr = NULL;
+  assert_ok(ddb_expr_arith(op, left, right, &expr, NULL));
+  ddb_expr_release(left);
+  ddb_expr_release(right);
+  return expr;
+}
+
 /* Takes the expression. */
 static void expect_text(ddb_expr *expr, const char *expected) {
   char buffer[512];
@@ -71,6 +79,20 @@ static void formats(void **state) {
   expect_text(literal(text("x")), "'x'");
   expect_text(item(item(field("address"), text("city")), ddb_int(-1)), "address['city'][-1]");
   expect_text(length(item(field("first name"), ddb_int(0))), "['first name'][0].len_()");
+  expect_text(arith(DDB_ARITH_ADD, field("a"), arith(DDB_ARITH_MUL, field("b"), field("c"))),
+              "a + b * c");
+  expect_text(arith(DDB_ARITH_MUL, field("a"), arith(DDB_ARITH_ADD, field("b"), field("c"))),
+              "a * (b + c)");
+  expect_text(arith(DDB_ARITH_SUB, arith(DDB_ARITH_SUB, field("a"), field("b")),
+                    arith(DDB_ARITH_ADD, field("c"), field("d"))),
+              "a - b - (c + d)");
+  expect_text(arith(DDB_ARITH_NEG, arith(DDB_ARITH_FLOORDIV, field("a"), field("b")), NULL),
+              "-(a // b)");
+  expect_text(arith(DDB_ARITH_MOD, arith(DDB_ARITH_NEG, field("a"), NULL), literal(ddb_int(2))),
+              "-a % 2");
+  expect_text(length(arith(DDB_ARITH_DIV, field("a"), field("b"))), "(a / b).len_()");
+  expect_cond_text(arith(DDB_ARITH_MUL, field("a"), field("b")), DDB_OP_GT, literal(ddb_int(9)),
+                   "a * b > 9");
   expect_cond_text(field("a"), DDB_OP_LT, field("b"), "a < b");
   expect_cond_text(field("a"), DDB_OP_LT, literal(ddb_int(1)), "a < 1");
   expect_cond_text(literal(ddb_int(1)), DDB_OP_LT, field("b"), "b > 1");
@@ -119,6 +141,14 @@ static void bad_arguments(void **state) {
   assert_int_equal(ddb_cond_in_expr(NULL, &number, 1, &cond, &error), DDB_ERR_INVALID);
   assert_int_equal(ddb_cond_between_expr(one, &number, NULL, &cond, &error), DDB_ERR_INVALID);
   assert_int_equal(ddb_cond_is_null_expr(NULL, &cond, &error), DDB_ERR_INVALID);
+  assert_int_equal(ddb_expr_arith(DDB_ARITH_NEG, one, one, &expr, &error), DDB_ERR_INVALID);
+  assert_int_equal(ddb_expr_arith(DDB_ARITH_ADD, one, NULL, &expr, &error), DDB_ERR_INVALID);
+  assert_int_equal(ddb_expr_arith((ddb_arith)9, one, one, &expr, &error), DDB_ERR_INVALID);
+  ddb_expr *word = literal(text("x"));
+  assert_int_equal(ddb_expr_arith(DDB_ARITH_ADD, one, word, &expr, &error), DDB_ERR_TYPE);
+  assert_non_null(strstr(error.message, "str"));
+  assert_int_equal(ddb_expr_arith(DDB_ARITH_NEG, word, NULL, &expr, &error), DDB_ERR_TYPE);
+  ddb_expr_release(word);
   ddb_builder *builder;
   assert_ok(ddb_builder_new(&builder, NULL));
   assert_ok(ddb_builder_begin(builder, DDB_LIST, 0, NULL));
@@ -245,6 +275,19 @@ static void worth(void **state) {
   expect_worth(&f, length(field("no")), ddb_null());
   expect_worth(&f, length(literal(text("\xe2\x82\xac"))), ddb_int(1));
   expect_worth(&f, literal(ddb_null()), ddb_null());
+  expect_worth(&f, arith(DDB_ARITH_ADD, field("id"), field("no")), ddb_null());
+  expect_worth(&f, arith(DDB_ARITH_ADD, field("id"), length(field("tags"))), ddb_int(3));
+  /* Big results on both sides of an operator at once: 2^189 - 2^126 has no room to spare. */
+  ddb_expr *big[3];
+  for (int i = 0; i < 3; i++) {
+    ddb_expr *first = arith(DDB_ARITH_SUB, literal(ddb_int(INT64_MAX)), field("id"));
+    big[i] = arith(DDB_ARITH_MUL, arith(DDB_ARITH_ADD, first, literal(ddb_int(2))),
+                   literal(ddb_int(INT64_MAX - i)));
+  }
+  ddb_expr *left = arith(DDB_ARITH_MUL, arith(DDB_ARITH_SUB, big[0], big[1]), field("id"));
+  ddb_expr *nested = arith(DDB_ARITH_SUB, left, arith(DDB_ARITH_SUB, big[2], literal(ddb_int(1))));
+  ddb_expr_acquire(nested);
+  expect_worth(&f, arith(DDB_ARITH_SUB, nested, nested), ddb_int(0));
   expect_worth(&f, item(length(field("tags")), ddb_int(0)), missing);
   fixture_close(&f);
   assert_int_equal(ddb_process_memory(), memory_before);
@@ -317,23 +360,24 @@ static bool build_all(fixture *f) {
   ddb_value big = {.kind = DDB_BIGINT, .size = sizeof digits, .as = {.data = digits}};
   ddb_value key = text("city");
   ddb_value values[] = {ddb_int(1), ddb_int(2)};
-  ddb_expr *parts[4] = {NULL};
+  ddb_expr *parts[5] = {NULL};
   ddb_cond *conds[4] = {NULL};
   ddb_cond *all = NULL;
   uint64_t count = 0;
   bool built = !ddb_expr_field(DDB_STR("tags"), &parts[0], NULL) &&
                !ddb_expr_item(parts[0], &key, &parts[1], NULL) &&
                !ddb_expr_len(parts[1], &parts[2], NULL) && !ddb_expr_value(&big, &parts[3], NULL) &&
-               !ddb_cond_compare_expr(parts[2], DDB_OP_LT, parts[3], &conds[0], NULL) &&
+               !ddb_expr_arith(DDB_ARITH_MUL, parts[3], parts[2], &parts[4], NULL) &&
+               !ddb_cond_compare_expr(parts[2], DDB_OP_LT, parts[4], &conds[0], NULL) &&
                !ddb_cond_compare_expr(parts[2], DDB_OP_LT, parts[1], &conds[1], NULL) &&
                !ddb_cond_in_expr(parts[1], values, 2, &conds[2], NULL) &&
                !ddb_cond_is_null_expr(parts[2], &conds[3], NULL) &&
                !ddb_cond_or(conds, 4, &all, NULL) &&
                !ddb_view_count_where(&f->view, all, &count, NULL);
   assert_true(!built || count == 1);
-  for (int i = 0; i < 4; i++) {
+  for (int i = 0; i < 5; i++) {
     ddb_expr_release(parts[i]);
-    ddb_cond_release(conds[i]);
+    ddb_cond_release(i < 4 ? conds[i] : NULL);
   }
   ddb_cond_release(all);
   return built;

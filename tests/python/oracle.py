@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import decimal
 import functools
 import operator
 from collections.abc import Callable, Iterable, Mapping
@@ -25,7 +26,8 @@ Cond = tuple[Any, ...]
 
 @dataclasses.dataclass(frozen=True)
 class Expr:
-    """``Expr("field", name)``, ``("value", v)``, ``("item", expr, key)``, ``("len", expr)``."""
+    """``Expr("field", name)``, ``("value", v)``, ``("item", expr, key)``, ``("len", expr)``, and
+    ``("+", expr, expr)`` and so on; ``("neg", expr)``."""
 
     name: str
     of: Any
@@ -63,6 +65,36 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+
+
+# Python's default, whatever the test changed.
+_CONTEXT = decimal.Context(
+    prec=28,
+    rounding=decimal.ROUND_HALF_EVEN,
+    Emin=-999999,
+    Emax=999999,
+    traps=[decimal.InvalidOperation, decimal.DivisionByZero, decimal.Overflow],
+)
+_ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "//": operator.floordiv,
+    "%": operator.mod,
+    "neg": lambda a, _: -a,
+}
+
+
+def compute(name: str, a: Any, b: Any) -> Any:
+    """What arithmetic gives: Python's answer for numbers, None where there is none."""
+    if kind(a) != "number" or kind(b) != "number":
+        return None
+    try:
+        with decimal.localcontext(_CONTEXT):
+            return _ARITHMETIC[name](a, b)
+    except (ArithmeticError, TypeError):
+        return None
 
 
 def kind(value: Any) -> str:
@@ -130,6 +162,8 @@ def worth(expr: Expr, record: Mapping[str, Any]) -> Any:
     if expr.name == "value":
         return expr.of
     value = worth(expr.of, record)
+    if expr.name in _ARITHMETIC:
+        return compute(expr.name, value, worth(expr.other, record) if expr.other else 0)
     if expr.name == "len":
         sized = isinstance(value, (str, bytes, list, tuple, dict, set, frozenset))
         return len(value) if sized else None
@@ -207,6 +241,14 @@ def make(expr: Expr, table: Any) -> dictdb.Expression:
         return table.field(expr.of)
     if expr.name == "value":
         return dictdb.Expression(expr.of)
+    if expr.name == "neg":
+        return -make(expr.of, table)
+    if expr.name in _ARITHMETIC:
+        # Constants as they are, so that Python finds the reflected operators too.
+        sides = [x.of if x.name == "value" else make(x, table) for x in (expr.of, expr.other)]
+        if not any(isinstance(side, dictdb.Expression) for side in sides):
+            sides[0] = dictdb.Expression(sides[0])
+        return _ARITHMETIC[expr.name](*sides)
     if expr.name == "len":
         return make(expr.of, table).len_()
     assert expr.name == "item"

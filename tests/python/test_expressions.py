@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Expressions: paths, lengths, comparisons of one field with another."""
+"""Expressions: paths, lengths, arithmetic, comparisons of one field with another."""
 
 from __future__ import annotations
 
 import datetime
 import gc
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -40,7 +41,26 @@ values = st.recursive(
     ),
     max_leaves=6,
 )
+numbers = st.one_of(
+    st.booleans(),
+    st.integers(-9, 9),
+    st.sampled_from([2**53 + 1, 2**63 - 1, -(2**63), 2**64, 10**30, -(10**30), 10**400]),
+    st.integers(),
+    st.floats(),
+    st.sampled_from([0.0, -0.0, 1.5, -7.5, 0.1, 1e308]),
+    st.decimals(),
+    st.decimals(-99, 99, places=2),
+)
 records = st.dictionaries(st.sampled_from(NAMES), values)
+OPERATORS = ["+", "-", "*", "/", "//", "%"]
+
+
+def summands(inner: st.SearchStrategy[Expr]) -> st.SearchStrategy[Expr]:
+    """Of the constants only numbers: others are refused."""
+    constants = numbers.map(lambda value: Expr("value", value))
+    return st.one_of(inner.filter(lambda expr: expr.name != "value"), constants)
+
+
 expressions = st.recursive(
     st.one_of(
         st.sampled_from([*NAMES, "never"]).map(lambda name: Expr("field", name)),
@@ -50,6 +70,8 @@ expressions = st.recursive(
     lambda inner: st.one_of(
         st.builds(Expr, st.just("item"), inner, keys),
         st.builds(Expr, st.just("len"), inner),
+        st.builds(Expr, st.sampled_from(OPERATORS), summands(inner), summands(inner)),
+        st.builds(Expr, st.just("neg"), summands(inner)),
     ),
     max_leaves=4,
 )
@@ -74,7 +96,7 @@ conditions = st.recursive(
 
 
 @given(st.lists(records, min_size=1, max_size=6), st.lists(conditions, max_size=6))
-@settings(max_examples=sized(300, long=20_000, sanitized=60), deadline=None)
+@settings(max_examples=sized(150, long=20_000, sanitized=40), deadline=None)
 def test_conditions_mean_what_python_says(rows: list[Any], conds: list[Any]) -> None:
     table = dictdb.DictDB().create_table("t")
     table.insert(rows)
@@ -86,6 +108,24 @@ def test_conditions_mean_what_python_says(rows: list[Any], conds: list[Any]) -> 
         assert table.count(where=where) == len(expected), (cond, where)
         found = table.select(where=where)
         assert [row["id"] for row in found] == [row["id"] for row in expected], (cond, where)
+
+
+@given(st.lists(st.tuples(st.sampled_from([*OPERATORS, "neg"]), numbers, numbers), min_size=30))
+@settings(max_examples=sized(50, long=5_000, sanitized=10), deadline=None)
+def test_sums_are_what_python_says(sums: list[tuple[str, Any, Any]]) -> None:
+    table = dictdb.DictDB().create_table("t")
+    for name, a, b in sums:
+        expected = oracle.compute(name, a, b)
+        table.delete()
+        table.insert({"a": a, "b": b})
+        right = None if name == "neg" else Expr("field", "b")
+        made = oracle.make(Expr(name, Expr("field", "a"), right), table)
+        if expected is None:
+            assert table.count(where=made.is_null()) == 1, (made, a, b)
+        elif oracle.is_nan(expected):
+            assert table.count(where=(made != made) & made.is_not_null()) == 1, (made, a, b)
+        else:
+            assert table.count(where=made == expected) == 1, (made, a, b)
 
 
 def test_the_comparison_with_python_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,6 +193,22 @@ def test_lengths(people: dictdb.Table) -> None:
     assert people.count(where=people.name.len_() == len("\U0001f600\ud800e\u0301")) == 2  # And Cleo
 
 
+def test_arithmetic(people: dictdb.Table) -> None:
+    assert names(people, people.low + people.high == 6) == "AB"
+    assert names(people, 2 * people.low > people.high) == "BC"
+    assert names(people, 1 - people.low == -1) == "C"
+    assert names(people, -people.low < -1) == "BC"
+    assert names(people, (people.high - people.low) % 2 == 0) == "ABC"
+    assert names(people, 7 // people.low == 3) == "C"
+    assert names(people, people.low / 0 == 1) == ""  # Null
+    assert names(people, (people.low / 0).is_null()) == "ABCD"
+    assert names(people, (people.name + people.low).is_null()) == "ABCD"
+    assert names(people, people.low * 2**70 == 5 * 2**70) == "B"
+    assert names(people, people.name.len_() + people.tags.len_() == 5) == "B"
+    assert names(people, people.low + Decimal("0.5") == Decimal("1.5")) == "A"
+    assert names(people, (people.high + Decimal("0.5")).is_null()) == "CD"  # A float, and none
+
+
 def test_an_expression_can_be_read(people: dictdb.Table) -> None:
     assert repr(people.address["city"][0]) == "address['city'][0]"
     assert repr(people["first name"].len_()) == "['first name'].len_()"
@@ -162,6 +218,9 @@ def test_an_expression_can_be_read(people: dictdb.Table) -> None:
     assert repr(Expression(3) < people.low) == "low > 3"
     assert repr(people.address["x" * 500]) == f"address[{'x' * 500!r}]"
     assert repr(people.low) == "Field('low')"
+    assert repr(1 - people.low * (people.high + 2)) == "1 - low * (high + 2)"
+    assert repr(-people.low // 2 >= people.high % 3) == "-low // 2 >= high % 3"
+    assert repr((people.low / 2).is_null()) == "(low / 2).is_null()"
 
 
 def test_an_expression_is_an_object_of_its_own(people: dictdb.Table) -> None:
@@ -194,6 +253,11 @@ def test_mistakes_raise(people: dictdb.Table) -> None:
         (lambda: people.tags[people.low], "Field"),
         (lambda: people.tags[object()], "object"),
         (lambda: people.low.is_in([people.high]), "high"),
+        (lambda: people.low + "x", "str"),
+        (lambda: "x" + people.low, "str"),
+        (lambda: people.low - None, "None"),
+        (lambda: people.low * object(), "object"),
+        (lambda: people.low**2, "unsupported operand"),  # type: ignore[operator]
         (lambda: people.low.is_in(people.high), "is_in"),
         (lambda: people.count(where=path), "city"),  # type: ignore[arg-type]
         (lambda: path & (people.low == 1), "is not a condition"),  # type: ignore[operator]
