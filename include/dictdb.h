@@ -45,9 +45,10 @@ extern "C" {
 #define DDB_VERSION       "0.1.0"
 
 /* Limits. A value or record over them is refused with DDB_ERR_LIMIT. */
-#define DDB_DEPTH_MAX       200         /* nesting of containers, conditions and expressions */
-#define DDB_RECORD_SIZE_MAX 0x7fffffffu /* bytes of one encoded record */
-#define DDB_FIELD_COUNT_MAX 65535u      /* fields of one record */
+#define DDB_DEPTH_MAX             200 /* nesting of containers, conditions and expressions */
+#define DDB_RECORD_SIZE_MAX       0x7fffffffu /* bytes of one encoded record */
+#define DDB_FIELD_COUNT_MAX       65535u      /* fields of one record */
+#define DDB_INDEX_FIELD_COUNT_MAX 8u          /* fields of one index */
 
 /* ---- Status codes and errors -------------------------------------------------------------- */
 
@@ -567,11 +568,31 @@ DDB_API ddb_status ddb_table_delete(ddb_table *table, const ddb_cond *where, uin
 
 /* ---- Indexes ------------------------------------------------------------------------------ */
 
-typedef enum ddb_index_kind { DDB_INDEX_HASH } ddb_index_kind;
-/* Built from one version while readers go on. Changes the cost of answers, never the answers. */
+typedef enum ddb_index_kind {
+  DDB_INDEX_HASH,  /* serves ==, in and is_null */
+  DDB_INDEX_SORTED /* by ddb_value_compare: these, <, <=, >, >=, between, startswith, and order */
+} ddb_index_kind;
+
+typedef struct ddb_index_options {
+  const ddb_str *fields; /* an index of several is ordered by the first, then the second, ... */
+  size_t field_count;    /* 1 to DDB_INDEX_FIELD_COUNT_MAX */
+  ddb_index_kind kind;
+  bool unique; /* no two records with equal values; null and missing are not compared */
+} ddb_index_options;
+
+/* Indexes change the cost of answers, never the answers; a unique one also refuses statements
+ * (DUPLICATE_KEY). Built from one version while readers go on. There may be one index of each kind
+ * over the same fields. Errors: DUPLICATE_INDEX, DUPLICATE_KEY (unique, and the table holds
+ * duplicates), FIELD_NOT_FOUND, INVALID (no field or a field twice), LIMIT, NOMEM; nothing is left
+ * of an index that could not be made. */
+DDB_API ddb_status ddb_table_index_add(ddb_table *table, const ddb_index_options *options,
+                                       ddb_error *err);
+/* The same, for an index of one field that is not unique. */
 DDB_API ddb_status ddb_table_index_create(ddb_table *table, ddb_str field, ddb_index_kind kind,
                                           ddb_error *err);
-DDB_API ddb_status ddb_table_index_drop(ddb_table *table, ddb_str field, ddb_error *err);
+/* Removes the index over just these fields: of one kind or (NULL) of each. INDEX_NOT_FOUND. */
+DDB_API ddb_status ddb_table_index_drop(ddb_table *table, const ddb_str *fields, size_t field_count,
+                                        const ddb_index_kind *kind, ddb_error *err);
 
 /* ---- Reading ------------------------------------------------------------------------------ */
 
@@ -600,9 +621,17 @@ DDB_API ddb_status ddb_view_get(const ddb_view *view, const ddb_value *key, cons
                                 ddb_error *err);
 /* Walks the records in insertion order: *position starts at 0. NULL at the end. */
 DDB_API const ddb_record *ddb_view_next(const ddb_view *view, uint64_t *position);
-/* Indexed field names, borrowed from the view, *count of them; index < *count for ..._at. */
+/* The indexes of the view's version, in order of creation; index < ddb_view_index_count. */
+typedef struct ddb_index_info {
+  ddb_index_kind kind;
+  bool unique;
+  size_t field_count;
+  uint64_t entry_count; /* one per record */
+} ddb_index_info;
 DDB_API size_t ddb_view_index_count(const ddb_view *view);
-DDB_API ddb_str ddb_view_index_field(const ddb_view *view, size_t index, ddb_index_kind *kind);
+DDB_API void ddb_view_index_info(const ddb_view *view, size_t index, ddb_index_info *out);
+/* The name of its field-th field, borrowed from the view. */
+DDB_API ddb_str ddb_view_index_field(const ddb_view *view, size_t index, size_t field);
 /* The key that the next record without one would get. */
 DDB_API int64_t ddb_view_next_key(const ddb_view *view);
 

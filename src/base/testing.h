@@ -30,7 +30,12 @@
   X(TREE_SPLIT_LOSES, "splitting an index node loses an entry")                                    \
   X(CURSOR_NOT_HELD, "a cursor does not hold its version")                                         \
   X(MEMO_STALE, "an update does not tell the columns kept that a row changed")                     \
-  X(MEMO_NULL_LOST, "a column kept forgets that a row is null")
+  X(MEMO_NULL_LOST, "a column kept forgets that a row is null")                                    \
+  X(TREE_STALE_FIRST, "removing the first entry of an index node leaves it above")                 \
+  X(UNIQUE_UNCHECKED, "a unique index is not asked whether it is")                                 \
+  X(RANGE_EXCLUDES_END, "a range of an index leaves out the end that belongs to it")               \
+  X(PLAN_NOT_IS_OR, "the planner takes the candidates of an or for those of its negation")         \
+  X(PLAN_OR_FORGETS, "the planner leaves an operand of an or without an index out")
 
 typedef enum ddb__fault {
   DDB__FAULT_NONE,

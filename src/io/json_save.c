@@ -164,15 +164,29 @@ static ddb_status write_table_name(saver *s, const ddb_table *table, size_t inde
   return ddb__json_write_text(&s->writer, ", ");
 }
 
+/* One field is a name, several are a list of names. */
+static ddb_status write_index(saver *s, const ddb_view *view, size_t index) {
+  ddb_index_info info;
+  ddb_view_index_info(view, index, &info);
+  bool several = info.field_count > 1;
+  DDB__TRY(ddb__json_write_text(&s->writer, several ? "{\"fields\": [" : "{\"field\": "));
+  for (size_t i = 0; i < info.field_count; i++) {
+    ddb_value field = ddb_text(ddb_view_index_field(view, index, i));
+    DDB__TRY(ddb__json_write_text(&s->writer, i ? ", " : ""));
+    DDB__TRY(ddb__json_write_value(&s->writer, &field));
+  }
+  DDB__TRY(ddb__json_write_text(&s->writer, several ? "], \"kind\": " : ", \"kind\": "));
+  DDB__TRY(
+      ddb__json_write_text(&s->writer, info.kind == DDB_INDEX_SORTED ? "\"sorted\"" : "\"hash\""));
+  return ddb__json_write_text(&s->writer, info.unique ? ", \"unique\": true}" : "}");
+}
+
 static ddb_status write_indexes(saver *s, const ddb_view *view) {
   DDB__TRY(ddb__json_write_text(&s->writer, ", \"indexes\": ["));
   size_t count = ddb_view_index_count(view);
   for (size_t i = 0; i < count; i++) {
-    ddb_index_kind kind;
-    ddb_value field = ddb_text(ddb_view_index_field(view, i, &kind));
-    DDB__TRY(ddb__json_write_text(&s->writer, i ? ", {\"field\": " : "{\"field\": "));
-    DDB__TRY(ddb__json_write_value(&s->writer, &field));
-    DDB__TRY(ddb__json_write_text(&s->writer, ", \"kind\": \"hash\"}"));
+    DDB__TRY(ddb__json_write_text(&s->writer, i ? ", " : ""));
+    DDB__TRY(write_index(s, view, i));
   }
   return ddb__json_write_text(&s->writer, "]");
 }

@@ -464,8 +464,54 @@ static ddb_status restore_next_key(table_load *load) {
   return ddb__table_next_key_raise(load->table, node->as.integer, load->loader->err);
 }
 
-static ddb_status restore_indexes(table_load *load) {
+/* "field": a name, or "fields": a list of names. */
+static ddb_status read_index_fields(const table_load *load, size_t item, ddb_str *fields,
+                                    size_t *count) {
+  const ddb__loader *loader = load->loader;
+  size_t list = ddb__json_table_member(loader, item, "fields");
+  *count = 1;
+  if (!list) {
+    return member_str(load, item, "field", &fields[0]);
+  }
+  *count = node_at(loader, list)->size;
+  if (node_at(loader, list)->kind != DDB_LIST || *count == 0 ||
+      *count > DDB_INDEX_FIELD_COUNT_MAX) {
+    return CORRUPT(load, "the \"fields\" of an index are no list of 1 to %u names",
+                   DDB_INDEX_FIELD_COUNT_MAX);
+  }
+  size_t name = list + 1;
+  for (size_t i = 0; i < *count; i++) {
+    DDB__TRY(ddb__json_decode_str(&load->loader->decoder, name, "a field", &fields[i]));
+    name = ddb__json_tape_after(&loader->tape, name);
+  }
+  return DDB_OK;
+}
+
+static ddb_status restore_index(table_load *load, size_t item) {
   ddb__loader *loader = load->loader;
+  ddb_str fields[DDB_INDEX_FIELD_COUNT_MAX];
+  ddb_str kind;
+  ddb_index_options options = {.fields = fields, .kind = DDB_INDEX_HASH};
+  DDB__TRY(read_index_fields(load, item, fields, &options.field_count));
+  DDB__TRY(member_str(load, item, "kind", &kind));
+  if (ddb__text_equal(kind, DDB_STR("sorted"))) {
+    options.kind = DDB_INDEX_SORTED;
+  } else if (!ddb__text_equal(kind, DDB_STR("hash"))) {
+    return CORRUPT(load, "no such kind of index: '%.*s'", DDB__STR_ARG(kind));
+  }
+  size_t unique = ddb__json_table_member(loader, item, "unique");
+  if (unique) {
+    if (node_at(loader, unique)->kind != DDB_BOOL) {
+      return CORRUPT(load, "\"unique\" of an index is neither true nor false");
+    }
+    options.unique = node_at(loader, unique)->as.boolean;
+  }
+  DDB__TRY(ddb__layout_tell(&loader->progress, loader->done, false, loader->err));
+  return ddb_table_index_add(load->table, &options, loader->err);
+}
+
+static ddb_status restore_indexes(table_load *load) {
+  const ddb__loader *loader = load->loader;
   size_t list = load->nodes[PROPERTY_INDEXES];
   if (!list) {
     return DDB_OK;
@@ -475,15 +521,7 @@ static ddb_status restore_indexes(table_load *load) {
   }
   size_t item = list + 1;
   for (uint32_t i = 0; i < node_at(loader, list)->size; i++) {
-    ddb_str field;
-    ddb_str kind;
-    DDB__TRY(member_str(load, item, "field", &field));
-    DDB__TRY(member_str(load, item, "kind", &kind));
-    if (!ddb__text_equal(kind, DDB_STR("hash"))) {
-      return CORRUPT(load, "no such kind of index: '%.*s'", DDB__STR_ARG(kind));
-    }
-    DDB__TRY(ddb__layout_tell(&loader->progress, loader->done, false, loader->err));
-    DDB__TRY(ddb_table_index_create(load->table, field, DDB_INDEX_HASH, loader->err));
+    DDB__TRY(restore_index(load, item));
     item = ddb__json_tape_after(&loader->tape, item);
   }
   return DDB_OK;

@@ -163,12 +163,16 @@ ddb_status ddb__ops_counter(ddb__ops *ops, const ddb_table *table, const ddb__ro
 
 ddb_status ddb__ops_index(ddb__ops *ops, ddb__op_kind kind, const ddb_table *table,
                           const ddb__index *index, ddb_error *err) {
-  ddb_str field = ddb__shapes_field_name(ddb__table_shapes(table), index->field_id);
+  const ddb__index_def *def = index->def;
+  bool sorted = def->kind == DDB_INDEX_SORTED;
   DDB__TRY(describe(ops, 3, err));
-  DDB__TRY(add(ops, ddb_text(DDB_STR("hash")), err));
-  DDB__TRY(add(ops, ddb_bool(false), err));
-  DDB__TRY(ddb_builder_begin(ops->scratch, DDB_LIST, 1, err));
-  DDB__TRY(add(ops, ddb_text(field), err));
+  DDB__TRY(add(ops, ddb_text(sorted ? DDB_STR("sorted") : DDB_STR("hash")), err));
+  DDB__TRY(add(ops, ddb_bool(def->unique), err));
+  DDB__TRY(ddb_builder_begin(ops->scratch, DDB_LIST, def->field_count, err));
+  for (uint32_t i = 0; i < def->field_count; i++) {
+    ddb_str field = ddb__shapes_field_name(ddb__table_shapes(table), def->field_ids[i]);
+    DDB__TRY(add(ops, ddb_text(field), err));
+  }
   DDB__TRY(ddb_builder_end(ops->scratch, err));
   return put_description(ops, kind, ddb__table_number(table), 0, err);
 }

@@ -110,6 +110,7 @@ static ddb_status write_end(ddb__replay *replay) {
   }
   replay->writing = false;
   replay->write_count = 0;
+  ddb__write_trust(&replay->write);
   ddb__write_commit(&replay->write);
   return DDB_OK;
 }
@@ -255,27 +256,35 @@ static ddb_status apply_shape(ddb__replay *replay, const ddb__op *op, size_t at,
   return DDB_OK;
 }
 
-/* [kind, unique, [field]] */
+/* [kind, unique, [field, ...]] */
 static ddb_status apply_index(ddb__replay *replay, const ddb__op *op, ddb_table *table,
                               const ddb_value *list) {
   ddb_str kind;
-  ddb_str field;
+  ddb_str fields[DDB_INDEX_FIELD_COUNT_MAX];
   ddb_value parts = ddb_null();
   if (ddb_value_item_count(list) == 3) {
     parts = ddb_value_item(list, 2);
   }
-  if (parts.kind != DDB_LIST || ddb_value_item_count(&parts) != 1 || !text_item(list, 0, &kind) ||
-      !text_item(&parts, 0, &field)) {
+  ddb_index_options options = {.fields = fields, .field_count = ddb_value_item_count(&parts)};
+  bool formed = parts.kind == DDB_LIST && options.field_count > 0 &&
+                options.field_count <= DDB_INDEX_FIELD_COUNT_MAX && text_item(list, 0, &kind);
+  for (size_t i = 0; formed && i < options.field_count; i++) {
+    formed = text_item(&parts, i, &fields[i]);
+  }
+  if (!formed) {
     return corrupt(replay, "a malformed index");
   }
   ddb_value unique = ddb_value_item(list, 1);
-  if (!ddb__text_equal(kind, DDB_STR("hash")) || unique.kind != DDB_BOOL || unique.as.boolean) {
+  bool sorted = ddb__text_equal(kind, DDB_STR("sorted"));
+  if ((!sorted && !ddb__text_equal(kind, DDB_STR("hash"))) || unique.kind != DDB_BOOL) {
     return corrupt(replay, "an unknown kind of index");
   }
+  options.kind = sorted ? DDB_INDEX_SORTED : DDB_INDEX_HASH;
+  options.unique = unique.as.boolean;
   DDB__TRY(write_end(replay));
   return op->kind == DDB__OP_INDEX
-             ? ddb_table_index_create(table, field, DDB_INDEX_HASH, replay->err)
-             : ddb_table_index_drop(table, field, replay->err);
+             ? ddb_table_index_add(table, &options, replay->err)
+             : ddb_table_index_drop(table, fields, options.field_count, &options.kind, replay->err);
 }
 
 /* ---- Tables ------------------------------------------------------------------------------- */

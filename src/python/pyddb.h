@@ -494,6 +494,7 @@ PyObject *pyddb_source_all(PyObject *self, PyObject *unused);
 PyObject *pyddb_source_copy(PyObject *self, PyObject *unused);
 PyObject *pyddb_source_columns(PyObject *self, PyObject *unused);
 PyObject *pyddb_source_size(PyObject *self, PyObject *unused);
+PyObject *pyddb_source_indexes(PyObject *self, PyObject *unused);
 PyObject *pyddb_source_indexed_fields(PyObject *self, PyObject *unused);
 PyObject *pyddb_source_has_index(PyObject *self, PyObject *const *args, Py_ssize_t count,
                                  PyObject *kw);
@@ -502,7 +503,7 @@ int pyddb_source_contains(PyObject *self, PyObject *key);
 extern const char pyddb_get_doc[], pyddb_select_doc[], pyddb_pluck_doc[], pyddb_first_doc[],
     pyddb_one_doc[], pyddb_exists_doc[], pyddb_iter_doc[], pyddb_count_doc[], pyddb_all_doc[],
     pyddb_copy_doc[], pyddb_columns_doc[], pyddb_size_doc[], pyddb_indexed_fields_doc[],
-    pyddb_has_index_doc[];
+    pyddb_has_index_doc[], pyddb_indexes_doc[];
 PyObject *pyddb_source_field(PyObject *self, PyObject *name);
 PyObject *pyddb_source_attribute(PyObject *self, PyObject *name);
 
@@ -515,6 +516,12 @@ PyObject *pyddb_table_validate(PyObject *self, PyObject *const *args, Py_ssize_t
                                PyObject *kw);
 extern const char pyddb_insert_doc[], pyddb_upsert_doc[], pyddb_update_doc[], pyddb_delete_doc[],
     pyddb_validate_doc[];
+
+PyObject *pyddb_table_create_index(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                                   PyObject *kw);
+PyObject *pyddb_table_drop_index(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                                 PyObject *kw);
+extern const char pyddb_create_index_doc[], pyddb_drop_index_doc[];
 
 #ifdef DDB_TESTING
 /* Under the planted fault: the public write lock is taken before the conversion. */

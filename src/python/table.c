@@ -195,61 +195,6 @@ static PyObject *table_getattro(PyObject *self, PyObject *name) {
 
 /* ---- Methods of Table ---------------------------------------------------------------------- */
 
-PyDoc_STRVAR(create_index_doc,
-             "create_index($self, field, index_type='hash')\n--\n\n"
-             "Indexes a field (str or Field). Indexes change the cost of answers, never the\n"
-             "answers: 'hash' serves == and is_in.\n\n"
-             "Raises DuplicateIndexError, InvalidArgumentError for another index_type.");
-
-static PyObject *table_create_index(PyObject *self, PyObject *const *args, Py_ssize_t count,
-                                    PyObject *kw) {
-  static const char *const names[] = {"field", "index_type"};
-  static const pyddb_signature signature = {"create_index", names, 2, 2, 1};
-  pyddb_source *source = (pyddb_source *)self;
-  PyObject *slots[2];
-  if (pyddb_bind(&signature, args, count, kw, slots) < 0) {
-    return NULL;
-  }
-  if (slots[1] &&
-      !(PyUnicode_Check(slots[1]) && PyUnicode_CompareWithASCIIString(slots[1], "hash") == 0)) {
-    return pyddb_raise_format(source->state, DDB_ERR_INVALID, "index_type must be 'hash', not %R",
-                              slots[1]);
-  }
-  PyObject *name = pyddb_field_argument(source, slots[0], "field");
-  pyddb_text text;
-  if (!name || pyddb_text_init(&text, name) < 0) {
-    Py_XDECREF(name);
-    return NULL;
-  }
-  ddb_error err;
-  pyddb_detach();
-  ddb_status status = ddb_table_index_create(source->table, text.str, DDB_INDEX_HASH, &err);
-  pyddb_attach();
-  pyddb_text_fini(&text);
-  Py_DECREF(name);
-  return status == DDB_OK ? Py_NewRef(Py_None) : pyddb_raise(source->state, &err);
-}
-
-PyDoc_STRVAR(drop_index_doc, "drop_index($self, field)\n--\n\n"
-                             "Removes the index on a field; IndexNotFoundError without one.");
-
-static PyObject *table_drop_index(PyObject *self, PyObject *const *args, Py_ssize_t count,
-                                  PyObject *kw) {
-  pyddb_source *source = (pyddb_source *)self;
-  PyObject *field = pyddb_bind_one("drop_index", "field", args, count, kw);
-  PyObject *name = field ? pyddb_field_argument(source, field, "field") : NULL;
-  pyddb_text text;
-  if (!name || pyddb_text_init(&text, name) < 0) {
-    Py_XDECREF(name);
-    return NULL;
-  }
-  ddb_error err;
-  ddb_status status = ddb_table_index_drop(source->table, text.str, &err);
-  pyddb_text_fini(&text);
-  Py_DECREF(name);
-  return status == DDB_OK ? Py_NewRef(Py_None) : pyddb_raise(source->state, &err);
-}
-
 PyObject *pyddb_memory_dict(const ddb_memory *memory) {
   return Py_BuildValue("{sKsKsK}", "total_bytes", (unsigned long long)memory->total_bytes,
                        "old_bytes", (unsigned long long)memory->old_bytes, "column_bytes",
@@ -295,6 +240,7 @@ PyDoc_STRVAR(schema_fields_doc,
       {"size", pyddb_source_size, METH_NOARGS, pyddb_size_doc},                                    \
       {"len", pyddb_source_size, METH_NOARGS, len_doc},                                            \
       {"indexed_fields", pyddb_source_indexed_fields, METH_NOARGS, pyddb_indexed_fields_doc},      \
+      {"indexes", pyddb_source_indexes, METH_NOARGS, pyddb_indexes_doc},                           \
       {"has_index", PYDDB_FAST(pyddb_source_has_index), PYDDB_FAST_FLAGS, pyddb_has_index_doc},    \
       {"field", PYDDB_FAST(source_field), PYDDB_FAST_FLAGS, field_doc},                            \
       {"primary_key_name", primary_key_name, METH_NOARGS, primary_key_name_doc},                   \
@@ -322,8 +268,9 @@ static PyMethodDef table_methods[] = {
     {"update", PYDDB_FAST(pyddb_table_update), PYDDB_FAST_FLAGS, pyddb_update_doc},
     {"delete", PYDDB_FAST(pyddb_table_delete), PYDDB_FAST_FLAGS, pyddb_delete_doc},
     {"validate_record", PYDDB_FAST(pyddb_table_validate), PYDDB_FAST_FLAGS, pyddb_validate_doc},
-    {"create_index", PYDDB_FAST(table_create_index), PYDDB_FAST_FLAGS, create_index_doc},
-    {"drop_index", PYDDB_FAST(table_drop_index), PYDDB_FAST_FLAGS, drop_index_doc},
+    {"create_index", PYDDB_FAST(pyddb_table_create_index), PYDDB_FAST_FLAGS,
+     pyddb_create_index_doc},
+    {"drop_index", PYDDB_FAST(pyddb_table_drop_index), PYDDB_FAST_FLAGS, pyddb_drop_index_doc},
     {"memory", table_memory, METH_NOARGS, memory_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -2,29 +2,38 @@
 /*
  * plan.c - choosing between a scan and candidates from indexes.
  *
- * What gives candidates: ==, in and is_null over a field with a hash index; == and in over the
- * primary key. An and takes the operand with the fewest, an or needs them of all its operands, a
- * not has none. Estimates are exact counts up to a limit, a quarter of the table: beyond it a scan
- * in order costs less than look-ups. Candidates may hold too much, never too little:
- *   - equal values hash alike, so a run of equal hashes holds all rows that can match;
- *   - missing and null hash alike, so == None, None among an in's values, and is_null find both;
- *   - NaN equals nothing, so it has no candidates;
+ * Each part of the condition, negated or not, is asked for a step (plan.h): a leaf for its best index
+ * or the primary key, an and for the best of its operands or of the indexes that serve several of
+ * them together, an or for one of each of its operands. A not is carried down to the leaves, where
+ * and and or change places. Estimates are exact counts of index entries, in O(log n) each; beyond a
+ * quarter of the table a scan in order costs less than look-ups. An and of two large steps over
+ * different operands takes what both have.
+ *
+ * Candidates may hold too much, never too little (range.h says why for indexes):
  *   - keys are hashable, but a set that is asked for can equal a frozenset that is there: literals
- *     that cannot be keys are left to the scan.
- * Cost: O(log n) per literal and O(candidates), with a sort when several runs are merged.
+ *     that cannot be keys are left to the indexes and the scan.
+ * Cost: O(log n) per literal and index, and O(candidates), with a sort when several runs are merged.
  */
 #include "query/plan.h"
 
+#include "base/heap.h"
+#include "base/status.h"
+#include "base/testing.h"
 #include "store/rows.h"
-#include "store/tree.h"
 
-#define NO_INDEX UINT64_MAX
+/* Candidates of one step from which it is worth while to look at a second one. */
+#ifdef DDB_TESTING
+#define INTERSECT_MIN 3u
+#else
+#define INTERSECT_MIN 64u
+#endif
+/* Few enough to look no further. */
+#define FEW 4u
 
 typedef struct planner {
   const ddb__source *source;
-  ddb__bound *bound;
-  ddb__seqs *candidates;
-  uint64_t limit;
+  const ddb__bound *bound;
+  ddb__steps *steps;
   ddb_error *err;
 } planner;
 
@@ -32,197 +41,462 @@ static bool text_equal(ddb_str a, ddb_str b) {
   return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
 }
 
-/* ---- Estimates ---------------------------------------------------------------------------- */
+/* ---- Steps -------------------------------------------------------------------------------- */
 
-static uint64_t add_estimates(const planner *p, uint64_t a, uint64_t b) {
-  return a > p->limit || b > p->limit - a ? NO_INDEX : a + b;
+static ddb__step *step_at(const planner *p, uint32_t step) {
+  return &p->steps->items[step];
 }
 
-static uint64_t estimate_hash(const planner *p, const ddb__index *index, const ddb_value *value) {
-  return ddb__tree_count_key(&index->tree, ddb_value_hash(value), (size_t)p->limit + 1);
+static uint64_t rows_of(const planner *p, uint32_t step) {
+  return step == DDB__NO_STEP ? UINT64_MAX : step_at(p, step)->estimate;
 }
 
-/* Of one literal of an == or an in. */
-static uint64_t estimate_value(const planner *p, const ddb__bound_node *node,
-                               const ddb__index *index, const ddb_value *value) {
-  if (ddb__value_is_nan(value)) {
-    return 0;
+static ddb_status step_add(const planner *p, const ddb__step *step, uint32_t *out) {
+  ddb__steps *steps = p->steps;
+  if (steps->count == steps->capacity) {
+    bool is_inline = steps->items == steps->inline_items;
+    size_t bytes = steps->capacity * sizeof *steps->items;
+    ddb__step *items = ddb__resize(&ddb__heap_process, is_inline ? NULL : steps->items,
+                                   is_inline ? 0 : bytes, 4 * bytes);
+    if (!items) {
+      return ddb__fail_memory(p->err, 4 * bytes);
+    }
+    if (is_inline) {
+      memcpy(items, steps->inline_items, bytes);
+    }
+    steps->items = items;
+    steps->capacity *= 4;
   }
-  if (node->is_key && ddb__value_hashable(value)) {
-    return 1;
+  *out = steps->count++;
+  steps->items[*out] = *step;
+  return DDB_OK;
+}
+
+static void steps_fini(ddb__steps *steps) {
+  if (steps->items != steps->inline_items) {
+    ddb__free(&ddb__heap_process, steps->items, steps->capacity * sizeof *steps->items);
   }
-  return index ? estimate_hash(p, index, value) : NO_INDEX;
 }
 
-static bool leaf_has_candidates(const ddb_cond *leaf) {
-  return leaf->kind == DDB__COND_IN || leaf->kind == DDB__COND_NULL ||
-         (leaf->kind == DDB__COND_COMPARE && leaf->op == DDB_OP_EQ);
+/* ---- Leaves ------------------------------------------------------------------------------- */
+
+static bool is_leaf(const ddb__bound_node *node) {
+  return node->cond && node->cond->kind <= DDB__COND_NULL && !node->cond->leaf.expr;
 }
 
-static uint64_t estimate_leaf(const planner *p, const ddb__bound_node *node) {
+static bool is_keyed(const ddb__bound_node *node) {
   const ddb_cond *leaf = node->cond;
-  if (!leaf_has_candidates(leaf)) {
-    return NO_INDEX;
+  bool looks_up = node->is_key && (leaf->kind == DDB__COND_IN ||
+                                   (leaf->kind == DDB__COND_COMPARE && leaf->op == DDB_OP_EQ));
+  for (uint32_t i = 0; looks_up && i < leaf->count; i++) {
+    looks_up = ddb__value_hashable(&leaf->leaf.values[i]);
   }
-  const ddb__index *index = ddb__root_index(p->source->root, node->field_id);
-  if (!index && !node->is_key) {
-    return NO_INDEX;
-  }
-  if (leaf->kind == DDB__COND_NULL) {
-    ddb_value null = ddb_null();
-    return index ? add_estimates(p, 0, estimate_hash(p, index, &null)) : NO_INDEX;
-  }
-  uint64_t sum = 0;
-  for (uint32_t i = 0; i < leaf->count && sum != NO_INDEX; i++) {
-    sum = add_estimates(p, sum, estimate_value(p, node, index, &leaf->leaf.values[i]));
-  }
-  return sum;
+  return looks_up;
 }
 
-static uint64_t estimate(const planner *p, ddb__bound_node *node);
-
-static uint64_t estimate_and(const planner *p, const ddb__bound_node *node) {
-  uint64_t least = NO_INDEX;
-  for (uint32_t i = node->first; i != 0 && least > 1; i = p->bound->nodes[i].next) {
-    uint64_t rows = estimate(p, &p->bound->nodes[i]);
-    least = rows < least ? rows : least;
+/* Takes the match for *best when it gives fewer rows. */
+static ddb_status offer(const planner *p, const ddb__match *match, uint64_t covers,
+                        uint32_t *best) {
+  ddb__step step = {.kind = DDB__STEP_MATCH,
+                    .is_exact = ddb__range_is_exact(match),
+                    .first = DDB__NO_STEP,
+                    .next = DDB__NO_STEP,
+                    .match = *match,
+                    .covers = covers,
+                    .estimate = ddb__range_rows(match, &p->source->root->rows)};
+  if (*best == DDB__NO_STEP) {
+    return step_add(p, &step, best);
   }
-  return least;
+  if (step.estimate < rows_of(p, *best)) {
+    *step_at(p, *best) = step;
+  }
+  return DDB_OK;
 }
 
-static uint64_t estimate_or(const planner *p, const ddb__bound_node *node) {
-  uint64_t sum = 0;
-  for (uint32_t i = node->first; i != 0 && sum != NO_INDEX; i = p->bound->nodes[i].next) {
-    sum = add_estimates(p, sum, estimate(p, &p->bound->nodes[i]));
+static ddb_status plan_leaf(const planner *p, const ddb__bound_node *node, bool negated,
+                            uint32_t *out) {
+  if (!negated && is_keyed(node)) {
+    ddb__step step = {.kind = DDB__STEP_KEY,
+                      .first = DDB__NO_STEP,
+                      .next = DDB__NO_STEP,
+                      .leaf = node->cond,
+                      .estimate = node->cond->count};
+    return step_add(p, &step, out);
   }
-  return sum;
+  const ddb__root *root = p->source->root;
+  ddb_status status = DDB_OK;
+  for (uint32_t i = 0; i < root->index_count && !status; i++) {
+    const ddb__index_def *def = root->indexes[i].def;
+    bool whole = def->kind == DDB_INDEX_SORTED || def->field_count == 1;
+    if (whole && def->field_ids[0] == node->field_id &&
+        ddb__range_serves(def->kind, node->cond, negated)) {
+      ddb__match match;
+      match.index = &root->indexes[i];
+      match.equal_count = 0;
+      match.negated = negated;
+      match.low = node->cond;
+      match.high = NULL;
+      status = offer(p, &match, 0, out);
+    }
+  }
+  return status;
 }
 
-/* Nodes that an and or an or did not need to ask keep NO_INDEX, which no choice takes. */
-static uint64_t estimate(const planner *p, ddb__bound_node *node) {
-  uint64_t rows = NO_INDEX;
+/* ---- Leaves of an and that one index serves together -------------------------------------- */
+
+typedef struct operands {
+  const ddb__bound *bound;
+  uint32_t first; /* the and's */
+} operands;
+
+static uint64_t operand_bit(unsigned index) {
+  return UINT64_C(1) << (index < 63 ? index : 63);
+}
+
+static bool is_above(const ddb_cond *leaf) {
+  return leaf->kind == DDB__COND_COMPARE && (leaf->op == DDB_OP_GT || leaf->op == DDB_OP_GE);
+}
+static bool is_below(const ddb_cond *leaf) {
+  return leaf->kind == DDB__COND_COMPARE && (leaf->op == DDB_OP_LT || leaf->op == DDB_OP_LE);
+}
+
+/* The first == leaf over the field; NULL: none. */
+static const ddb_cond *find_equal(const operands *of, uint32_t field_id, uint64_t *covers) {
+  unsigned index = 0;
+  for (uint32_t i = of->first; i != 0; i = of->bound->nodes[i].next, index++) {
+    const ddb__bound_node *node = &of->bound->nodes[i];
+    if (is_leaf(node) && node->field_id == field_id && ddb__range_is_equal(node->cond)) {
+      *covers |= operand_bit(index);
+      return node->cond;
+    }
+  }
+  return NULL;
+}
+
+/* What else is known of the field: the first leaf that serves, and the other end of its range. */
+static void find_range(const operands *of, uint32_t field_id, ddb__match *match, uint64_t *covers) {
+  ddb_index_kind kind = match->index->def->kind;
+  unsigned index = 0;
+  for (uint32_t i = of->first; i != 0; i = of->bound->nodes[i].next, index++) {
+    const ddb__bound_node *node = &of->bound->nodes[i];
+    bool not_equal = is_leaf(node) && node->cond->op == DDB_OP_NE;
+    if (!is_leaf(node) || not_equal || node->field_id != field_id ||
+        !ddb__range_serves(kind, node->cond, false)) {
+      continue;
+    }
+    if (!match->low) {
+      match->low = node->cond;
+      *covers |= operand_bit(index);
+    } else if (!match->high && is_above(match->low) && is_below(node->cond)) {
+      match->high = node->cond;
+      *covers |= operand_bit(index);
+    } else if (!match->high && is_below(match->low) && is_above(node->cond)) {
+      match->high = match->low;
+      match->low = node->cond;
+      *covers |= operand_bit(index);
+    }
+  }
+}
+
+/* The match of an index with the and's leaves. False: it serves none of them. */
+static bool find_match(const operands *of, const ddb__index *index, ddb__match *match,
+                       uint64_t *covers) {
+  const ddb__index_def *def = index->def;
+  match->index = index;
+  match->equal_count = 0;
+  match->negated = false;
+  match->low = match->high = NULL;
+  *covers = 0;
+  while (match->equal_count < def->field_count) {
+    const ddb_cond *leaf = find_equal(of, def->field_ids[match->equal_count], covers);
+    if (!leaf) {
+      break;
+    }
+    match->equals[match->equal_count++] = leaf;
+  }
+  if (match->equal_count < def->field_count) {
+    find_range(of, def->field_ids[match->equal_count], match, covers);
+  }
+  uint32_t served = match->equal_count + (match->low ? 1u : 0u);
+  return def->kind == DDB_INDEX_SORTED ? served > 0 : served == def->field_count;
+}
+
+/* ---- And, or, not ------------------------------------------------------------------------- */
+
+static ddb_status plan_node(const planner *p, const ddb__bound_node *node, bool negated,
+                            uint32_t *out);
+
+/* The steps that an and may choose from, as a list. */
+static ddb_status offer_all(const planner *p, const ddb__bound_node *node, bool negated,
+                            uint32_t *list) {
+  const ddb__root *root = p->source->root;
+  const operands of = {p->bound, node->first};
+  ddb_status status = DDB_OK;
+  for (uint32_t i = 0; i < root->index_count && !negated && !status; i++) {
+    ddb__match match;
+    uint64_t covers;
+    uint32_t step = DDB__NO_STEP;
+    if (find_match(&of, &root->indexes[i], &match, &covers)) {
+      status = offer(p, &match, covers, &step);
+      if (!status) {
+        step_at(p, step)->next = *list;
+        *list = step;
+      }
+    }
+  }
+  unsigned index = 0;
+  for (uint32_t i = node->first; i != 0 && !status; i = p->bound->nodes[i].next, index++) {
+    const ddb__bound_node *operand = &p->bound->nodes[i];
+    uint32_t step = DDB__NO_STEP;
+    if (negated || !is_leaf(operand) || is_keyed(operand)) {
+      status = plan_node(p, operand, negated, &step);
+    }
+    if (!status && step != DDB__NO_STEP) {
+      step_at(p, step)->covers = operand_bit(index);
+      step_at(p, step)->next = *list;
+      *list = step;
+      if (step_at(p, step)->estimate <= FEW) {
+        break;
+      }
+    }
+  }
+  return status;
+}
+
+static uint32_t take_best(const planner *p, uint32_t *list) {
+  uint32_t best = *list;
+  uint32_t before = DDB__NO_STEP; /* of the best */
+  for (uint32_t last = *list; last != DDB__NO_STEP; last = step_at(p, last)->next) {
+    uint32_t next = step_at(p, last)->next;
+    if (rows_of(p, next) < rows_of(p, best)) {
+      best = next;
+      before = last;
+    }
+  }
+  if (best != DDB__NO_STEP) {
+    *(before == DDB__NO_STEP ? list : &step_at(p, before)->next) = step_at(p, best)->next;
+    step_at(p, best)->next = DDB__NO_STEP;
+  }
+  return best;
+}
+
+/* Worth it: collecting an entry costs about half of what looking at a record does. */
+static bool pays(const planner *p, uint64_t best, uint64_t other) {
+  uint64_t all = p->source->root->count;
+  return best >= INTERSECT_MIN && other <= all / 4 + 1 &&
+         other / 2 <= best - best * other / (all + 1);
+}
+
+/* Every row: of ands of many operands the last bit stands for several. */
+static bool covers_all(const planner *p, const ddb__bound_node *node, uint64_t covers) {
+  unsigned count = 0;
+  for (uint32_t i = node->first; i != 0; i = p->bound->nodes[i].next) {
+    count++;
+  }
+  return count < 63 && covers == operand_bit(count) - 1;
+}
+
+static ddb_status plan_all(const planner *p, const ddb__bound_node *node, bool negated,
+                           uint32_t *out) {
+  uint32_t list = DDB__NO_STEP;
+  ddb_status status = offer_all(p, node, negated, &list);
+  uint32_t best = status ? DDB__NO_STEP : take_best(p, &list);
+  if (best == DDB__NO_STEP) {
+    return status;
+  }
+  step_at(p, best)->is_exact &= covers_all(p, node, step_at(p, best)->covers);
+  *out = best;
+  uint32_t other = take_best(p, &list);
+  while (other != DDB__NO_STEP && (step_at(p, other)->covers & ~step_at(p, best)->covers) == 0) {
+    other = take_best(p, &list);
+  }
+  if (other == DDB__NO_STEP || !pays(p, rows_of(p, best), rows_of(p, other))) {
+    return DDB_OK;
+  }
+  ddb__step both = {.kind = DDB__STEP_INTERSECTION,
+                    .first = best,
+                    .next = DDB__NO_STEP,
+                    .estimate = (uint64_t)((double)rows_of(p, best) * (double)rows_of(p, other) /
+                                           (double)(p->source->root->count + 1))};
+  step_at(p, best)->next = other;
+  return step_add(p, &both, out);
+}
+
+static ddb_status plan_any(const planner *p, const ddb__bound_node *node, bool negated,
+                           uint32_t *out) {
+  ddb__step all = {.kind = DDB__STEP_UNION, .first = DDB__NO_STEP, .next = DDB__NO_STEP};
+  uint64_t most = p->source->root->count;
+  for (uint32_t i = node->first; i != 0; i = p->bound->nodes[i].next) {
+    uint32_t step = DDB__NO_STEP;
+    ddb_status status = plan_node(p, &p->bound->nodes[i], negated, &step);
+    if (status) {
+      return status;
+    }
+    if (step == DDB__NO_STEP) {
+      if (DDB__FAULT(PLAN_OR_FORGETS)) {
+        continue;
+      }
+      return DDB_OK;
+    }
+    uint64_t rows = rows_of(p, step);
+    if (rows > most - all.estimate) {
+      return DDB_OK; /* a scan is better */
+    }
+    all.estimate += rows;
+    step_at(p, step)->next = all.first;
+    all.first = step;
+  }
+  return step_add(p, &all, out);
+}
+
+/* *out stays DDB__NO_STEP when there is nothing better than a scan. */
+static ddb_status plan_node(const planner *p, const ddb__bound_node *node, bool negated,
+                            uint32_t *out) {
   switch ((ddb__bound_kind)node->kind) {
   case DDB__BOUND_CONST:
-    rows = node->flip ? NO_INDEX : 0;
-    break;
-  case DDB__BOUND_EXPR:
+    if (node->flip == negated) {
+      ddb__step none = {
+          .kind = DDB__STEP_NOTHING, .is_exact = true, .first = DDB__NO_STEP, .next = DDB__NO_STEP};
+      return step_add(p, &none, out);
+    }
+    return DDB_OK;
   case DDB__BOUND_NOT:
-    break;
+    negated = DDB__FAULT(PLAN_NOT_IS_OR) ? negated : !negated;
+    return plan_node(p, &p->bound->nodes[node->first], negated, out);
   case DDB__BOUND_AND:
-    rows = estimate_and(p, node);
-    break;
+    return negated ? plan_any(p, node, true, out) : plan_all(p, node, false, out);
   case DDB__BOUND_OR:
-    rows = estimate_or(p, node);
-    break;
+    return negated ? plan_all(p, node, true, out) : plan_any(p, node, false, out);
+  case DDB__BOUND_EXPR:
   case DDB__BOUND_NULL:
   case DDB__BOUND_NUMBER:
   case DDB__BOUND_TEXT:
   case DDB__BOUND_PREFIX:
   case DDB__BOUND_FEW:
   case DDB__BOUND_LEAF:
-    rows = estimate_leaf(p, node);
-    break;
+    return is_leaf(node) ? plan_leaf(p, node, negated, out) : DDB_OK;
   }
-  node->estimate = rows;
-  return rows;
+  return DDB_OK;
 }
 
 /* ---- Candidates --------------------------------------------------------------------------- */
 
-static ddb_status collect_hash(const planner *p, const ddb__index *index, const ddb_value *value) {
-  uint64_t hash = ddb_value_hash(value);
-  ddb__tree_cursor cursor;
-  ddb__tree_entry entry;
-  ddb__tree_seek(&index->tree, (ddb__tree_entry){hash, 0}, &cursor);
-  while (ddb__tree_next(&cursor, &entry) && entry.key == hash) {
-    ddb_status status = ddb__seqs_append(p->candidates, entry.seq, p->err);
-    if (status) {
-      return status;
+typedef struct collector {
+  const ddb__source *source;
+  ddb__steps *steps;
+  ddb_error *err;
+} collector;
+
+static ddb_status collect(const collector *c, ddb__step *step, ddb__seqs *out);
+
+static ddb_status collect_keys(const collector *c, const ddb_cond *leaf, ddb__seqs *out) {
+  ddb_status status = DDB_OK;
+  for (uint32_t i = 0; i < leaf->count && !status; i++) {
+    uint64_t seq;
+    if (ddb__table_find(c->source->table, c->source->root, &leaf->leaf.values[i], &seq)) {
+      status = ddb__seqs_append(out, seq, c->err);
     }
   }
-  return DDB_OK;
+  return status;
 }
 
-static ddb_status collect_value(const planner *p, const ddb__bound_node *node,
-                                const ddb__index *index, const ddb_value *value) {
-  if (ddb__value_is_nan(value)) {
-    return DDB_OK;
-  }
-  if (node->is_key && ddb__value_hashable(value)) {
-    uint64_t seq;
-    bool found = ddb__table_find(p->source->table, p->source->root, value, &seq) != NULL;
-    return found ? ddb__seqs_append(p->candidates, seq, p->err) : DDB_OK;
-  }
-  return collect_hash(p, index, value);
-}
-
-static ddb_status collect_leaf(const planner *p, const ddb__bound_node *node) {
-  const ddb__index *index = ddb__root_index(p->source->root, node->field_id);
-  if (node->cond->kind == DDB__COND_NULL) {
-    ddb_value null = ddb_null();
-    return collect_hash(p, index, &null);
-  }
+static ddb_status collect_union(const collector *c, const ddb__step *step, ddb__seqs *out) {
   ddb_status status = DDB_OK;
-  for (uint32_t i = 0; i < node->cond->count && !status; i++) {
-    status = collect_value(p, node, index, &node->cond->leaf.values[i]);
+  for (uint32_t i = step->first; i != DDB__NO_STEP && !status; i = c->steps->items[i].next) {
+    status = collect(c, &c->steps->items[i], out);
   }
   return status;
 }
 
-static ddb_status collect(const planner *p, const ddb__bound_node *node);
-
-static ddb_status collect_and(const planner *p, const ddb__bound_node *node) {
-  const ddb__bound_node *best = &p->bound->nodes[node->first];
-  for (uint32_t i = best->next; i != 0; i = p->bound->nodes[i].next) {
-    best = p->bound->nodes[i].estimate < best->estimate ? &p->bound->nodes[i] : best;
+/* Of two steps: what both have, appended to `out`, which holds nothing. */
+static ddb_status collect_intersection(const collector *c, const ddb__step *step, ddb__seqs *out) {
+  ddb__step *first = &c->steps->items[step->first];
+  ddb__seqs other;
+  ddb__seqs_init(&other);
+  ddb_status status = collect(c, first, out);
+  if (!status) {
+    status = collect(c, &c->steps->items[first->next], &other);
   }
-  return collect(p, best);
-}
-
-static ddb_status collect_or(const planner *p, const ddb__bound_node *node) {
-  ddb_status status = DDB_OK;
-  for (uint32_t i = node->first; i != 0 && !status; i = p->bound->nodes[i].next) {
-    status = collect(p, &p->bound->nodes[i]);
+  if (!status) {
+    status = ddb__seqs_normalise(out, c->err);
   }
+  if (!status) {
+    status = ddb__seqs_normalise(&other, c->err);
+  }
+  if (!status) {
+    ddb__seqs_intersect(out, &other);
+  }
+  ddb__seqs_fini(&other);
   return status;
 }
 
-/* Of a node whose estimate is not NO_INDEX. */
-static ddb_status collect(const planner *p, const ddb__bound_node *node) {
-  switch ((ddb__bound_kind)node->kind) {
-  case DDB__BOUND_AND:
-    return collect_and(p, node);
-  case DDB__BOUND_OR:
-    return collect_or(p, node);
-  case DDB__BOUND_NULL:
-  case DDB__BOUND_NUMBER:
-  case DDB__BOUND_TEXT:
-  case DDB__BOUND_PREFIX:
-  case DDB__BOUND_FEW:
-  case DDB__BOUND_LEAF:
-    return collect_leaf(p, node);
-  case DDB__BOUND_CONST: /* false */
-  case DDB__BOUND_EXPR:  /* never */
-  case DDB__BOUND_NOT:   /* never */
+static ddb_status collect_apart(const collector *c, const ddb__step *step, ddb__seqs *out) {
+  ddb__seqs own;
+  ddb__seqs_init(&own);
+  ddb_status status = collect_intersection(c, step, &own);
+  for (size_t i = 0; i < own.count && !status; i++) {
+    status = ddb__seqs_append(out, own.items[i], c->err);
+  }
+  ddb__seqs_fini(&own);
+  return status;
+}
+
+/* Appends, in any order and with repeats. */
+static ddb_status collect(const collector *c, ddb__step *step, ddb__seqs *out) {
+  ddb_status status = DDB_OK;
+  size_t before = out->count;
+  switch ((ddb__step_kind)step->kind) {
+  case DDB__STEP_NOTHING:
+    break;
+  case DDB__STEP_KEY:
+    status = collect_keys(c, step->leaf, out);
+    break;
+  case DDB__STEP_MATCH:
+    status = ddb__range_collect(&step->match, &c->source->root->rows, out, c->err);
+    break;
+  case DDB__STEP_UNION:
+    status = collect_union(c, step, out);
+    break;
+  case DDB__STEP_INTERSECTION:
+    status = before > 0 ? collect_apart(c, step, out) : collect_intersection(c, step, out);
     break;
   }
-  return DDB_OK;
+  step->actual = out->count - before;
+  return status;
 }
 
 /* ---- Plans -------------------------------------------------------------------------------- */
 
-static ddb_status plan_candidates(ddb__plan *plan, ddb_error *err) {
-  /* Small tables: look-ups cost less than to find out whether they do. */
-  planner p = {&plan->source, &plan->bound, &plan->candidates, plan->source.root->count / 4 + 8,
-               err};
-  for (size_t i = 0; i < plan->bound.count; i++) {
-    plan->bound.nodes[i].estimate = NO_INDEX;
+static void steps_init(ddb__plan *plan) {
+  plan->steps.items = plan->steps.inline_items;
+  plan->steps.count = 0;
+  plan->steps.capacity = DDB__STEP_INLINE;
+  plan->root = DDB__NO_STEP;
+}
+
+static ddb_status choose(ddb__plan *plan, ddb_error *err) {
+  const planner p = {&plan->source, &plan->bound, &plan->steps, err};
+  return plan_node(&p, &plan->bound.nodes[0], false, &plan->root);
+}
+
+static ddb_status plan_candidates(ddb__plan *plan, bool count, ddb_error *err) {
+  ddb_status status = choose(plan, err);
+  if (status || plan->root == DDB__NO_STEP) {
+    return status;
   }
-  plan->by_candidates = estimate(&p, &plan->bound.nodes[0]) != NO_INDEX;
-  if (!plan->by_candidates) {
+  const ddb__step *root = &plan->steps.items[plan->root];
+  if (count && root->is_exact) {
+    plan->is_counted = true;
+    plan->matched = root->estimate;
     return DDB_OK;
   }
-  ddb_status status = collect(&p, &plan->bound.nodes[0]);
+  /* Small tables: look-ups cost less than to find out whether they do. */
+  if (root->estimate > plan->source.root->count / 4 + 8) {
+    return DDB_OK;
+  }
+  plan->by_candidates = true;
+  const collector c = {&plan->source, &plan->steps, err};
+  status = collect(&c, &plan->steps.items[plan->root], &plan->candidates);
   return status ? status : ddb__seqs_normalise(&plan->candidates, err);
 }
 
@@ -240,11 +514,13 @@ bool ddb__plan_point(const ddb__source *source, const ddb_cond *where, uint64_t 
   return true;
 }
 
-ddb_status ddb__plan_init(ddb__plan *plan, const ddb__source *source, const ddb_cond *where,
-                          ddb_error *err) {
+static ddb_status init(ddb__plan *plan, const ddb__source *source, const ddb_cond *where,
+                       bool count, ddb_error *err) {
   const ddb__shapes *shapes = ddb__table_shapes(source->table);
   plan->source = *source;
   plan->by_candidates = false;
+  plan->is_counted = false;
+  steps_init(plan);
   ddb__seqs_init(&plan->candidates);
   uint64_t seq;
   const ddb_record *record;
@@ -256,7 +532,7 @@ ddb_status ddb__plan_init(ddb__plan *plan, const ddb__source *source, const ddb_
   }
   ddb_status status = ddb__bound_init(&plan->bound, where, shapes, err);
   if (!status && where) {
-    status = plan_candidates(plan, err);
+    status = plan_candidates(plan, count, err);
     if (status) {
       ddb__plan_fini(plan);
     }
@@ -264,7 +540,18 @@ ddb_status ddb__plan_init(ddb__plan *plan, const ddb__source *source, const ddb_
   return status;
 }
 
+ddb_status ddb__plan_init(ddb__plan *plan, const ddb__source *source, const ddb_cond *where,
+                          ddb_error *err) {
+  return init(plan, source, where, false, err);
+}
+
+ddb_status ddb__plan_init_count(ddb__plan *plan, const ddb__source *source, const ddb_cond *where,
+                                ddb_error *err) {
+  return init(plan, source, where, true, err);
+}
+
 void ddb__plan_fini(ddb__plan *plan) {
   ddb__seqs_fini(&plan->candidates);
+  steps_fini(&plan->steps);
   ddb__bound_fini(&plan->bound);
 }

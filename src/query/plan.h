@@ -14,6 +14,7 @@
 
 #include "dictdb.h"
 #include "query/bound.h"
+#include "query/range.h"
 #include "query/seqs.h"
 #include "query/vector.h"
 #include "store/table.h"
@@ -24,10 +25,44 @@ typedef struct ddb__source {
   const ddb__root *root;
 } ddb__source;
 
+typedef enum ddb__step_kind {
+  DDB__STEP_NOTHING, /* no row can match */
+  DDB__STEP_KEY,     /* look-ups of primary keys */
+  DDB__STEP_MATCH,   /* ranges of an index */
+  DDB__STEP_UNION,
+  DDB__STEP_INTERSECTION
+} ddb__step_kind;
+
+/* A way to candidates: a superset of the rows for which a part of the condition is true. */
+typedef struct ddb__step {
+  uint8_t kind;
+  bool is_exact;  /* the candidates are those rows, each once */
+  uint32_t first; /* operands: a list by `next` of steps; DDB__NO_STEP ends it */
+  uint32_t next;
+  const ddb_cond *leaf; /* KEY */
+  ddb__match match;     /* MATCH */
+  uint64_t covers;      /* which operands of an and it is made of: a bit each */
+  uint64_t estimate;    /* rows */
+  uint64_t actual;      /* candidates collected */
+} ddb__step;
+
+#define DDB__NO_STEP     UINT32_MAX
+#define DDB__STEP_INLINE 3u
+typedef struct ddb__steps {
+  ddb__step *items;
+  uint32_t count;
+  uint32_t capacity;
+  ddb__step inline_items[DDB__STEP_INLINE];
+} ddb__steps;
+
 typedef struct ddb__plan {
   ddb__source source;
   ddb__bound bound;
   bool by_candidates; /* else all rows are scanned */
+  bool is_counted;
+  uint64_t matched;
+  uint32_t root; /* step; DDB__NO_STEP: a scan */
+  ddb__steps steps;
   ddb__seqs candidates;
 } ddb__plan;
 
@@ -35,6 +70,10 @@ typedef struct ddb__plan {
 ddb_status ddb__plan_init(ddb__plan *plan, const ddb__source *source, const ddb_cond *where,
                           ddb_error *err);
 void ddb__plan_fini(ddb__plan *plan);
+/* A plan to count the rows with: when the indexes tell how many match, is_counted is true, `matched`
+ * is that number and nothing is left to scan. */
+ddb_status ddb__plan_init_count(ddb__plan *plan, const ddb__source *source, const ddb_cond *where,
+                                ddb_error *err);
 
 /* Is the condition just `primary key == value`? Then *record is the row's record, NULL when there
  * is none. The path of single updates: no binding, no allocation. */

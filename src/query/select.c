@@ -212,9 +212,14 @@ ddb_status ddb_view_count_where(const ddb_view *view, const ddb_cond *where, uin
     return DDB_OK;
   }
   ddb__plan plan;
-  ddb_status status = ddb__plan_init(&plan, &source, where, err);
+  ddb_status status = ddb__plan_init_count(&plan, &source, where, err);
   if (status) {
     return status;
+  }
+  if (plan.is_counted) {
+    *count = plan.matched;
+    ddb__plan_fini(&plan);
+    return DDB_OK;
   }
   ddb__scan scan;
   *count = ddb__scan_count(&scan, &plan);

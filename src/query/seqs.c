@@ -122,3 +122,17 @@ ddb_status ddb__seqs_normalise(ddb__seqs *seqs, ddb_error *err) {
   seqs->count = kept;
   return DDB_OK;
 }
+
+void ddb__seqs_intersect(ddb__seqs *seqs, const ddb__seqs *other) {
+  size_t kept = 0;
+  size_t at = 0;
+  for (size_t i = 0; i < seqs->count; i++) {
+    while (at < other->count && other->items[at] < seqs->items[i]) {
+      at++;
+    }
+    if (at < other->count && other->items[at] == seqs->items[i]) {
+      seqs->items[kept++] = seqs->items[i];
+    }
+  }
+  seqs->count = kept;
+}

@@ -23,5 +23,7 @@ void ddb__seqs_fini(ddb__seqs *seqs);
 ddb_status ddb__seqs_append(ddb__seqs *seqs, uint64_t seq, ddb_error *err);
 /* Sorts and drops repeats. Linear when sorted already. */
 ddb_status ddb__seqs_normalise(ddb__seqs *seqs, ddb_error *err);
+/* Keeps what `other` has too. Both are normalised. */
+void ddb__seqs_intersect(ddb__seqs *seqs, const ddb__seqs *other);
 
 #endif

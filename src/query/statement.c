@@ -114,6 +114,9 @@ static ddb_status run(ddb_table *table, const ddb__item *changes, const ddb_cond
   if (!status) {
     status = change_matches(&write, &found, changes, err);
   }
+  if (!status) {
+    status = ddb__write_verify(&write, err);
+  }
   if (status) {
     ddb__write_abort(&write);
   } else {

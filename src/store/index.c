@@ -1,172 +1,253 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * index.c - creating and dropping secondary indexes: statements whose next root has one more or one
- * fewer. Readers go on with the roots they have; writers wait.
- *
- * Cost of creation: one pass over the rows, a radix sort of (hash, seq) pairs, packed leaves.
+ * index.c - see index.h: places, and the entries of a row that changes.
  */
-#include "store/table_private.h"
+#include "store/index.h"
 
-static ddb_status index_error(const ddb_table *table, ddb_status status, ddb_str field,
-                              ddb_error *err) {
-  const char *what = status == DDB_ERR_DUPLICATE_INDEX ? "has an index on" : "has no index on";
-  (void)ddb__fail(err, status, "table '%.*s' %s field '%.*s'", DDB__STR_ARG(table->name), what,
-                  DDB__STR_ARG(field));
-  if (err) {
-    ddb__error_text(err->table, sizeof err->table, table->name);
-    ddb__error_text(err->field, sizeof err->field, field);
+#include "base/testing.h"
+#include "store/hash.h"
+#include "store/index_key.h"
+#include "store/root.h"
+
+/* ---- Values and places -------------------------------------------------------------------- */
+
+void ddb__index_values(const ddb__index_def *def, const ddb_record *record, ddb_value *values) {
+  for (uint32_t i = 0; i < def->field_count; i++) {
+    values[i] = ddb__record_field(record, def->field_ids[i]);
   }
-  return status;
 }
 
-/* The field's id, made if no record has had the field. */
-static ddb_status field_intern(ddb_table *table, ddb_str field, uint32_t *id, ddb_error *err) {
-  ddb_status status = ddb__shapes_field_check(table->shapes, field, err);
-  if (status != DDB_OK) {
-    return status;
+uint64_t ddb__index_key(const ddb__index_def *def, const ddb_value *values) {
+  if (def->kind == DDB_INDEX_SORTED) {
+    return ddb__key_of(values, def->field_count);
   }
-  *id = ddb__shapes_field_find(table->shapes, field);
-  if (*id != DDB__NO_FIELD) {
-    return DDB_OK;
+  uint64_t hash = ddb_value_hash(&values[0]); /* missing and null hash alike */
+  for (uint32_t i = 1; i < def->field_count; i++) {
+    hash = ddb__hash_mix(hash) + ddb_value_hash(&values[i]);
   }
-  const ddb_shape *shape;
-  status = ddb__shapes_get(table->shapes, DDB_SHAPE_CHANGES, &field, 1, &shape, err);
-  if (status == DDB_OK) {
-    *id = shape->field_ids[0];
-  }
-  return status;
+  return hash;
 }
 
-/* Sorts by key, stably: `entries` come in order of seq. Radix sort by bytes, lowest first; `scratch`
- * has room for as many. (qsort would allocate behind the allocator's back.) */
-static void sort_entries(ddb__tree_entry *entries, ddb__tree_entry *scratch, size_t count) {
-  for (unsigned shift = 0; shift < 64; shift += 8) {
-    size_t starts[256] = {0};
-    for (size_t i = 0; i < count; i++) {
-      starts[entries[i].key >> shift & 0xff]++;
+int ddb__index_compare(const ddb_value *a, const ddb_value *b, uint32_t count) {
+  int sign = 0;
+  for (uint32_t i = 0; i < count && sign == 0; i++) {
+    sign = ddb_value_compare(&a[i], &b[i]);
+  }
+  return sign;
+}
+
+static bool starts_with(const ddb_value *value, const ddb_value *start) {
+  return value->kind == start->kind && value->size >= start->size &&
+         (start->size == 0 || memcmp(value->as.data, start->as.data, start->size) == 0);
+}
+
+static int compare_row(const ddb__tree_place *tree, uint64_t seq) {
+  const ddb__index_place *place = (const ddb__index_place *)(const void *)tree;
+  const ddb_record *record = ddb__rows_get(place->rows, seq);
+  int sign = 0;
+  for (uint32_t i = 0; i < place->count && sign == 0; i++) {
+    ddb_value value = ddb__record_field(record, place->def->field_ids[i]);
+    bool starts = place->begins && i == place->count - 1 && starts_with(&value, &place->values[i]);
+    sign = starts ? 0 : ddb_value_compare(&value, &place->values[i]);
+  }
+  return sign;
+}
+
+void ddb__index_place_init(ddb__index_place *place, const ddb__index_def *def,
+                           const ddb__rows *rows, const ddb_value *values, uint64_t seq) {
+  uint64_t key = ddb__index_key(def, values);
+  bool decides = def->kind == DDB_INDEX_HASH || ddb__key_is_exact(key);
+  *place = (ddb__index_place){.tree = {key, key, seq, 0, decides ? NULL : compare_row},
+                              .def = def,
+                              .rows = rows,
+                              .values = values,
+                              .count = def->field_count};
+}
+
+void ddb__index_bound_init(ddb__index_place *place, const ddb__index_def *def,
+                           const ddb__rows *rows, const ddb_value *values, uint32_t count,
+                           bool begins, int side) {
+  ddb__key_span span;
+  if (count == def->field_count && !begins) {
+    uint64_t key = ddb__key_of(values, count);
+    span = (ddb__key_span){key, key, ddb__key_is_exact(key)};
+  } else {
+    span = ddb__key_span_of(values, count, begins);
+  }
+  *place =
+      (ddb__index_place){.tree = {span.low, span.high, 0, side, span.exact ? NULL : compare_row},
+                         .def = def,
+                         .rows = rows,
+                         .values = values,
+                         .count = count,
+                         .begins = begins};
+}
+
+/* ---- Twins -------------------------------------------------------------------------------- */
+
+/* NaN, and what holds one, equals nothing either. */
+static bool can_have_twin(const ddb_value *values, uint32_t count) {
+  for (uint32_t i = 0; i < count; i++) {
+    if (values[i].kind <= DDB_NULL || !ddb_value_equal(&values[i], &values[i])) {
+      return false;
     }
-    size_t start = 0;
-    for (size_t byte = 0; byte < 256; byte++) {
-      size_t here = starts[byte];
-      starts[byte] = start;
-      start += here;
-    }
-    for (size_t i = 0; i < count; i++) {
-      scratch[starts[entries[i].key >> shift & 0xff]++] = entries[i];
-    }
-    ddb__tree_entry *sorted = scratch; /* eight passes: the last one ends in `entries` */
-    scratch = entries;
-    entries = sorted;
   }
+  return true;
 }
 
-static size_t collect(const ddb__root *root, uint32_t field_id, ddb__tree_entry *entries) {
-  size_t found = 0;
-  for (uint64_t seq = 0, count; seq < root->rows.end; seq += count) {
-    const ddb_record *const *run = ddb__rows_run(&root->rows, seq, &count);
-    for (uint64_t i = 0; run && i < count; i++) {
-      if (run[i]) {
-        ddb_value value = ddb__record_field(run[i], field_id);
-        entries[found++] = (ddb__tree_entry){ddb_value_hash(&value), seq + i};
-      }
+static bool row_equals(const ddb__index_def *def, const ddb__rows *rows, uint64_t seq,
+                       const ddb_value *values) {
+  const ddb_record *record = ddb__rows_get(rows, seq);
+  for (uint32_t i = 0; i < def->field_count; i++) {
+    ddb_value value = ddb__record_field(record, def->field_ids[i]);
+    if (!ddb_value_equal(&value, &values[i])) {
+      return false;
     }
   }
-  return found;
+  return true;
 }
 
-static ddb_status build(ddb__write *write, ddb__index *index, ddb_error *err) {
-  size_t count = (size_t)write->next->count;
-  size_t size = 2 * count * sizeof(ddb__tree_entry);
-  if (count == 0) {
-    return DDB_OK;
+bool ddb__index_has_twin(const ddb__index *index, const ddb__rows *rows, const ddb_value *values,
+                         uint64_t seq) {
+  const ddb__index_def *def = index->def;
+  if (!can_have_twin(values, def->field_count) || DDB__FAULT(UNIQUE_UNCHECKED)) {
+    return false;
   }
-  ddb__tree_entry *entries = ddb__alloc(&write->table->heap, size);
-  if (!entries) {
-    return ddb__fail_memory(err, size);
+  ddb__index_place place;
+  ddb__index_place_init(&place, def, rows, values, 0);
+  place.tree.side = -1;
+  ddb__tree_cursor cursor;
+  ddb__tree_entry entry;
+  ddb__tree_seek(&index->tree, &place.tree, &cursor);
+  while (ddb__tree_next(&cursor, &entry) && entry.key == place.tree.low) {
+    if (entry.seq != seq && row_equals(def, rows, entry.seq, values)) {
+      return true;
+    }
+    if (def->kind == DDB_INDEX_SORTED && entry.seq != seq) {
+      return false; /* the first at or above the values is not equal to them */
+    }
   }
-  size_t found = collect(write->next, index->field_id, entries);
-  sort_entries(entries, entries + count, found);
-  ddb_status status = ddb__tree_build(&index->tree, write->edit, entries, found, err);
-  ddb__free(&write->table->heap, entries, size);
-  return status;
+  return false;
 }
 
-/* Gives the statement a next root with room for `index_count` indexes. */
-static ddb_status resize_next(ddb__write *write, uint32_t index_count, ddb_error *err) {
-  uint32_t keep = write->next->index_count < index_count ? write->next->index_count : index_count;
-  size_t size = ddb__root_size(index_count);
-  ddb__root *next = ddb__alloc_zero(&write->table->heap, size);
-  if (!next) {
-    return ddb__fail_memory(err, size);
+/* ---- A row changes ------------------------------------------------------------------------ */
+
+#define MOVED_ALL UINT64_MAX
+
+static bool is_moved(uint64_t moved, uint32_t index) {
+  return (moved >> (index < 63 ? index : 63) & 1) != 0;
+}
+
+static bool values_moved(const ddb__index_def *def, const ddb_record *old, const ddb_record *new) {
+  for (uint32_t i = 0; i < def->field_count; i++) {
+    ddb_value before = ddb__record_field(old, def->field_ids[i]);
+    ddb_value after = ddb__record_field(new, def->field_ids[i]);
+    if (ddb_value_compare(&before, &after) != 0) {
+      return true;
+    }
   }
-  memcpy(next, write->next, ddb__root_size(keep));
-  next->index_count = index_count;
-  ddb__free(&write->table->heap, write->next, ddb__root_size(write->next->index_count));
-  write->next = next;
+  return false;
+}
+
+uint64_t ddb__index_moved(const ddb__root *root, const ddb_record *old, const ddb_record *new) {
+  if (!old || !new) {
+    return MOVED_ALL;
+  }
+  uint64_t moved = 0;
+  for (uint32_t i = 0; i < root->index_count && !DDB__FAULT(INDEX_STALE_UPDATE); i++) {
+    moved |= (uint64_t)values_moved(root->indexes[i].def, old, new) << (i < 63 ? i : 63);
+  }
+  return moved;
+}
+
+ddb_status ddb__index_remove(ddb__root *root, ddb__edit *edit, uint64_t moved, uint64_t seq,
+                             const ddb_record *old, ddb_error *err) {
+  for (uint32_t i = 0; i < root->index_count; i++) {
+    ddb__index *index = &root->indexes[i];
+    if (!is_moved(moved, i)) {
+      continue;
+    }
+    ddb_value values[DDB_INDEX_FIELD_COUNT_MAX];
+    ddb__index_place place;
+    ddb__index_values(index->def, old, values);
+    ddb__index_place_init(&place, index->def, &root->rows, values, seq);
+    bool changed;
+    ddb_status status = ddb__tree_remove(&index->tree, edit, &place.tree, &changed, err);
+    if (status != DDB_OK) {
+      return status;
+    }
+  }
   return DDB_OK;
 }
 
-/* Under an explicit write lock, its end needs a root with as many indexes. */
-static ddb_status finish(ddb__write *write, ddb_status status, ddb_error *err) {
-  if (status == DDB_OK && write->next->owner) {
-    status = ddb__publish_reserve_release(write->table, write->next->index_count, err);
+ddb_status ddb__index_insert(ddb__root *root, ddb__edit *edit, uint64_t moved, uint64_t seq,
+                             const ddb_record *new, bool *clash, ddb_error *err) {
+  for (uint32_t i = 0; i < root->index_count; i++) {
+    ddb__index *index = &root->indexes[i];
+    if (!is_moved(moved, i)) {
+      continue;
+    }
+    ddb_value values[DDB_INDEX_FIELD_COUNT_MAX];
+    ddb__index_place place;
+    ddb__index_values(index->def, new, values);
+    if (index->def->unique && ddb__index_has_twin(index, &root->rows, values, seq)) {
+      *clash = true;
+    }
+    ddb__index_place_init(&place, index->def, &root->rows, values, seq);
+    bool changed;
+    ddb_status status = ddb__tree_insert(&index->tree, edit, &place.tree, &changed, err);
+    if (status != DDB_OK) {
+      return status;
+    }
   }
-  if (status == DDB_OK) {
-    ddb__write_commit(write);
-  } else {
-    ddb__write_abort(write);
-  }
-  return status;
+  return DDB_OK;
 }
 
-ddb_status ddb_table_index_create(ddb_table *table, ddb_str field, ddb_index_kind kind,
-                                  ddb_error *err) {
-  if (kind != DDB_INDEX_HASH) {
-    return ddb__fail(err, DDB_ERR_INVALID, "unknown index kind %d", (int)kind);
+/* ---- Checking ----------------------------------------------------------------------------- */
+
+typedef struct check_context {
+  const ddb__root *root;
+  const ddb__index_def *def;
+} check_context;
+
+static int compare_rows(const void *context, uint64_t a, uint64_t b) {
+  const check_context *check = context;
+  const ddb_record *records[2] = {ddb__rows_get(&check->root->rows, a),
+                                  ddb__rows_get(&check->root->rows, b)};
+  if (!records[0] || !records[1]) {
+    return 0;
   }
-  uint32_t field_id;
-  ddb_status status = field_intern(table, field, &field_id, err);
-  ddb__write write;
-  if (status == DDB_OK) {
-    status = ddb__write_begin(&write, table, err);
-  }
-  if (status != DDB_OK) {
-    return status;
-  }
-  if (ddb__root_index(write.next, field_id)) {
-    status = index_error(table, DDB_ERR_DUPLICATE_INDEX, field, err);
-    return finish(&write, status, err);
-  }
-  status = resize_next(&write, write.next->index_count + 1, err);
-  if (status == DDB_OK) {
-    write.changed = true;
-    ddb__index *index = &write.next->indexes[write.next->index_count - 1];
-    *index = (ddb__index){.field_id = field_id, .kind = kind};
-    status = build(&write, index, err);
-  }
-  return finish(&write, status, err);
+  ddb_value values[2][DDB_INDEX_FIELD_COUNT_MAX];
+  ddb__index_values(check->def, records[0], values[0]);
+  ddb__index_values(check->def, records[1], values[1]);
+  return ddb__index_compare(values[0], values[1], check->def->field_count);
 }
 
-ddb_status ddb_table_index_drop(ddb_table *table, ddb_str field, ddb_error *err) {
-  uint32_t field_id = ddb__shapes_field_find(table->shapes, field);
-  ddb__write write;
-  ddb_status status = ddb__write_begin(&write, table, err);
-  if (status != DDB_OK) {
-    return status;
+static bool has_entry(const ddb__root *root, const ddb__index *index, uint64_t seq,
+                      const ddb_record *record) {
+  ddb_value values[DDB_INDEX_FIELD_COUNT_MAX];
+  ddb__index_place place;
+  ddb__index_values(index->def, record, values);
+  ddb__index_place_init(&place, index->def, &root->rows, values, seq);
+  ddb__tree_cursor cursor;
+  ddb__tree_entry entry;
+  ddb__tree_seek(&index->tree, &place.tree, &cursor);
+  return ddb__tree_next(&cursor, &entry) && entry.key == place.tree.low && entry.seq == seq;
+}
+
+const char *ddb__index_check(const ddb__root *root, const ddb__index *index) {
+  check_context context = {root, index->def};
+  bool sorted = index->def->kind == DDB_INDEX_SORTED;
+  const char *wrong =
+      ddb__tree_check(&index->tree, root->version, sorted ? compare_rows : NULL, &context);
+  if (!wrong && index->tree.count != root->count) {
+    wrong = "an index has not as many entries as there are rows";
   }
-  const ddb__index *found = ddb__root_index(write.next, field_id);
-  if (!found) {
-    return finish(&write, index_error(table, DDB_ERR_INDEX_NOT_FOUND, field, err), err);
+  for (uint64_t seq = 0; !wrong && seq < root->rows.end; seq++) {
+    const ddb_record *record = ddb__rows_get(&root->rows, seq);
+    if (record && !has_entry(root, index, seq, record)) {
+      wrong = "a row has no entry in an index";
+    }
   }
-  uint32_t at = (uint32_t)(found - write.next->indexes);
-  uint32_t last = write.next->index_count - 1;
-  ddb__tree tree = found->tree;
-  status = ddb__tree_retire(&tree, write.edit, err);
-  if (status == DDB_OK) {
-    write.changed = true;
-    memmove(&write.next->indexes[at], &write.next->indexes[at + 1],
-            (last - at) * sizeof write.next->indexes[0]);
-    status = resize_next(&write, last, err);
-  }
-  return finish(&write, status, err);
+  return wrong;
 }

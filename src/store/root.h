@@ -7,14 +7,8 @@
 
 #include "base/thread.h"
 #include "dictdb.h"
+#include "store/index.h"
 #include "store/rows.h"
-#include "store/tree.h"
-
-typedef struct ddb__index {
-  uint32_t field_id;
-  ddb_index_kind kind;
-  ddb__tree tree; /* (ddb_value_hash of the field, null when missing) -> seq, every live row */
-} ddb__index;
 
 typedef struct ddb__root {
   uint64_t version; /* of the table; its birth */
@@ -43,15 +37,6 @@ static inline size_t ddb__root_size(uint32_t index_count) {
 static inline bool ddb__root_guess(const ddb__root *root, const ddb_value *key, uint64_t *seq) {
   *seq = (uint64_t)key->as.integer - (uint64_t)root->key_offset;
   return key->kind == DDB_INT && root->key_votes > root->rows.end / 2 && *seq < root->rows.end;
-}
-/* NULL: no index on this field. */
-static inline const ddb__index *ddb__root_index(const ddb__root *root, uint32_t field_id) {
-  for (uint32_t i = 0; i < root->index_count; i++) {
-    if (root->indexes[i].field_id == field_id) {
-      return &root->indexes[i];
-    }
-  }
-  return NULL;
 }
 
 #endif

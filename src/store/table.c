@@ -94,6 +94,7 @@ void ddb__table_free(ddb_table *table) {
   ddb__edit_fini(&table->edit);
   ddb__edit_fini(&table->release_edit);
   ddb__publish_free_release(table);
+  ddb__index_defs_free(table);
   ddb__free(&table->db->heap, table->spare_kept, sizeof *table->spare_kept);
   ddb__free(&table->db->heap, table->spare_pin, sizeof *table->spare_pin);
   ddb_rwlock_free(table->lock);

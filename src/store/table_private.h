@@ -60,8 +60,9 @@ struct ddb_table {
   ddb__memo_pool memos; /* columns kept with the rows */
 
   /* Under the write lock. */
-  ddb__edit edit;        /* scratch of the next statement */
-  ddb__kept *spare_kept; /* reserved for a publication that snapshots need kept */
+  ddb__index_def *index_defs; /* all that there ever were: roots and snapshots refer to them */
+  ddb__edit edit;             /* scratch of the next statement */
+  ddb__kept *spare_kept;      /* reserved for a publication that snapshots need kept */
   ddb__long_pin *spare_pin;
   ddb__root *release_root;       /* reserved for the end of an explicit write lock */
   ddb__edit release_edit;        /* with room to retire the root before it */
@@ -132,6 +133,12 @@ void ddb__publish_release_group(ddb_table *const *tables, size_t count);
 /* What the table's lock calls (base/rwlock.h); context: the table. */
 ddb_status ddb__publish_acquired(void *context, ddb_error *err);
 void ddb__publish_releasing(void *context);
+
+/* Indexes (index_make.c). */
+void ddb__index_defs_free(ddb_table *table);
+/* DUPLICATE_KEY, for these values. */
+ddb_status ddb__index_duplicate(const ddb_table *table, const ddb__index_def *def,
+                                const ddb_value *values, ddb_error *err);
 
 /* Forgets kept roots and dropped tables that no registered snapshot needs. */
 void ddb__db_collect(ddb_db *db);

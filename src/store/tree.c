@@ -6,8 +6,9 @@
  * Both changes go down once, after a look that proves there is something to change. On the way each
  * node is made writable (copied when it is older than the edit) and each child is prepared before
  * it is entered: a full one is split, one at its minimum is merged or levelled with a sibling. The
- * change of the leaf therefore needs no way back up and cannot fail, and an allocation that fails
- * on the way leaves a tree with the same entries.
+ * change of the leaf therefore cannot fail, and an allocation that fails on the way leaves a tree
+ * with the same entries. What changes with the leaf in the branches above it, their totals and the
+ * first entry of a child, is set last, along the path that was taken.
  *
  * Splits: at the right edge of the tree, and at the end of a run of equal keys, nearly all stays on
  * the left, because what follows will be appended there. Elsewhere halves.
@@ -47,6 +48,7 @@ static void node_move(tree_node *target, uint32_t to, const tree_node *source, u
   memmove(&target->entries[to], &source->entries[from], count * sizeof target->entries[0]);
   if (target->level > 1) {
     memmove(&tree_children(target)[to], &tree_children(source)[from], count * sizeof(tree_node *));
+    memmove(&tree_totals(target)[to], &tree_totals(source)[from], count * sizeof(uint64_t));
   }
 }
 
@@ -67,29 +69,57 @@ static ddb_status touch(tree_node **slot, ddb__edit *edit, ddb_error *err) {
   return DDB_OK;
 }
 
-static bool contains(const ddb__tree *tree, ddb__tree_entry entry) {
+static bool contains(const ddb__tree *tree, const ddb__tree_place *place) {
   const tree_node *node = tree->root;
   if (!node) {
     return false;
   }
   while (node->level > 1) {
-    node = tree_children(node)[tree_child_index(node, entry)];
+    node = tree_children(node)[tree_child_index(node, place)];
     tree_fetch(node);
   }
-  uint32_t index = tree_search(node, 0, entry);
-  return index < node->count && !tree_less(entry, node->entries[index]);
+  uint32_t index = tree_search(node, place);
+  return index < node->count && tree_below(node->entries[index], place, true);
+}
+
+/* The branches from the root to the leaf of a change, and the child taken in each. */
+typedef struct path {
+  tree_node *nodes[DDB__TREE_HEIGHT_MAX];
+  uint32_t indexes[DDB__TREE_HEIGHT_MAX];
+  uint32_t count;
+} path;
+
+static void path_add(path *way, tree_node *node, uint32_t index) {
+  way->nodes[way->count] = node;
+  way->indexes[way->count++] = index;
+}
+
+static void path_count(const path *way, uint64_t change) {
+  for (uint32_t i = 0; i < way->count; i++) {
+    tree_totals(way->nodes[i])[way->indexes[i]] += change;
+  }
+}
+
+/* The leaf has a new first entry (T2). */
+static void path_first(const path *way, ddb__tree_entry first) {
+  for (uint32_t i = way->count; i > 0; i--) {
+    if (way->indexes[i - 1] > 0) {
+      way->nodes[i - 1]->entries[way->indexes[i - 1]] = first;
+      return;
+    }
+  }
 }
 
 /* ---- Insert ------------------------------------------------------------------------------- */
 
 /* How many entries of a full leaf stay on the left when `entry` makes it split. */
-static uint32_t leaf_cut(const tree_node *leaf, ddb__tree_entry entry, bool right_edge) {
-  uint32_t index = tree_search(leaf, 0, entry);
+static uint32_t leaf_cut(const tree_node *leaf, const ddb__tree_place *place, bool right_edge) {
+  uint32_t index = tree_search(leaf, place);
   if (right_edge && index == TREE_FAN) {
     return TREE_FAN;
   }
-  bool run_ends = index > 0 && leaf->entries[index - 1].key == entry.key &&
-                  (index == TREE_FAN || leaf->entries[index].key != entry.key);
+  bool run_ends = index > 0 && leaf->entries[index - 1].key == place->low &&
+                  (index == TREE_FAN || leaf->entries[index].key != place->low);
   if (!run_ends) {
     return TREE_FAN / 2;
   }
@@ -98,8 +128,8 @@ static uint32_t leaf_cut(const tree_node *leaf, ddb__tree_entry entry, bool righ
 }
 
 /* Splits the full, writable child `index` of a writable parent with room. When the leaf's right
- * part is empty, `entry` goes there next (T4). */
-static ddb_status split_child(tree_node *parent, uint32_t index, ddb__tree_entry entry,
+ * part is empty, the place's entry goes there next (T4). */
+static ddb_status split_child(tree_node *parent, uint32_t index, const ddb__tree_place *place,
                               bool right_edge, ddb__edit *edit, ddb_error *err) {
   tree_node *left = tree_children(parent)[index];
   tree_node *right = node_new(edit, left->level);
@@ -108,8 +138,8 @@ static ddb_status split_child(tree_node *parent, uint32_t index, ddb__tree_entry
   }
   uint32_t cut = TREE_FAN / 2;
   if (left->level == 1) {
-    cut = leaf_cut(left, entry, right_edge);
-  } else if (right_edge && tree_child_index(left, entry) == TREE_FAN - 1) {
+    cut = leaf_cut(left, place, right_edge);
+  } else if (right_edge && tree_child_index(left, place) == TREE_FAN - 1) {
     cut = BRANCH_EDGE;
   }
   right->count = TREE_FAN - cut;
@@ -119,8 +149,11 @@ static ddb_status split_child(tree_node *parent, uint32_t index, ddb__tree_entry
     left->count--;
   }
   node_move(parent, index + 2, parent, index + 1, parent->count - index - 1);
-  parent->entries[index + 1] = right->count > 0 ? right->entries[0] : entry;
+  ddb__tree_entry next = {place->low, place->seq};
+  parent->entries[index + 1] = right->count > 0 ? right->entries[0] : next;
   tree_children(parent)[index + 1] = right;
+  tree_totals(parent)[index] = tree_total(left);
+  tree_totals(parent)[index + 1] = tree_total(right);
   parent->count++;
   return DDB_OK;
 }
@@ -136,6 +169,7 @@ static ddb_status root_make(ddb__tree *tree, ddb__edit *edit, ddb_error *err) {
     }
     root->count = 1;
     tree_children(root)[0] = tree->root;
+    tree_totals(root)[0] = tree->count;
     memset(&root->entries[0], 0, sizeof root->entries[0]);
     tree->root = root;
     tree->height++;
@@ -159,33 +193,34 @@ static void root_unmake(ddb__tree *tree, ddb__edit *edit) {
 }
 
 /* Goes from the writable root, which has room, to a writable leaf with room. */
-static ddb_status descend_to_insert(ddb__tree *tree, ddb__edit *edit, ddb__tree_entry entry,
-                                    tree_node **leaf, ddb_error *err) {
+static ddb_status descend_to_insert(ddb__tree *tree, ddb__edit *edit, const ddb__tree_place *place,
+                                    path *way, tree_node **leaf, ddb_error *err) {
   tree_node *node = tree->root;
   bool right_edge = true;
   while (node->level > 1) {
-    uint32_t index = tree_child_index(node, entry);
+    uint32_t index = tree_child_index(node, place);
     right_edge = right_edge && index == node->count - 1;
     ddb_status status = touch(&tree_children(node)[index], edit, err);
     if (!status && tree_children(node)[index]->count == TREE_FAN) {
-      status = split_child(node, index, entry, right_edge, edit, err);
+      status = split_child(node, index, place, right_edge, edit, err);
       if (!status) {
-        index = tree_child_index(node, entry);
+        index = tree_child_index(node, place);
         right_edge = right_edge && index == node->count - 1;
       }
     }
     if (status) {
       return status;
     }
+    path_add(way, node, index);
     node = tree_children(node)[index];
   }
   *leaf = node;
   return DDB_OK;
 }
 
-ddb_status ddb__tree_insert(ddb__tree *tree, ddb__edit *edit, ddb__tree_entry entry, bool *changed,
-                            ddb_error *err) {
-  if (contains(tree, entry)) {
+ddb_status ddb__tree_insert(ddb__tree *tree, ddb__edit *edit, const ddb__tree_place *place,
+                            bool *changed, ddb_error *err) {
+  if (contains(tree, place)) {
     *changed = false;
     return DDB_OK;
   }
@@ -199,16 +234,19 @@ ddb_status ddb__tree_insert(ddb__tree *tree, ddb__edit *edit, ddb__tree_entry en
   if (status) {
     return status;
   }
+  path way;
+  way.count = 0;
   tree_node *leaf;
-  status = descend_to_insert(tree, edit, entry, &leaf, err);
+  status = descend_to_insert(tree, edit, place, &way, &leaf, err);
   if (status) {
     root_unmake(tree, edit);
     return status;
   }
-  uint32_t index = tree_search(leaf, 0, entry);
+  uint32_t index = tree_search(leaf, place);
   node_move(leaf, index + 1, leaf, index, leaf->count - index);
-  leaf->entries[index] = entry;
+  leaf->entries[index] = (ddb__tree_entry){place->low, place->seq};
   leaf->count++;
+  path_count(&way, 1);
   tree->count++;
   *changed = true;
   return DDB_OK;
@@ -230,6 +268,7 @@ static void merge_children(tree_node *parent, uint32_t left_index, ddb__edit *ed
     left->entries[at] = parent->entries[left_index + 1];
   }
   left->count += right->count;
+  tree_totals(parent)[left_index] += tree_totals(parent)[left_index + 1];
   node_move(parent, left_index + 1, parent, left_index + 2, parent->count - left_index - 2);
   parent->count--;
   ddb__edit_drop(edit, right, right->head.birth, tree_node_size(right));
@@ -255,6 +294,8 @@ static void level_children(tree_node *parent, uint32_t left_index, uint32_t left
   left->count = left_count;
   right->count = total - left_count;
   parent->entries[left_index + 1] = right->entries[0];
+  tree_totals(parent)[left_index] = tree_total(left);
+  tree_totals(parent)[left_index + 1] = tree_total(right);
 }
 
 /* Raises the child `index` of the writable parent above its minimum with the help of a sibling. */
@@ -277,18 +318,18 @@ static ddb_status child_fill(tree_node *parent, uint32_t index, ddb__edit *edit,
   return status;
 }
 
-/* Goes from the writable root to the writable leaf of `entry`; every node on the way, but for the
+/* Goes from the writable root to the writable leaf of the place; every node on the way, but for the
  * root, is above its minimum. */
-static ddb_status descend_to_remove(ddb__tree *tree, ddb__edit *edit, ddb__tree_entry entry,
-                                    tree_node **leaf, ddb_error *err) {
+static ddb_status descend_to_remove(ddb__tree *tree, ddb__edit *edit, const ddb__tree_place *place,
+                                    path *way, tree_node **leaf, ddb_error *err) {
   tree_node *node = tree->root;
   while (node->level > 1) {
-    uint32_t index = tree_child_index(node, entry);
+    uint32_t index = tree_child_index(node, place);
     const tree_node *child = tree_children(node)[index];
     ddb_status status = DDB_OK;
     if (child->count <= count_min(child)) {
       status = child_fill(node, index, edit, err);
-      index = tree_child_index(node, entry);
+      index = tree_child_index(node, place);
     }
     if (!status) {
       status = touch(&tree_children(node)[index], edit, err);
@@ -299,6 +340,8 @@ static ddb_status descend_to_remove(ddb__tree *tree, ddb__edit *edit, ddb__tree_
     tree_node *next = tree_children(node)[index];
     if (node->count == 1) {
       root_unmake(tree, edit);
+    } else {
+      path_add(way, node, index);
     }
     node = next;
   }
@@ -306,9 +349,9 @@ static ddb_status descend_to_remove(ddb__tree *tree, ddb__edit *edit, ddb__tree_
   return DDB_OK;
 }
 
-ddb_status ddb__tree_remove(ddb__tree *tree, ddb__edit *edit, ddb__tree_entry entry, bool *changed,
-                            ddb_error *err) {
-  if (!contains(tree, entry)) {
+ddb_status ddb__tree_remove(ddb__tree *tree, ddb__edit *edit, const ddb__tree_place *place,
+                            bool *changed, ddb_error *err) {
+  if (!contains(tree, place)) {
     *changed = false;
     return DDB_OK;
   }
@@ -317,16 +360,22 @@ ddb_status ddb__tree_remove(ddb__tree *tree, ddb__edit *edit, ddb__tree_entry en
   if (!status) {
     status = touch(&tree->root, edit, err);
   }
+  path way;
+  way.count = 0;
   tree_node *leaf;
   if (!status) {
-    status = descend_to_remove(tree, edit, entry, &leaf, err);
+    status = descend_to_remove(tree, edit, place, &way, &leaf, err);
   }
   if (status) {
     return status;
   }
-  uint32_t index = tree_search(leaf, 0, entry);
+  uint32_t index = tree_search(leaf, place);
   node_move(leaf, index, leaf, index + 1, leaf->count - index - 1);
   leaf->count--;
+  if (index == 0 && leaf->count > 0 && !DDB__FAULT(TREE_STALE_FIRST)) {
+    path_first(&way, leaf->entries[0]);
+  }
+  path_count(&way, (uint64_t)0 - 1);
   tree->count--;
   root_unmake(tree, edit);
   *changed = true;
@@ -367,6 +416,7 @@ static tree_node *build_node(const ddb__edit *edit, uint32_t level, const ddb__t
     tree_node *child = build_node(edit, level - 1, entries + start, share, failed);
     if (child) {
       node->entries[node->count] = entries[start];
+      tree_totals(node)[node->count] = tree_total(child);
       tree_children(node)[node->count++] = child;
     }
     if (*failed) {

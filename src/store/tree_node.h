@@ -2,12 +2,12 @@
 /*
  * tree_node.h - the nodes of tree.h, for its two files only.
  *
- *   leaf    | birth | count | level 1 | entries[FAN]                 |
- *   branch  | birth | count | level n | entries[FAN] | children[FAN] |
+ *   leaf    | birth | count | level 1 | entries[FAN]                               |
+ *   branch  | birth | count | level n | entries[FAN] | children[FAN] | totals[FAN] |
  *
  *   T1  Entries of a leaf are strictly ascending.
- *   T2  Of a branch, entries[i] (i > 0) is a lower bound of child i and above every entry of child
- *       i - 1; entries[0] means nothing.
+ *   T2  Of a branch, entries[i] (i > 0) is the first entry of child i: one that is there, so that a
+ *       place may look its row up; entries[0] means nothing. totals[i]: entries under child i.
  *   T3  All leaves are at level 1; the child of a branch is one level below it.
  *   T4  A branch has at least 2 children; a leaf is empty at no time that others can see.
  *   T5  A node is not older than its children.
@@ -33,29 +33,54 @@ struct ddb__tree_node {
 typedef struct tree_branch {
   struct ddb__tree_node node;
   struct ddb__tree_node *children[TREE_FAN];
+  uint64_t totals[TREE_FAN];
 } tree_branch;
 
 static inline struct ddb__tree_node **tree_children(const struct ddb__tree_node *node) {
   return ((tree_branch *)(uintptr_t)node)->children;
 }
+static inline uint64_t *tree_totals(const struct ddb__tree_node *node) {
+  return ((tree_branch *)(uintptr_t)node)->totals;
+}
 static inline size_t tree_node_size(const struct ddb__tree_node *node) {
   return node->level == 1 ? sizeof(struct ddb__tree_node) : sizeof(tree_branch);
 }
-static inline bool tree_less(ddb__tree_entry a, ddb__tree_entry b) {
-  return a.key < b.key || (a.key == b.key && a.seq < b.seq);
+/* Entries under a node. */
+static inline uint64_t tree_total(const struct ddb__tree_node *node) {
+  uint64_t total = node->level == 1 ? node->count : 0;
+  for (uint32_t i = 0; node->level > 1 && i < node->count; i++) {
+    total += tree_totals(node)[i];
+  }
+  return total;
 }
-/* The first index in [from, count) whose entry is not below `entry`, or count. */
-static inline uint32_t tree_search(const struct ddb__tree_node *node, uint32_t from,
-                                   ddb__tree_entry entry) {
+/* Is the entry before the place, or at it when `or_at`? */
+static inline bool tree_below(ddb__tree_entry entry, const ddb__tree_place *place, bool or_at) {
+  if (entry.key < place->low || entry.key > place->high) {
+    return entry.key < place->low;
+  }
+  int sign = place->compare ? place->compare(place, entry.seq) : 0;
+  if (sign != 0 || place->side != 0) {
+    return sign < 0 || (sign == 0 && place->side > 0);
+  }
+  return entry.seq < place->seq || (or_at && entry.seq == place->seq);
+}
+/* The first index in [from, count) whose entry is not below the place (nor at it, when `or_at`), or
+ * count. */
+static inline uint32_t tree_find(const struct ddb__tree_node *node, uint32_t from,
+                                 const ddb__tree_place *place, bool or_at) {
   uint32_t low = from;
   uint32_t size = node->count - from;
   while (size > 0) {
     uint32_t half = size / 2;
-    bool above = tree_less(node->entries[low + half], entry);
-    low = above ? low + half + 1 : low;
-    size = above ? size - half - 1 : half;
+    bool below = tree_below(node->entries[low + half], place, or_at);
+    low = below ? low + half + 1 : low;
+    size = below ? size - half - 1 : half;
   }
   return low;
+}
+static inline uint32_t tree_search(const struct ddb__tree_node *node,
+                                   const ddb__tree_place *place) {
+  return tree_find(node, 0, place, false);
 }
 /* Starts to bring the entries of a node in, all lines at once: a search would wait for one after
  * the other. */
@@ -64,11 +89,10 @@ static inline void tree_fetch(const struct ddb__tree_node *node) {
     __builtin_prefetch((const char *)node + at, 0, 3);
   }
 }
-/* The child of a branch whose range holds `entry`. */
-static inline uint32_t tree_child_index(const struct ddb__tree_node *node, ddb__tree_entry entry) {
-  uint32_t index = tree_search(node, 1, entry);
-  bool exact = index < node->count && !tree_less(entry, node->entries[index]);
-  return exact ? index : index - 1;
+/* The child of a branch whose range holds the place. */
+static inline uint32_t tree_child_index(const struct ddb__tree_node *node,
+                                        const ddb__tree_place *place) {
+  return tree_find(node, 1, place, true) - 1;
 }
 
 #endif

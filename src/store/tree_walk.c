@@ -13,12 +13,12 @@ typedef struct ddb__tree_node tree_node;
 
 /* ---- Cursor ------------------------------------------------------------------------------- */
 
-void ddb__tree_seek(const ddb__tree *tree, ddb__tree_entry from, ddb__tree_cursor *cursor) {
+void ddb__tree_seek(const ddb__tree *tree, const ddb__tree_place *place, ddb__tree_cursor *cursor) {
   cursor->height = tree->height;
   const tree_node *node = tree->root;
   for (uint32_t depth = 0; node; depth++) {
     bool leaf = node->level == 1;
-    uint32_t index = leaf ? tree_search(node, 0, from) : tree_child_index(node, from);
+    uint32_t index = leaf ? tree_search(node, place) : tree_child_index(node, place);
     cursor->nodes[depth] = node;
     cursor->indexes[depth] = index;
     node = leaf ? NULL : tree_children(node)[index];
@@ -60,30 +60,70 @@ bool ddb__tree_next(ddb__tree_cursor *cursor, ddb__tree_entry *out) {
   return true;
 }
 
-size_t ddb__tree_count_key(const ddb__tree *tree, uint64_t key, size_t limit) {
+/* Moves from the start of a leaf to the end of the one before. */
+static bool previous_leaf(ddb__tree_cursor *cursor) {
+  uint32_t depth = cursor->height - 1;
+  do {
+    if (depth == 0) {
+      return false;
+    }
+    depth--;
+  } while (cursor->indexes[depth] == 0);
+  cursor->indexes[depth]--;
+  const tree_node *node = cursor->nodes[depth];
+  while (node->level > 1) {
+    node = tree_children(node)[cursor->indexes[depth]];
+    depth++;
+    cursor->nodes[depth] = node;
+    cursor->indexes[depth] = node->level > 1 ? node->count - 1 : node->count;
+  }
+  return true;
+}
+
+bool ddb__tree_previous(ddb__tree_cursor *cursor, ddb__tree_entry *out) {
+  if (cursor->height == 0) {
+    return false;
+  }
+  uint32_t depth = cursor->height - 1;
+  if (cursor->indexes[depth] == 0 && !previous_leaf(cursor)) {
+    cursor->height = 0;
+    return false;
+  }
+  *out = cursor->nodes[depth]->entries[--cursor->indexes[depth]];
+  return true;
+}
+
+uint64_t ddb__tree_rank(const ddb__tree *tree, const ddb__tree_place *place) {
+  uint64_t rank = 0;
+  const tree_node *node = tree->root;
+  while (node && node->level > 1) {
+    uint32_t index = tree_child_index(node, place);
+    for (uint32_t i = 0; i < index; i++) {
+      rank += tree_totals(node)[i];
+    }
+    node = tree_children(node)[index];
+    tree_fetch(node);
+  }
+  return node ? rank + tree_search(node, place) : 0;
+}
+
+uint64_t ddb__tree_count_between(const ddb__tree *tree, const ddb__tree_place *from,
+                                 const ddb__tree_place *to) {
   ddb__tree_cursor cursor;
-  ddb__tree_seek(tree, (ddb__tree_entry){key, 0}, &cursor);
+  ddb__tree_seek(tree, from, &cursor);
   if (cursor.height == 0) {
     return 0;
   }
-  size_t count = 0;
-  uint32_t depth = cursor.height - 1;
-  while (count < limit) {
-    const tree_node *leaf = cursor.nodes[depth];
-    uint32_t from = cursor.indexes[depth];
-    uint32_t last = leaf->count;
-    bool whole = from < last && leaf->entries[last - 1].key == key;
-    uint32_t to = last;
-    if (!whole) {
-      to = tree_search(leaf, from, (ddb__tree_entry){key, UINT64_MAX});
-      to += to < last && leaf->entries[to].key == key ? 1 : 0;
-    }
-    count += to - from;
-    if (to < last || !next_leaf(&cursor)) {
-      break;
-    }
+  /* Mostly the run ends in the leaf where it starts. */
+  const tree_node *leaf = cursor.nodes[cursor.height - 1];
+  uint32_t start = cursor.indexes[cursor.height - 1];
+  uint32_t end = tree_find(leaf, start, to, false);
+  if (end < leaf->count) {
+    return end - start;
   }
-  return count < limit ? count : limit;
+  uint64_t first = ddb__tree_rank(tree, from);
+  uint64_t last = ddb__tree_rank(tree, to);
+  return last > first ? last - first : 0;
 }
 
 /* ---- Freeing and retiring ----------------------------------------------------------------- */
@@ -144,9 +184,18 @@ ddb_status ddb__tree_retire(ddb__tree *tree, ddb__edit *edit, ddb_error *err) {
 
 typedef struct checker {
   const ddb__tree_entry *last; /* the entry before */
-  uint64_t count;
-  bool edge; /* on the right edge, where nodes may be nearly empty */
+  bool edge;                   /* on the right edge, where nodes may be nearly empty */
+  int (*compare)(const void *context, uint64_t a, uint64_t b);
+  const void *context;
 } checker;
+
+static bool in_order(const checker *check, ddb__tree_entry a, ddb__tree_entry b) {
+  if (a.key != b.key) {
+    return a.key < b.key;
+  }
+  int sign = check->compare ? check->compare(check->context, a.seq, b.seq) : 0;
+  return sign < 0 || (sign == 0 && a.seq < b.seq);
+}
 
 static const char *check_leaf(const tree_node *leaf, checker *check) {
   uint32_t least = check->edge ? 1 : TREE_FAN / 8 > 1 ? TREE_FAN / 8 : 1;
@@ -154,13 +203,19 @@ static const char *check_leaf(const tree_node *leaf, checker *check) {
     return "a leaf has too few entries";
   }
   for (uint32_t i = 0; i < leaf->count; i++) {
-    if (check->last && !tree_less(*check->last, leaf->entries[i])) {
+    if (check->last && !in_order(check, *check->last, leaf->entries[i])) {
       return "entries are out of order (T1)";
     }
     check->last = &leaf->entries[i];
   }
-  check->count += leaf->count;
   return NULL;
+}
+
+static const ddb__tree_entry *first_of(const tree_node *node) {
+  while (node->level > 1) {
+    node = tree_children(node)[0];
+  }
+  return &node->entries[0];
 }
 
 static const char *check_node(const tree_node *node, uint32_t level, uint64_t version,
@@ -184,25 +239,24 @@ static const char *check_node(const tree_node *node, uint32_t level, uint64_t ve
   for (uint32_t i = 0; i < node->count; i++) {
     const tree_node *child = tree_children(node)[i];
     check->edge = edge && i == node->count - 1;
-    if (i > 0 && check->last && !tree_less(*check->last, node->entries[i])) {
-      return "an entry is not below the next child's bound (T2)";
-    }
     const char *wrong = check_node(child, level - 1, node->head.birth, check);
     if (wrong) {
       return wrong;
     }
-    while (child->level > 1) {
-      child = tree_children(child)[0];
+    if (i > 0 && memcmp(first_of(child), &node->entries[i], sizeof node->entries[i]) != 0) {
+      return "a branch's entry is not the first of its child (T2)";
     }
-    if (i > 0 && tree_less(child->entries[0], node->entries[i])) {
-      return "an entry is below its child's bound (T2)";
+    if (tree_totals(node)[i] != tree_total(child)) {
+      return "a branch's total is not that of its child (T2)";
     }
   }
   return NULL;
 }
 
-const char *ddb__tree_check(const ddb__tree *tree, uint64_t version) {
-  checker check = {.edge = true};
+const char *ddb__tree_check(const ddb__tree *tree, uint64_t version,
+                            int (*compare)(const void *context, uint64_t a, uint64_t b),
+                            const void *context) {
+  checker check = {.edge = true, .compare = compare, .context = context};
   if (!tree->root) {
     return tree->height == 0 && tree->count == 0 ? NULL : "an empty tree has a height or a count";
   }
@@ -210,7 +264,7 @@ const char *ddb__tree_check(const ddb__tree *tree, uint64_t version) {
     return "the tree is too high";
   }
   const char *wrong = check_node(tree->root, tree->height, version, &check);
-  if (!wrong && check.count != tree->count) {
+  if (!wrong && tree_total(tree->root) != tree->count) {
     wrong = "the count is not that of the entries";
   }
   return wrong;

@@ -111,9 +111,8 @@ static bool equal_bytes(const ddb_value *a, const ddb_value *b) {
   return a->size == b->size && (a->size == 0 || memcmp(a->as.data, b->as.data, a->size) == 0);
 }
 
-/* What a datetime or time is compared by: the wall clock when naive, else the instant in UTC. Two's
- * complement: the result is the same for all inputs, sensible for those in range. */
-static int64_t temporal_micros(const ddb_value *value, bool *aware) {
+/* Two's complement: the result is the same for all inputs, sensible for those in range. */
+int64_t ddb__value_instant(const ddb_value *value, bool *aware) {
   ddb_temporal temporal;
   memcpy(&temporal, value->as.data, sizeof temporal);
   *aware = temporal.offset_micros != DDB_OFFSET_NONE;
@@ -125,7 +124,7 @@ static value_rank rank_of(const ddb_value *value) {
   unsigned rank = value->kind < DDB_KIND_COUNT ? kind_ranks[value->kind] : RANK_NULL;
   if (rank == RANK_DATETIME_NAIVE || rank == RANK_TIME_NAIVE) {
     bool aware;
-    temporal_micros(value, &aware);
+    ddb__value_instant(value, &aware);
     rank += aware;
   }
   return (value_rank)rank;
@@ -135,8 +134,8 @@ static value_rank rank_of(const ddb_value *value) {
 
 static int compare_temporals(const ddb_value *a, const ddb_value *b) {
   bool aware;
-  int64_t micros_a = temporal_micros(a, &aware);
-  return compare_i64(micros_a, temporal_micros(b, &aware));
+  int64_t micros_a = ddb__value_instant(a, &aware);
+  return compare_i64(micros_a, ddb__value_instant(b, &aware));
 }
 
 static int compare_durations(const ddb_value *a, const ddb_value *b) {
@@ -400,7 +399,7 @@ uint64_t ddb_value_hash(const ddb_value *value) {
   case RANK_DATETIME_AWARE:
   case RANK_TIME_NAIVE:
   case RANK_TIME_AWARE:
-    return hash_ranked(rank, (uint64_t)temporal_micros(value, &aware));
+    return hash_ranked(rank, (uint64_t)ddb__value_instant(value, &aware));
   case RANK_TIMEDELTA:
     return hash_ranked(rank, ddb__hash_bytes(value->as.data, sizeof(ddb_duration)));
   case RANK_DICT:

@@ -78,5 +78,8 @@ bool ddb__value_to_int(const ddb_value *value, int64_t *out);
 bool ddb__value_is_nan(const ddb_value *value);
 /* What a dict has under a key, borrowed; MISSING when it lacks it. */
 ddb_value ddb__value_dict_get(const ddb_value *dict, const ddb_value *key);
+/* What a datetime or time is compared by, in microseconds: the wall clock when naive, else the
+ * instant in UTC. */
+int64_t ddb__value_instant(const ddb_value *value, bool *aware);
 
 #endif

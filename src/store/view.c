@@ -142,12 +142,17 @@ size_t ddb_view_index_count(const ddb_view *view) {
   return ddb__view_root(view)->index_count;
 }
 
-ddb_str ddb_view_index_field(const ddb_view *view, size_t index, ddb_index_kind *kind) {
+void ddb_view_index_info(const ddb_view *view, size_t index, ddb_index_info *out) {
   const ddb__index *entry = &ddb__view_root(view)->indexes[index];
-  if (kind) {
-    *kind = entry->kind;
-  }
-  return ddb__shapes_field_name(view->table->shapes, entry->field_id);
+  *out = (ddb_index_info){.kind = entry->def->kind,
+                          .unique = entry->def->unique,
+                          .field_count = entry->def->field_count,
+                          .entry_count = entry->tree.count};
+}
+
+ddb_str ddb_view_index_field(const ddb_view *view, size_t index, size_t field) {
+  const ddb__index_def *def = ddb__view_root(view)->indexes[index].def;
+  return ddb__shapes_field_name(view->table->shapes, def->field_ids[field]);
 }
 
 int64_t ddb_view_next_key(const ddb_view *view) {

@@ -8,6 +8,9 @@
  *   W3  A key hint is added before the row is published: until then it leads readers to a row that
  *       their version does not have.
  *   W4  A removed row's hint goes when its whole life, from row_birth on, is out of sight.
+ *   W5  No statement commits with rows that may be duplicates under a unique index: each row that
+ *       met its like when it was changed is looked at again at the end, so that a statement may move
+ *       values from row to row.
  */
 #include "store/write.h"
 
@@ -126,36 +129,55 @@ bool ddb__write_find(const ddb__write *write, const ddb_value *key, uint64_t *se
 
 /* ---- Secondary indexes -------------------------------------------------------------------- */
 
-static uint64_t indexed_hash(const ddb_record *record, uint32_t field_id) {
-  ddb_value value = ddb__record_field(record, field_id);
-  return ddb_value_hash(&value); /* missing and null hash alike */
+/* A later step of the statement may still resolve it: ddb__write_verify decides. */
+static ddb_status add_clash(ddb__write *write, uint64_t seq, ddb_error *err) {
+  if (write->clash_count == write->clash_capacity) {
+    size_t size = write->clash_capacity * sizeof *write->clashes;
+    size_t wanted = size > 0 ? 2 * size : 8 * sizeof *write->clashes;
+    uint64_t *clashes = ddb__resize(&ddb__heap_process, write->clashes, size, wanted);
+    if (!clashes) {
+      return ddb__fail_memory(err, wanted);
+    }
+    write->clashes = clashes;
+    write->clash_capacity = wanted / sizeof *clashes;
+  }
+  write->clashes[write->clash_count++] = seq;
+  return DDB_OK;
 }
 
-/* Moves the row's entries from `old` to `new`; either may be NULL. */
-static ddb_status update_indexes(ddb__write *write, uint64_t seq, const ddb_record *old,
-                                 const ddb_record *new, ddb_error *err) {
-  for (uint32_t i = 0; i < write->next->index_count; i++) {
-    ddb__index *index = &write->next->indexes[i];
-    uint64_t before = old ? indexed_hash(old, index->field_id) : 0;
-    uint64_t after = new ? indexed_hash(new, index->field_id) : 0;
-    if (old && new && (before == after || DDB__FAULT(INDEX_STALE_UPDATE))) {
-      continue;
-    }
-    bool changed;
-    ddb_status status = DDB_OK;
-    if (old) {
-      status = ddb__tree_remove(&index->tree, write->edit, (ddb__tree_entry){before, seq}, &changed,
-                                err);
-    }
-    if (status == DDB_OK && new) {
-      status =
-          ddb__tree_insert(&index->tree, write->edit, (ddb__tree_entry){after, seq}, &changed, err);
-    }
-    if (status != DDB_OK) {
-      return status;
+static void forget_clashes(ddb__write *write) {
+  ddb__free(&ddb__heap_process, write->clashes, write->clash_capacity * sizeof *write->clashes);
+  write->clashes = NULL;
+  write->clash_count = write->clash_capacity = 0;
+}
+
+void ddb__write_trust(ddb__write *write) {
+  forget_clashes(write);
+}
+
+static ddb_status insert_entries(ddb__write *write, uint64_t moved, uint64_t seq,
+                                 const ddb_record *record, ddb_error *err) {
+  bool clash = false;
+  ddb_status status = ddb__index_insert(write->next, write->edit, moved, seq, record, &clash, err);
+  return status == DDB_OK && clash ? add_clash(write, seq, err) : status;
+}
+
+ddb_status ddb__write_verify(ddb__write *write, ddb_error *err) {
+  ddb_status status = DDB_OK;
+  for (size_t i = 0; i < write->clash_count && status == DDB_OK; i++) {
+    uint64_t seq = write->clashes[i];
+    const ddb_record *record = ddb__rows_get(&write->next->rows, seq);
+    for (uint32_t at = 0; record && at < write->next->index_count && status == DDB_OK; at++) {
+      const ddb__index *index = &write->next->indexes[at];
+      ddb_value values[DDB_INDEX_FIELD_COUNT_MAX];
+      ddb__index_values(index->def, record, values);
+      if (index->def->unique && ddb__index_has_twin(index, &write->next->rows, values, seq)) {
+        status = ddb__index_duplicate(write->table, index->def, values, err);
+      }
     }
   }
-  return DDB_OK;
+  forget_clashes(write);
+  return status;
 }
 
 /* ---- Steps -------------------------------------------------------------------------------- */
@@ -212,7 +234,7 @@ ddb_status ddb__write_insert(ddb__write *write, const ddb__item *item, ddb_value
   }
   status = ddb__keyindex_insert(&write->table->keys, write->edit, ddb_value_hash(&own), seq, err);
   if (status == DDB_OK) { /* W3 */
-    status = update_indexes(write, seq, NULL, record, err);
+    status = insert_entries(write, UINT64_MAX, seq, record, err);
   }
   if (status == DDB_OK) {
     write->next->count++;
@@ -229,12 +251,16 @@ static ddb_status replace(ddb__write *write, uint64_t seq, const ddb_record *rec
   new->birth = write->next->version;
   new->row_birth = record->row_birth;
   write->changed = true;
-  ddb_status status = ddb__rows_set(&write->next->rows, write->edit, seq, new, err);
+  uint64_t moved = ddb__index_moved(write->next, record, new);
+  ddb_status status = ddb__index_remove(write->next, write->edit, moved, seq, record, err);
+  if (status == DDB_OK) {
+    status = ddb__rows_set(&write->next->rows, write->edit, seq, new, err);
+  }
   if (status != DDB_OK) {
     ddb__free(&write->table->heap, new, ddb__record_size(new));
     return status;
   }
-  status = update_indexes(write, seq, record, new, err);
+  status = insert_entries(write, moved, seq, new, err);
   if (status == DDB_OK) {
     status = ddb__edit_reserve(write->edit, 1, err);
   }
@@ -295,9 +321,9 @@ static void drop_row(ddb__write *write, uint64_t seq, const ddb_record *record) 
 ddb_status ddb__write_delete(ddb__write *write, uint64_t seq, const ddb_record *record,
                              ddb_error *err) {
   write->changed = true;
-  ddb_status status = ddb__rows_set(&write->next->rows, write->edit, seq, NULL, err);
+  ddb_status status = ddb__index_remove(write->next, write->edit, UINT64_MAX, seq, record, err);
   if (status == DDB_OK) {
-    status = update_indexes(write, seq, record, NULL, err);
+    status = ddb__rows_set(&write->next->rows, write->edit, seq, NULL, err);
   }
   if (status == DDB_OK) {
     status = ddb__edit_reserve(write->edit, 2, err);
@@ -340,6 +366,7 @@ static void discard_next(ddb__write *write) {
 
 void ddb__write_abort(ddb__write *write) {
   ddb_table *table = write->table;
+  forget_clashes(write);
   if (write->changed && DDB__FAULT(ABORT_PUBLISHES)) {
     ddb__write_commit(write);
     return;
@@ -365,6 +392,7 @@ void ddb__write_commit(ddb__write *write) {
     ddb__write_abort(write);
     return;
   }
+  assert(write->clash_count == 0 && "W5: verified");
   ddb_table *table = write->table;
   DDB__POINT(EDITED);
   ddb__memo_pool_retire(&table->memos, write->edit); /* before publishing: M3 */

@@ -5,6 +5,7 @@
  *   ddb__write w;
  *   status = ddb__write_begin(&w, table, err);        the table's write lock; a private next root
  *   ... ddb__write_insert / _update / _delete ...     copy on write, hints, retire list
+ *   status = status ? status : ddb__write_verify(&w, err);   unique indexes
  *   status ? ddb__write_abort(&w) : ddb__write_commit(&w);   neither can fail
  *
  * Between begin and commit `w.next` is the statement's own view of the table; `w.base` the published
@@ -25,6 +26,9 @@ typedef struct ddb__write {
   ddb__root *next; /* private copy of base, edited */
   ddb__edit *edit; /* the table's */
   bool changed;
+  uint64_t *clashes; /* rows that met their like in a unique index */
+  size_t clash_count;
+  size_t clash_capacity;
 } ddb__write;
 
 ddb_status ddb__write_begin(ddb__write *write, ddb_table *table, ddb_error *err);
@@ -45,6 +49,10 @@ ddb_status ddb__write_update(ddb__write *write, uint64_t seq, const ddb_record *
 ddb_status ddb__write_put(ddb__write *write, const ddb__item *item, ddb_error *err);
 ddb_status ddb__write_delete(ddb__write *write, uint64_t seq, const ddb_record *record,
                              ddb_error *err);
+/* The statement's last step that can fail: DUPLICATE_KEY, naming index and values. Before each commit. */
+ddb_status ddb__write_verify(ddb__write *write, ddb_error *err);
+/* Instead of it, for statements that were verified when they were made, and may be seen in parts now. */
+void ddb__write_trust(ddb__write *write);
 void ddb__write_commit(ddb__write *write);
 void ddb__write_abort(ddb__write *write);
 

@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "store/table.h"
 #include "support.h"
 
 const char *const twin_names[TWIN_FIELDS + 1] = {"id", "a", "b", "c", "d", "e f", "never"};
@@ -460,4 +461,49 @@ bool twin_cond_matches(const twin_cond *cond, const twin_row *row) {
   default:
     return !any;
   }
+}
+
+static void index_random(uint64_t *random, ddb_index_options *options, ddb_str *names) {
+  *options =
+      (ddb_index_options){.fields = names,
+                          .field_count = 1 + support_below(random, 8) / 5,
+                          .kind = support_below(random, 3) ? DDB_INDEX_SORTED : DDB_INDEX_HASH};
+  options->field_count += options->field_count == 2 && support_below(random, 2);
+  uint64_t field = support_below(random, TWIN_FIELDS);
+  for (size_t i = 0; i < options->field_count; i++) {
+    names[i] = ddb_str_from(twin_names[field]);
+    field = (field + 1 + support_below(random, 2)) % TWIN_FIELDS;
+  }
+}
+
+static const char *indexes_check(ddb_table *table) {
+  ddb_view view;
+  assert_ok(ddb_view_open(table, &view, NULL));
+  const ddb__root *root = ddb__view_root(&view);
+  const char *wrong = NULL;
+  for (uint32_t i = 0; i < root->index_count && !wrong; i++) {
+    wrong = ddb__index_check(root, &root->indexes[i]);
+  }
+  ddb_view_close(&view);
+  return wrong;
+}
+
+const char *twin_index_toggle(uint64_t *random, ddb_table *table) {
+  ddb_index_options options;
+  ddb_str names[3];
+  index_random(random, &options, names);
+  ddb_status status = ddb_table_index_add(table, &options, NULL);
+  if (status == DDB_ERR_DUPLICATE_INDEX) {
+    status = ddb_table_index_drop(table, options.fields, options.field_count, &options.kind, NULL);
+  }
+  assert_ok(status);
+  ddb_view view;
+  assert_ok(ddb_view_open(table, &view, NULL));
+  bool many = ddb_view_index_count(&view) > 6;
+  ddb_view_close(&view);
+  if (many) {
+    assert_ok(
+        ddb_table_index_drop(table, options.fields, options.field_count, &options.kind, NULL));
+  }
+  return indexes_check(table);
 }

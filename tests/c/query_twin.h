@@ -37,6 +37,10 @@ static inline ddb_value twin_read(ddb_value value) {
   return value.kind == DDB_MISSING ? ddb_null() : value;
 }
 
+/* Makes or drops a random index, of either kind and over one to three fields; looks at them all.
+ * NULL, or what is wrong inside of one. */
+const char *twin_index_toggle(uint64_t *random, ddb_table *table);
+
 typedef struct twin_cond twin_cond;
 
 /* A condition with literals from the rows and from the pool; valid until the next one is made. */

@@ -137,8 +137,17 @@ static void assert_same_table(ddb_table *a, ddb_table *b) {
   assert_int_equal(ddb__view_root(&one)->keys_used_up, ddb__view_root(&two)->keys_used_up);
   assert_int_equal(ddb_view_index_count(&one), ddb_view_index_count(&two));
   for (size_t i = 0; i < ddb_view_index_count(&one); i++) {
-    assert_true(storage_same_text(ddb_view_index_field(&one, i, NULL),
-                                  ddb_view_index_field(&two, i, NULL)));
+    ddb_index_info infos[2];
+    ddb_view_index_info(&one, i, &infos[0]);
+    ddb_view_index_info(&two, i, &infos[1]);
+    assert_int_equal(infos[0].kind, infos[1].kind);
+    assert_int_equal(infos[0].unique, infos[1].unique);
+    assert_int_equal(infos[0].field_count, infos[1].field_count);
+    assert_int_equal(infos[0].entry_count, infos[1].entry_count);
+    for (size_t f = 0; f < infos[0].field_count; f++) {
+      assert_true(
+          storage_same_text(ddb_view_index_field(&one, i, f), ddb_view_index_field(&two, i, f)));
+    }
   }
   uint64_t at = 0;
   uint64_t other_at = 0;

@@ -19,7 +19,6 @@ typedef struct world {
   uint64_t random;
   ddb_db *db;
   ddb_table *tables[2]; /* the second has indexes */
-  bool indexed[TWIN_FIELDS + 1];
   twin_row rows[ROWS_MAX];
   size_t row_count;
   uint64_t column_bytes; /* that were kept whenever the budget changed */
@@ -450,18 +449,6 @@ static const char *change_rows(bool delete) {
   return wrong ? wrong : check_all();
 }
 
-static const char *toggle_index(void) {
-  int field = (int)support_below(&w.random, TWIN_FIELDS);
-  ddb_str name = ddb_str_from(twin_names[field]);
-  if (w.indexed[field]) {
-    assert_ok(ddb_table_index_drop(w.tables[1], name, NULL));
-  } else {
-    assert_ok(ddb_table_index_create(w.tables[1], name, DDB_INDEX_HASH, NULL));
-  }
-  w.indexed[field] = !w.indexed[field];
-  return NULL;
-}
-
 /* Columns are kept, some, or none: answers stay the same. */
 static const char *change_budget(void) {
   static const uint64_t budgets[] = {1 << 20, 1 << 20, 0, 4000, DDB_COLUMN_BUDGET_AUTO};
@@ -490,7 +477,8 @@ static const char *random_step(void) {
   case 5:
     return change_rows(true);
   case 6:
-    return support_below(&w.random, 6) == 0 ? toggle_index() : check_columns();
+    return support_below(&w.random, 3) == 0 ? twin_index_toggle(&w.random, w.tables[1])
+                                            : check_columns();
   case 7:
   case 8:
   case 9:
@@ -511,9 +499,8 @@ static void world_open(uint64_t from) {
   assert_ok(ddb_db_table_create(w.db, DDB_STR("plain"), NULL, &w.tables[0], NULL));
   assert_ok(ddb_db_table_create(w.db, DDB_STR("indexed"), NULL, &w.tables[1], NULL));
   for (int field = 1; field < 4; field++) {
-    assert_ok(
-        ddb_table_index_create(w.tables[1], ddb_str_from(twin_names[field]), DDB_INDEX_HASH, NULL));
-    w.indexed[field] = true;
+    ddb_index_kind kind = (from + (uint64_t)field) % 2 ? DDB_INDEX_SORTED : DDB_INDEX_HASH;
+    assert_ok(ddb_table_index_create(w.tables[1], ddb_str_from(twin_names[field]), kind, NULL));
   }
 }
 

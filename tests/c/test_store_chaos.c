@@ -176,7 +176,7 @@ static void write_something(actor *self) {
     note(self, ddb_table_index_create(table, DDB_STR("a"), DDB_INDEX_HASH, NULL));
     break;
   case 3:
-    note(self, ddb_table_index_drop(table, DDB_STR("a"), NULL));
+    note(self, ddb_table_index_drop(table, &DDB_STR("a"), 1, NULL, NULL));
     break;
   case 4:
   case 5:

@@ -22,6 +22,7 @@
 #include "bank.h"
 #include "rows.h"
 #include "stop.h"
+#include "store/table.h"
 
 /* ---- Children ------------------------------------------------------------------------------ */
 
@@ -396,6 +397,80 @@ static bool run_memo_null_lost(void) {
   return nothing_wrong();
 }
 
+static uint64_t count_where(ddb_table *table, const ddb_cond *where) {
+  ddb_view view;
+  uint64_t count = 0;
+  ok(ddb_view_open(table, &view, NULL));
+  ok(ddb_view_count_where(&view, where, &count, NULL));
+  ddb_view_close(&view);
+  return count;
+}
+
+static ddb_cond *compare_number(ddb_str field, ddb_op op, int64_t number) {
+  ddb_value value = ddb_int(number);
+  ddb_cond *cond = NULL;
+  ok(ddb_cond_compare(field, op, &value, &cond, NULL));
+  return cond;
+}
+
+static bool run_tree_stale_first(void) {
+  world w = world_with_rows(100);
+  ok(ddb_table_index_create(w.table, DDB_STR("a"), DDB_INDEX_SORTED, NULL));
+  for (int64_t id = 1; id <= 99 && nothing_wrong(); id++) {
+    ddb_view view;
+    ok(rows_delete(w.table, id * 37 % 101));
+    ok(ddb_view_open(w.table, &view, NULL));
+    const ddb__root *root = ddb__view_root(&view);
+    check(ddb__index_check(root, &root->indexes[0]) == NULL);
+    ddb_view_close(&view);
+  }
+  return nothing_wrong();
+}
+
+static bool run_unique_unchecked(void) {
+  world w = world_with_rows(20);
+  ddb_str field = DDB_STR("a");
+  ddb_index_options options = {.fields = &field, .field_count = 1, .unique = true};
+  ok(ddb_table_index_add(w.table, &options, NULL));
+  check(rows_insert(w.table, 21, 100) == DDB_ERR_DUPLICATE_KEY);
+  return nothing_wrong();
+}
+
+static bool run_range_excludes_end(void) {
+  world w = world_with_rows(50);
+  ok(ddb_table_index_create(w.table, DDB_STR("a"), DDB_INDEX_SORTED, NULL));
+  ddb_cond *cond = compare_number(DDB_STR("a"), DDB_OP_LE, 30);
+  check(count_where(w.table, cond) == 3);
+  ddb_cond_release(cond);
+  return nothing_wrong();
+}
+
+static bool run_plan_not_is_or(void) {
+  world w = world_with_rows(50);
+  ok(ddb_table_index_create(w.table, DDB_STR("a"), DDB_INDEX_SORTED, NULL));
+  ddb_cond *equal = compare_number(DDB_STR("a"), DDB_OP_EQ, 30);
+  ddb_cond *cond = NULL;
+  ok(ddb_cond_not(equal, &cond, NULL));
+  check(count_where(w.table, cond) == 49);
+  ddb_cond_release(cond);
+  ddb_cond_release(equal);
+  return nothing_wrong();
+}
+
+static bool run_plan_or_forgets(void) {
+  world w = world_with_rows(50);
+  ok(ddb_table_index_create(w.table, DDB_STR("a"), DDB_INDEX_SORTED, NULL));
+  ddb_cond *parts[2] = {compare_number(DDB_STR("a"), DDB_OP_EQ, 30),
+                        compare_number(DDB_STR("twin"), DDB_OP_EQ, -40)};
+  ddb_cond *cond = NULL;
+  ok(ddb_cond_or(parts, 2, &cond, NULL));
+  check(count_where(w.table, cond) == 2);
+  ddb_cond_release(cond);
+  ddb_cond_release(parts[0]);
+  ddb_cond_release(parts[1]);
+  return nothing_wrong();
+}
+
 static const struct {
   ddb__fault fault;
   scenario run;
@@ -418,6 +493,11 @@ static const struct {
     {DDB__FAULT_CURSOR_NOT_HELD, run_cursor_not_held, 20},
     {DDB__FAULT_MEMO_STALE, run_memo_stale, 20},
     {DDB__FAULT_MEMO_NULL_LOST, run_memo_null_lost, 20},
+    {DDB__FAULT_TREE_STALE_FIRST, run_tree_stale_first, 20},
+    {DDB__FAULT_UNIQUE_UNCHECKED, run_unique_unchecked, 20},
+    {DDB__FAULT_RANGE_EXCLUDES_END, run_range_excludes_end, 20},
+    {DDB__FAULT_PLAN_NOT_IS_OR, run_plan_not_is_or, 20},
+    {DDB__FAULT_PLAN_OR_FORGETS, run_plan_or_forgets, 20},
 };
 enum { CASE_COUNT = sizeof cases / sizeof cases[0] };
 /* All but CONVERT_UNDER_LOCK, which is the extension's. */

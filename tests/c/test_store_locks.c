@@ -348,7 +348,7 @@ static ddb_status make_index(ddb_table *table) {
   return ddb_table_index_create(table, DDB_STR("a"), DDB_INDEX_HASH, NULL);
 }
 static ddb_status drop_index(ddb_table *table) {
-  return ddb_table_index_drop(table, DDB_STR("a"), NULL);
+  return ddb_table_index_drop(table, &DDB_STR("a"), 1, NULL, NULL);
 }
 static ddb_status change_rows(ddb_table *table) {
   return rows_update_all(table, 10);
@@ -546,7 +546,7 @@ static ddb_status index_a(void *table) {
   return ddb_table_index_create(table, DDB_STR("a"), DDB_INDEX_HASH, NULL);
 }
 static ddb_status unindex_a(void *table) {
-  return ddb_table_index_drop(table, DDB_STR("a"), NULL);
+  return ddb_table_index_drop(table, &DDB_STR("a"), 1, NULL, NULL);
 }
 static ddb_status insert_one(void *table) {
   return rows_insert(table, 1000, 1);

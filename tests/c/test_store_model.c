@@ -106,7 +106,7 @@ static void check_inside(const ddb_view *view) {
   assert_string_equal(wrong ? wrong : "", "");
   assert_int_equal(count, root->count);
   for (uint32_t i = 0; i < root->index_count; i++) {
-    wrong = ddb__tree_check(&root->indexes[i].tree, root->version);
+    wrong = ddb__index_check(root, &root->indexes[i]);
     assert_string_equal(wrong ? wrong : "", "");
     assert_int_equal(root->indexes[i].tree.count, root->count);
   }
@@ -300,7 +300,7 @@ static ddb_status step_upsert(world *w, uint64_t *random) {
 static ddb_status step_index(world *w, uint64_t *random) {
   (void)random;
   ddb_status status = w->indexed
-                          ? ddb_table_index_drop(w->table, DDB_STR("a"), NULL)
+                          ? ddb_table_index_drop(w->table, &DDB_STR("a"), 1, NULL, NULL)
                           : ddb_table_index_create(w->table, DDB_STR("a"), DDB_INDEX_HASH, NULL);
   if (status == DDB_OK) {
     w->indexed = !w->indexed;

@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * index_make.c - creating and dropping secondary indexes: statements whose next root has one more or
+ * one fewer. Readers go on with the roots they have; writers wait.
+ *
+ * Cost of creation: one pass over the rows, a radix sort of (key, seq) pairs, packed leaves. Where
+ * the keys of a sorted index do not decide, a merge sort that reads the values.
+ */
+#include <stdio.h>
+
+#include "store/index_key.h"
+#include "store/table_private.h"
+
+/* ---- Names and errors --------------------------------------------------------------------- */
+
+/* "'a'", or "('a', 'b')". */
+static void name_fields(const ddb_str *fields, size_t count, char *text, size_t capacity) {
+  size_t at = 0;
+  for (size_t i = 0; i < count && at < capacity; i++) {
+    ddb_value name = ddb_text(fields[i]);
+    const char *before = i > 0 ? ", " : count > 1 ? "(" : "";
+    at += (size_t)snprintf(text + at, capacity - at, "%s", before);
+    at += at < capacity ? ddb_value_format(&name, text + at, capacity - at) : 0;
+  }
+  if (count > 1 && at < capacity) {
+    (void)snprintf(text + at, capacity - at, ")");
+  }
+}
+
+static ddb_status index_error(const ddb_table *table, ddb_status status, const char *problem,
+                              const ddb_str *fields, size_t count, ddb_error *err) {
+  char names[160];
+  name_fields(fields, count, names, sizeof names);
+  (void)ddb__fail(err, status, "table '%.*s' %s %s", DDB__STR_ARG(table->name), problem, names);
+  if (err) {
+    ddb__error_text(err->table, sizeof err->table, table->name);
+    ddb__error_text(err->field, sizeof err->field, fields[0]);
+  }
+  return status;
+}
+
+ddb_status ddb__index_duplicate(const ddb_table *table, const ddb__index_def *def,
+                                const ddb_value *values, ddb_error *err) {
+  ddb_str fields[DDB_INDEX_FIELD_COUNT_MAX];
+  char text[160];
+  size_t at = 0;
+  for (uint32_t i = 0; i < def->field_count; i++) {
+    fields[i] = ddb__shapes_field_name(table->shapes, def->field_ids[i]);
+    const char *before = i > 0 ? ", " : def->field_count > 1 ? "(" : "";
+    at += at < sizeof text ? (size_t)snprintf(text + at, sizeof text - at, "%s", before) : 0;
+    at += at < sizeof text ? ddb_value_format(&values[i], text + at, sizeof text - at) : 0;
+  }
+  char problem[200];
+  (void)snprintf(problem, sizeof problem, "would have %.150s%s twice under the unique index on",
+                 text, def->field_count > 1 ? ")" : "");
+  return index_error(table, DDB_ERR_DUPLICATE_KEY, problem, fields, def->field_count, err);
+}
+
+/* ---- Definitions -------------------------------------------------------------------------- */
+
+/* The field's id, made if no record has had the field. */
+static ddb_status field_intern(ddb_table *table, ddb_str field, uint32_t *id, ddb_error *err) {
+  ddb_status status = ddb__shapes_field_check(table->shapes, field, err);
+  if (status != DDB_OK) {
+    return status;
+  }
+  *id = ddb__shapes_field_find(table->shapes, field);
+  if (*id != DDB__NO_FIELD) {
+    return DDB_OK;
+  }
+  const ddb_shape *shape;
+  status = ddb__shapes_get(table->shapes, DDB_SHAPE_CHANGES, &field, 1, &shape, err);
+  if (status == DDB_OK) {
+    *id = shape->field_ids[0];
+  }
+  return status;
+}
+
+static ddb_status fields_intern(ddb_table *table, const ddb_index_options *options, uint32_t *ids,
+                                ddb_error *err) {
+  if (options->kind != DDB_INDEX_HASH && options->kind != DDB_INDEX_SORTED) {
+    return ddb__fail(err, DDB_ERR_INVALID, "unknown index kind %d", (int)options->kind);
+  }
+  if (options->field_count == 0 || !options->fields) {
+    return ddb__fail(err, DDB_ERR_INVALID, "an index of '%.*s' needs a field",
+                     DDB__STR_ARG(table->name));
+  }
+  if (options->field_count > DDB_INDEX_FIELD_COUNT_MAX) {
+    return ddb__fail(err, DDB_ERR_LIMIT, "an index has at most %u fields, not %zu",
+                     DDB_INDEX_FIELD_COUNT_MAX, options->field_count);
+  }
+  for (size_t i = 0; i < options->field_count; i++) {
+    ddb_status status = field_intern(table, options->fields[i], &ids[i], err);
+    for (size_t j = 0; j < i && status == DDB_OK; j++) {
+      if (ids[j] == ids[i]) {
+        status =
+            index_error(table, DDB_ERR_INVALID,
+                        "cannot have an index with a field twice:", &options->fields[i], 1, err);
+      }
+    }
+    if (status != DDB_OK) {
+      return status;
+    }
+  }
+  return DDB_OK;
+}
+
+static bool def_is_over(const ddb__index_def *def, const uint32_t *ids, size_t count) {
+  return def->field_count == count && memcmp(def->field_ids, ids, count * sizeof *ids) == 0;
+}
+
+static size_t def_size(size_t field_count) {
+  return sizeof(ddb__index_def) + field_count * sizeof(uint32_t);
+}
+
+/* Definitions are kept: what is dropped and created again is the same one. */
+static const ddb__index_def *def_get(ddb_table *table, const ddb_index_options *options,
+                                     const uint32_t *ids, ddb_error *err) {
+  size_t count = options->field_count;
+  for (const ddb__index_def *def = table->index_defs; def; def = def->next) {
+    if (def->kind == options->kind && def->unique == options->unique &&
+        def_is_over(def, ids, count)) {
+      return def;
+    }
+  }
+  ddb__index_def *def = ddb__alloc(&table->heap, def_size(count));
+  if (!def) {
+    (void)ddb__fail_memory(err, def_size(count));
+    return NULL;
+  }
+  *def = (ddb__index_def){.next = table->index_defs,
+                          .kind = options->kind,
+                          .unique = options->unique,
+                          .field_count = (uint32_t)count};
+  memcpy(def->field_ids, ids, count * sizeof *ids);
+  table->index_defs = def;
+  return def;
+}
+
+void ddb__index_defs_free(ddb_table *table) {
+  while (table->index_defs) {
+    ddb__index_def *def = table->index_defs;
+    table->index_defs = def->next;
+    ddb__free(&table->heap, def, def_size(def->field_count));
+  }
+}
+
+/* ---- Building ----------------------------------------------------------------------------- */
+
+typedef struct build {
+  ddb_table *table;
+  const ddb__root *root;
+  const ddb__index_def *def;
+  ddb__tree_entry *entries;
+  ddb__tree_entry *scratch; /* room for as many */
+  size_t count;
+} build;
+
+/* Sorts by key, stably: entries come in order of seq. Radix sort by bytes, lowest first. (qsort would
+ * allocate behind the allocator's back.) */
+static void sort_by_key(const build *b) {
+  ddb__tree_entry *entries = b->entries;
+  ddb__tree_entry *scratch = b->scratch;
+  for (unsigned shift = 0; shift < 64; shift += 8) {
+    size_t starts[256] = {0};
+    for (size_t i = 0; i < b->count; i++) {
+      starts[entries[i].key >> shift & 0xff]++;
+    }
+    size_t start = 0;
+    for (size_t byte = 0; byte < 256; byte++) {
+      size_t here = starts[byte];
+      starts[byte] = start;
+      start += here;
+    }
+    for (size_t i = 0; i < b->count; i++) {
+      scratch[starts[entries[i].key >> shift & 0xff]++] = entries[i];
+    }
+    ddb__tree_entry *sorted = scratch; /* eight passes: the last one ends in b->entries */
+    scratch = entries;
+    entries = sorted;
+  }
+}
+
+static void collect(build *b) {
+  const ddb__rows *rows = &b->root->rows;
+  for (uint64_t seq = 0, count; seq < rows->end; seq += count) {
+    const ddb_record *const *run = ddb__rows_run(rows, seq, &count);
+    for (uint64_t i = 0; run && i < count; i++) {
+      if (run[i]) {
+        ddb_value values[DDB_INDEX_FIELD_COUNT_MAX];
+        ddb__index_values(b->def, run[i], values);
+        b->entries[b->count++] = (ddb__tree_entry){ddb__index_key(b->def, values), seq + i};
+      }
+    }
+  }
+}
+
+static void values_at(const build *b, ddb__tree_entry entry, ddb_value *values) {
+  ddb__index_values(b->def, ddb__rows_get(&b->root->rows, entry.seq), values);
+}
+
+static int compare_entries(const build *b, ddb__tree_entry left, ddb__tree_entry right) {
+  ddb_value a[DDB_INDEX_FIELD_COUNT_MAX];
+  ddb_value c[DDB_INDEX_FIELD_COUNT_MAX];
+  values_at(b, left, a);
+  values_at(b, right, c);
+  return ddb__index_compare(a, c, b->def->field_count);
+}
+
+/* Sorts entries of one key by their values, stably. */
+static void sort_run(const build *b, ddb__tree_entry *entries, ddb__tree_entry *scratch,
+                     size_t count) {
+  if (count < 2) {
+    return;
+  }
+  size_t half = count / 2;
+  sort_run(b, entries, scratch, half);
+  sort_run(b, entries + half, scratch, count - half);
+  if (compare_entries(b, entries[half - 1], entries[half]) <= 0) {
+    return;
+  }
+  memcpy(scratch, entries, half * sizeof *entries);
+  size_t left = 0;
+  size_t right = half;
+  for (size_t to = 0; left < half; to++) {
+    bool from_right = right < count && compare_entries(b, entries[right], scratch[left]) < 0;
+    entries[to] = from_right ? entries[right++] : scratch[left++];
+  }
+}
+
+static size_t run_end(const build *b, size_t from) {
+  size_t end = from + 1;
+  while (end < b->count && b->entries[end].key == b->entries[from].key) {
+    end++;
+  }
+  return end;
+}
+
+static void sort_ties(const build *b) {
+  for (size_t from = 0, end; from < b->count; from = end) {
+    end = run_end(b, from);
+    if (!ddb__key_is_exact(b->entries[from].key)) {
+      sort_run(b, b->entries + from, b->scratch, end - from);
+    }
+  }
+}
+
+/* Two rows with equal values, in the finished index. */
+static ddb_status check_unique(const build *b, const ddb__index *index, ddb_error *err) {
+  for (size_t from = 0, end; from < b->count; from = end) {
+    end = run_end(b, from);
+    for (size_t i = from; i + 1 < end; i++) {
+      ddb_value values[DDB_INDEX_FIELD_COUNT_MAX];
+      if (b->def->kind == DDB_INDEX_SORTED &&
+          compare_entries(b, b->entries[i], b->entries[i + 1]) != 0) {
+        continue;
+      }
+      values_at(b, b->entries[i], values);
+      if (ddb__index_has_twin(index, &b->root->rows, values, b->entries[i].seq)) {
+        return ddb__index_duplicate(b->table, b->def, values, err);
+      }
+    }
+  }
+  return DDB_OK;
+}
+
+static ddb_status fill(ddb__write *write, ddb__index *index, ddb_error *err) {
+  size_t count = (size_t)write->next->count;
+  size_t size = 2 * count * sizeof(ddb__tree_entry);
+  if (count == 0) {
+    return DDB_OK;
+  }
+  ddb__tree_entry *entries = ddb__alloc(&ddb__heap_process, size);
+  if (!entries) {
+    return ddb__fail_memory(err, size);
+  }
+  build b = {write->table, write->next, index->def, entries, entries + count, 0};
+  collect(&b);
+  sort_by_key(&b);
+  if (index->def->kind == DDB_INDEX_SORTED) {
+    sort_ties(&b);
+  }
+  ddb_status status = ddb__tree_build(&index->tree, write->edit, entries, b.count, err);
+  if (status == DDB_OK && index->def->unique) {
+    status = check_unique(&b, index, err);
+  }
+  ddb__free(&ddb__heap_process, entries, size);
+  return status;
+}
+
+/* ---- Statements --------------------------------------------------------------------------- */
+
+/* Gives the statement a next root with room for `index_count` indexes. */
+static ddb_status resize_next(ddb__write *write, uint32_t index_count, ddb_error *err) {
+  uint32_t keep = write->next->index_count < index_count ? write->next->index_count : index_count;
+  size_t size = ddb__root_size(index_count);
+  ddb__root *next = ddb__alloc_zero(&write->table->heap, size);
+  if (!next) {
+    return ddb__fail_memory(err, size);
+  }
+  memcpy(next, write->next, ddb__root_size(keep));
+  next->index_count = index_count;
+  ddb__free(&write->table->heap, write->next, ddb__root_size(write->next->index_count));
+  write->next = next;
+  return DDB_OK;
+}
+
+/* Under an explicit write lock, its end needs a root with as many indexes. */
+static ddb_status finish(ddb__write *write, ddb_status status, ddb_error *err) {
+  if (status == DDB_OK && write->next->owner) {
+    status = ddb__publish_reserve_release(write->table, write->next->index_count, err);
+  }
+  if (status == DDB_OK) {
+    ddb__write_commit(write);
+  } else {
+    ddb__write_abort(write);
+  }
+  return status;
+}
+
+static bool has_index(const ddb__root *root, ddb_index_kind kind, const uint32_t *ids,
+                      size_t count) {
+  for (uint32_t i = 0; i < root->index_count; i++) {
+    const ddb__index_def *def = root->indexes[i].def;
+    if (def->kind == kind && def_is_over(def, ids, count)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+static ddb_status add(ddb__write *write, const ddb_index_options *options, const uint32_t *ids,
+                      ddb_error *err) {
+  if (has_index(write->next, options->kind, ids, options->field_count)) {
+    const char *problem =
+        options->kind == DDB_INDEX_HASH ? "has a hash index on" : "has a sorted index on";
+    return index_error(write->table, DDB_ERR_DUPLICATE_INDEX, problem, options->fields,
+                       options->field_count, err);
+  }
+  const ddb__index_def *def = def_get(write->table, options, ids, err);
+  if (!def) {
+    return DDB_ERR_NOMEM;
+  }
+  ddb_status status = resize_next(write, write->next->index_count + 1, err);
+  if (status != DDB_OK) {
+    return status;
+  }
+  write->changed = true;
+  ddb__index *index = &write->next->indexes[write->next->index_count - 1];
+  *index = (ddb__index){.def = def};
+  return fill(write, index, err);
+}
+
+ddb_status ddb_table_index_add(ddb_table *table, const ddb_index_options *options, ddb_error *err) {
+  uint32_t ids[DDB_INDEX_FIELD_COUNT_MAX];
+  ddb_status status = fields_intern(table, options, ids, err);
+  ddb__write write;
+  if (status == DDB_OK) {
+    status = ddb__write_begin(&write, table, err);
+  }
+  if (status != DDB_OK) {
+    return status;
+  }
+  return finish(&write, add(&write, options, ids, err), err);
+}
+
+ddb_status ddb_table_index_create(ddb_table *table, ddb_str field, ddb_index_kind kind,
+                                  ddb_error *err) {
+  ddb_index_options options = {.fields = &field, .field_count = 1, .kind = kind};
+  return ddb_table_index_add(table, &options, err);
+}
+
+/* Takes the index at `at` out of the next root. */
+static ddb_status remove_at(ddb__write *write, uint32_t at, ddb_error *err) {
+  uint32_t last = write->next->index_count - 1;
+  ddb__tree tree = write->next->indexes[at].tree;
+  ddb_status status = ddb__tree_retire(&tree, write->edit, err);
+  if (status == DDB_OK) {
+    write->changed = true;
+    memmove(&write->next->indexes[at], &write->next->indexes[at + 1],
+            (last - at) * sizeof write->next->indexes[0]);
+    status = resize_next(write, last, err);
+  }
+  return status;
+}
+
+ddb_status ddb_table_index_drop(ddb_table *table, const ddb_str *fields, size_t field_count,
+                                const ddb_index_kind *kind, ddb_error *err) {
+  if (field_count == 0 || !fields || field_count > DDB_INDEX_FIELD_COUNT_MAX) {
+    return ddb__fail(err, DDB_ERR_INVALID, "an index of '%.*s' has 1 to %u fields, not %zu",
+                     DDB__STR_ARG(table->name), DDB_INDEX_FIELD_COUNT_MAX, field_count);
+  }
+  uint32_t ids[DDB_INDEX_FIELD_COUNT_MAX];
+  for (size_t i = 0; i < field_count; i++) {
+    ids[i] = ddb__shapes_field_find(table->shapes, fields[i]);
+  }
+  ddb__write write;
+  ddb_status status = ddb__write_begin(&write, table, err);
+  if (status != DDB_OK) {
+    return status;
+  }
+  bool found = false;
+  for (uint32_t i = 0; i < write.next->index_count && status == DDB_OK;) {
+    const ddb__index_def *def = write.next->indexes[i].def;
+    if (def_is_over(def, ids, field_count) && (!kind || def->kind == *kind)) {
+      found = true;
+      status = remove_at(&write, i, err);
+    } else {
+      i++;
+    }
+  }
+  if (!found) {
+    const char *problem = !kind                     ? "has no index on"
+                          : *kind == DDB_INDEX_HASH ? "has no hash index on"
+                                                    : "has no sorted index on";
+    status = index_error(table, DDB_ERR_INDEX_NOT_FOUND, problem, fields, field_count, err);
+  }
+  return finish(&write, status, err);
+}

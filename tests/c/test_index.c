@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_index.c - sorted and unique indexes: the order of keys against the order of values, tables
+ * whose values share long beginnings, uniqueness, and allocations that fail. That no index changes
+ * an answer is test_query.c's.
+ */
+#include "base/testing.h"
+#include "random_values.h"
+#include "store/index_key.h"
+#include "store/table.h"
+#include "store/value.h"
+#include "support.h"
+
+static uint64_t seed;
+
+/* ---- Keys --------------------------------------------------------------------------------- */
+
+enum { VALUES = 900 };
+
+static ddb_value values[VALUES];
+static size_t value_count;
+
+static void add(ddb_builder *builder, ddb_value value) {
+  assert_ok(ddb_builder_append(builder, &value, NULL));
+}
+
+static void add_text(ddb_builder *builder, uint8_t kind, const char *text) {
+  ddb_value value = ddb_text(ddb_str_from(text));
+  value.kind = kind;
+  add(builder, value);
+}
+
+/* Numbers near each other and near what the encoding turns on: powers of 128 and of 2. */
+static void add_numbers(ddb_builder *builder, uint64_t *random) {
+  static const char *const decimals[] = {"0",
+                                         "-0",
+                                         "5",
+                                         "5.0",
+                                         "5.5",
+                                         "0.1",
+                                         "0.10000000000000001",
+                                         "1E-400",
+                                         "-1E-400",
+                                         "1E+400",
+                                         "-1E400",
+                                         "Infinity",
+                                         "-Infinity",
+                                         "NaN",
+                                         "1E-324",
+                                         "4.9E-324",
+                                         "1.7976931348623157E+308",
+                                         "1.7976931348623158E+308",
+                                         "179769313486231590772930519078902473361797697894230657273"
+                                         "430081157732675805500963132708477322"
+                                         "407536021120113879871393357658789768814416622492847430639"
+                                         "474124377767893424865485276302219601"
+                                         "246094119453082952085005768838150682342462881473913110540"
+                                         "827237163350510684586298239947245938"
+                                         "479716304835356329624224137215",
+                                         "9223372036854775807",
+                                         "9223372036854775808",
+                                         "9223372036854775807.5",
+                                         "36028797018963968",
+                                         "36028797018963967.9999999999999999999",
+                                         "127.99999999999999999999",
+                                         "128.00000000000000000001",
+                                         "-127.99999999999999999999",
+                                         "-128.00000000000000000001"};
+  for (size_t i = 0; i < sizeof decimals / sizeof decimals[0]; i++) {
+    add_text(builder, DDB_DECIMAL, decimals[i]);
+  }
+  for (int i = 0; i < 60; i++) {
+    int64_t near = INT64_C(1) << support_below(random, 63);
+    int64_t number = near + (int64_t)support_below(random, 5) - 2;
+    add(builder, ddb_int(support_below(random, 2) ? number : -number));
+    double real = (double)number + ((double)support_below(random, 3) - 1.0) / 4.0;
+    add(builder, ddb_float(support_below(random, 2) ? real : -real));
+    uint64_t bits = support_random(random);
+    double any;
+    memcpy(&any, &bits, sizeof any);
+    add(builder, ddb_float(any));
+  }
+  static const double reals[] = {0.0, -0.0, 4.9e-324, -4.9e-324, 2.2250738585072014e-308,
+                                 0.1, 19.99};
+  for (size_t i = 0; i < sizeof reals / sizeof reals[0]; i++) {
+    add(builder, ddb_float(reals[i]));
+  }
+  for (size_t size = 8; size < 140; size += 1 + size / 9) {
+    uint8_t big[160] = {(uint8_t)support_below(random, 2)};
+    for (size_t i = 1; i <= size; i++) {
+      big[i] = support_below(random, 2) ? 0xff : (uint8_t)support_below(random, 2);
+    }
+    big[size] |= 0x80;
+    ddb_value value = {.kind = DDB_BIGINT, .size = (uint32_t)size + 1, .as.data = big};
+    add(builder, value);
+  }
+}
+
+static void add_texts(ddb_builder *builder, uint64_t *random) {
+  static const char *const texts[] = {"", "a", "ab", "abcdef", "abcdefg", "abcdefh", "abcdefghi"};
+  for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+    add_text(builder, DDB_STR_KIND, texts[i]);
+    add_text(builder, DDB_BYTES, texts[i]);
+  }
+  for (int i = 0; i < 80; i++) {
+    char text[12];
+    size_t size = support_below(random, sizeof text);
+    for (size_t at = 0; at < size; at++) {
+      text[at] = "\0\1ab\x7f"[support_below(random, 5)];
+    }
+    add(builder, ddb_text((ddb_str){text, size}));
+  }
+}
+
+static void make_values(ddb_builder *builder, uint64_t *random) {
+  add(builder, ddb_null());
+  add_numbers(builder, random);
+  add_texts(builder, random);
+  for (int i = 0; i < 300; i++) {
+    random_value_append(builder, random, 2, false);
+  }
+  value_count = ddb_builder_count(builder);
+  assert_true(value_count <= VALUES);
+  for (size_t i = 0; i < value_count; i++) {
+    values[i] = ddb_builder_value_at(builder, i);
+  }
+}
+
+static void fail_pair(const char *what, const ddb_value *a, const ddb_value *b) {
+  char texts[2][200];
+  ddb_value_format(a, texts[0], sizeof texts[0]);
+  ddb_value_format(b, texts[1], sizeof texts[1]);
+  fail_msg("seed %llu: %s: %s, %s", (unsigned long long)seed, what, texts[0], texts[1]);
+}
+
+static void check_keys(const ddb_value *a, const ddb_value *b, uint64_t key_a, uint64_t key_b,
+                       int order) {
+  if (order < 0 ? key_a > key_b : order == 0 && key_a != key_b) {
+    fail_pair("keys are not in the order of their values (K1, K2)", a, b);
+  }
+  if (key_a == key_b && ddb__key_is_exact(key_a) && order != 0) {
+    fail_pair("an exact key of different values (K3)", a, b);
+  }
+}
+
+static void keys_in_order(void **state) {
+  (void)state;
+  uint64_t random = seed;
+  ddb_builder *builder;
+  assert_ok(ddb_builder_new(&builder, NULL));
+  make_values(builder, &random);
+  size_t exact = 0;
+  for (size_t i = 0; i < value_count; i++) {
+    uint64_t key = ddb__key_of(&values[i], 1);
+    exact += ddb__key_is_exact(key);
+    for (size_t j = 0; j < value_count; j++) {
+      check_keys(&values[i], &values[j], key, ddb__key_of(&values[j], 1),
+                 ddb_value_compare(&values[i], &values[j]));
+    }
+  }
+  assert_true(exact > value_count / 5);
+  ddb_builder_free(builder);
+}
+
+/* Of lists of two values; and the span of the first one holds all of them. */
+static void keys_of_lists(void **state) {
+  (void)state;
+  uint64_t random = seed + 1;
+  ddb_builder *builder;
+  assert_ok(ddb_builder_new(&builder, NULL));
+  make_values(builder, &random);
+  for (int i = 0; i < 400000; i++) {
+    ddb_value a[2] = {values[support_below(&random, value_count)],
+                      values[support_below(&random, value_count)]};
+    ddb_value b[2] = {support_below(&random, 2) ? a[0]
+                                                : values[support_below(&random, value_count)],
+                      values[support_below(&random, value_count)]};
+    uint64_t key_a = ddb__key_of(a, 2);
+    uint64_t key_b = ddb__key_of(b, 2);
+    check_keys(&a[0], &b[1], key_a, key_b, ddb__index_compare(a, b, 2));
+    ddb__key_span span = ddb__key_span_of(a, 1, false);
+    int first = ddb_value_compare(&b[0], &a[0]);
+    bool within = key_b >= span.low && key_b <= span.high;
+    if ((first == 0 && !within) || (within && span.exact && first != 0) ||
+        (first < 0 && key_b > span.high) || (first > 0 && key_b < span.low)) {
+      fail_pair("the span of a value is wrong", &a[0], &b[0]);
+    }
+  }
+  ddb_builder_free(builder);
+}
+
+/* ---- Tables ------------------------------------------------------------------------------- */
+
+typedef struct world {
+  ddb_db *db;
+  ddb_table *table;
+} world;
+
+static world world_new(void) {
+  world w;
+  assert_ok(ddb_db_new(&w.db, NULL));
+  assert_ok(ddb_db_table_create(w.db, DDB_STR("t"), NULL, &w.table, NULL));
+  return w;
+}
+
+static void world_free(world *w) {
+  ddb_table_release(w->table);
+  ddb_db_release(w->db);
+}
+
+static ddb_status add_index(ddb_table *table, ddb_index_kind kind, bool unique, const char *first,
+                            const char *second, ddb_error *err) {
+  ddb_str fields[2] = {ddb_str_from(first), ddb_str_from(second)};
+  ddb_index_options options = {
+      .fields = fields, .field_count = second ? 2 : 1, .kind = kind, .unique = unique};
+  return ddb_table_index_add(table, &options, err);
+}
+
+static ddb_status insert(ddb_table *table, int64_t id, ddb_value a, ddb_value b, ddb_error *err) {
+  ddb_field fields[] = {{DDB_STR("id"), ddb_int(id)}, {DDB_STR("a"), a}, {DDB_STR("b"), b}};
+  return ddb_table_insert_fields(table, fields, 3, NULL, err);
+}
+
+static ddb_status update(ddb_table *table, int64_t id, const char *field, ddb_value value,
+                         ddb_error *err) {
+  ddb_str name = ddb_str_from(field);
+  const ddb_shape *shape;
+  ddb_builder *changes;
+  ddb_cond *where = NULL;
+  ddb_value key = ddb_int(id);
+  uint64_t count;
+  ddb_status status = ddb_builder_new(&changes, err);
+  if (status) {
+    return status;
+  }
+  status = ddb_table_shape(table, DDB_SHAPE_CHANGES, &name, 1, &shape, err);
+  status = status ? status : ddb_builder_record_begin(changes, shape, true, err);
+  status = status ? status : ddb_builder_append(changes, &value, err);
+  status = status ? status : ddb_builder_end(changes, err);
+  if (!status && id >= 0) {
+    status = ddb_cond_compare(DDB_STR("id"), DDB_OP_EQ, &key, &where, err);
+  }
+  status = status ? status : ddb_table_update(table, changes, where, &count, err);
+  ddb_cond_release(where);
+  ddb_builder_free(changes);
+  return status;
+}
+
+static void delete_row(ddb_table *table, int64_t id) {
+  ddb_cond *where;
+  ddb_value key = ddb_int(id);
+  assert_ok(ddb_cond_compare(DDB_STR("id"), DDB_OP_EQ, &key, &where, NULL));
+  assert_ok(ddb_table_delete(table, where, NULL, NULL));
+  ddb_cond_release(where);
+}
+
+static void check_table(ddb_table *table) {
+  ddb_view view;
+  assert_ok(ddb_view_open(table, &view, NULL));
+  const ddb__root *root = ddb__view_root(&view);
+  for (uint32_t i = 0; i < root->index_count; i++) {
+    const char *wrong = ddb__index_check(root, &root->indexes[i]);
+    if (wrong) {
+      fail_msg("seed %llu: %s", (unsigned long long)seed, wrong);
+    }
+  }
+  ddb_view_close(&view);
+}
+
+/* Keys decide nothing here: every comparison reads rows, also those of rows that changed. */
+static void shared_beginnings(void **state) {
+  (void)state;
+  uint64_t random = seed + 2;
+  world w = world_new();
+  assert_ok(add_index(w.table, DDB_INDEX_SORTED, false, "a", NULL, NULL));
+  assert_ok(add_index(w.table, DDB_INDEX_SORTED, false, "a", "b", NULL));
+  enum { ROWS = 300 };
+  bool there[ROWS] = {false};
+  for (int step = 0; step < 4000; step++) {
+    int64_t id = (int64_t)support_below(&random, ROWS);
+    char text[40];
+    int number = (int)support_below(&random, 60);
+    (void)snprintf(text, sizeof text, "a long common beginning %03d", number);
+    ddb_value value = ddb_text(ddb_str_from(text));
+    if (!there[id]) {
+      assert_ok(insert(w.table, id, value, ddb_int(number % 3), NULL));
+      there[id] = true;
+    } else if (support_below(&random, 3)) {
+      assert_ok(update(w.table, id, "a", value, NULL));
+    } else {
+      delete_row(w.table, id);
+      there[id] = false;
+    }
+    if (step % 50 == 0) {
+      check_table(w.table);
+    }
+    if (step % 500 == 499) { /* built at once, it is the same */
+      assert_ok(ddb_table_index_drop(w.table, &DDB_STR("a"), 1, NULL, NULL));
+      assert_ok(add_index(w.table, DDB_INDEX_SORTED, false, "a", NULL, NULL));
+      check_table(w.table);
+    }
+  }
+  world_free(&w);
+}
+
+/* ---- Unique ------------------------------------------------------------------------------- */
+
+static void unique_refuses(void **state) {
+  (void)state;
+  ddb_value x = ddb_text(DDB_STR("a text beyond the key"));
+  ddb_value y = ddb_text(DDB_STR("a text beyond the keys"));
+  for (ddb_index_kind kind = DDB_INDEX_HASH; kind <= DDB_INDEX_SORTED; kind++) {
+    world w = world_new();
+    ddb_error error;
+    assert_ok(add_index(w.table, kind, true, "a", NULL, NULL));
+    assert_ok(insert(w.table, 1, x, ddb_int(1), NULL));
+    assert_int_equal(insert(w.table, 2, x, ddb_int(1), &error), DDB_ERR_DUPLICATE_KEY);
+    assert_non_null(strstr(error.message, "'a text beyond the key' twice"));
+    assert_string_equal(error.field, "a");
+    assert_ok(insert(w.table, 2, y, ddb_int(1), NULL));
+    assert_int_equal(update(w.table, 2, "a", x, NULL), DDB_ERR_DUPLICATE_KEY);
+    assert_ok(update(w.table, 2, "a", y, NULL));
+    assert_int_equal(update(w.table, -1, "a", ddb_float(1), NULL), DDB_ERR_DUPLICATE_KEY);
+    assert_ok(insert(w.table, 3, ddb_null(), ddb_int(1), NULL));
+    assert_ok(insert(w.table, 4, ddb_null(), ddb_int(1), NULL));
+    double nan = strtod("nan", NULL);
+    assert_ok(insert(w.table, 5, ddb_float(nan), ddb_int(1), NULL));
+    assert_ok(insert(w.table, 6, ddb_float(nan), ddb_int(1), NULL));
+    assert_ok(insert(w.table, 7, ddb_int(1), ddb_int(1), NULL));
+    assert_int_equal(insert(w.table, 8, ddb_float(1), ddb_int(1), NULL), DDB_ERR_DUPLICATE_KEY);
+    assert_int_equal(insert(w.table, 8, ddb_bool(true), ddb_int(1), NULL), DDB_ERR_DUPLICATE_KEY);
+    delete_row(w.table, 7);
+    assert_ok(insert(w.table, 8, ddb_bool(true), ddb_int(1), NULL));
+    check_table(w.table);
+    world_free(&w);
+  }
+}
+
+static void unique_of_two(void **state) {
+  (void)state;
+  for (ddb_index_kind kind = DDB_INDEX_HASH; kind <= DDB_INDEX_SORTED; kind++) {
+    world w = world_new();
+    ddb_error error;
+    assert_ok(add_index(w.table, kind, true, "a", "b", NULL));
+    assert_ok(insert(w.table, 1, ddb_int(1), ddb_int(1), NULL));
+    assert_ok(insert(w.table, 2, ddb_int(1), ddb_int(2), NULL));
+    assert_int_equal(insert(w.table, 3, ddb_float(1), ddb_int(2), &error), DDB_ERR_DUPLICATE_KEY);
+    assert_non_null(strstr(error.message, "(1.0, 2) twice"));
+    assert_non_null(strstr(error.message, "('a', 'b')"));
+    assert_ok(insert(w.table, 4, ddb_int(1), ddb_null(), NULL));
+    assert_ok(insert(w.table, 5, ddb_int(1), ddb_null(), NULL));
+    world_free(&w);
+  }
+}
+
+/* Duplicates that a statement makes and resolves itself are none. */
+static void unique_moves(void **state) {
+  (void)state;
+  world w = world_new();
+  assert_ok(add_index(w.table, DDB_INDEX_SORTED, true, "a", NULL, NULL));
+  assert_ok(insert(w.table, 1, ddb_int(1), ddb_int(0), NULL));
+  assert_ok(insert(w.table, 2, ddb_int(2), ddb_int(0), NULL));
+  ddb_str names[] = {DDB_STR("id"), DDB_STR("a")};
+  const ddb_shape *shape;
+  ddb_builder *batch;
+  assert_ok(ddb_builder_new(&batch, NULL));
+  assert_ok(ddb_table_shape(w.table, DDB_SHAPE_RECORD, names, 2, &shape, NULL));
+  for (int64_t id = 1; id <= 2; id++) {
+    ddb_value key = ddb_int(id);
+    ddb_value other = ddb_int(3 - id);
+    assert_ok(ddb_builder_record_begin(batch, shape, true, NULL));
+    assert_ok(ddb_builder_append(batch, &key, NULL));
+    assert_ok(ddb_builder_append(batch, &other, NULL));
+    assert_ok(ddb_builder_end(batch, NULL));
+  }
+  assert_ok(ddb_table_upsert(w.table, batch, DDB_CONFLICT_UPDATE, NULL, NULL, NULL));
+  check_table(w.table);
+  ddb_builder_free(batch);
+  world_free(&w);
+}
+
+static size_t index_count(ddb_table *table) {
+  ddb_view view;
+  assert_ok(ddb_view_open(table, &view, NULL));
+  size_t count = ddb_view_index_count(&view);
+  ddb_view_close(&view);
+  return count;
+}
+
+static void unique_over_duplicates(void **state) {
+  (void)state;
+  world w = world_new();
+  ddb_error error;
+  for (int64_t id = 0; id < 100; id++) {
+    assert_ok(insert(w.table, id, id % 50 ? ddb_int(id) : ddb_null(),
+                     ddb_text(id == 77 ? DDB_STR("the same text") : DDB_STR("")), NULL));
+  }
+  assert_ok(update(w.table, 7, "b", ddb_text(DDB_STR("the same text")), NULL));
+  for (ddb_index_kind kind = DDB_INDEX_HASH; kind <= DDB_INDEX_SORTED; kind++) {
+    assert_int_equal(add_index(w.table, kind, true, "b", NULL, &error), DDB_ERR_DUPLICATE_KEY);
+    assert_non_null(strstr(error.message, " twice under the unique index on 'b'"));
+    assert_int_equal(index_count(w.table), kind);
+    assert_ok(add_index(w.table, kind, true, "a", NULL, NULL));
+    assert_int_equal(add_index(w.table, kind, false, "a", NULL, &error), DDB_ERR_DUPLICATE_INDEX);
+    assert_int_equal(add_index(w.table, kind, false, "a", "a", &error), DDB_ERR_INVALID);
+  }
+  assert_int_equal(index_count(w.table), 2);
+  ddb_str field = DDB_STR("a");
+  ddb_index_options options = {.fields = &field, .field_count = 1, .kind = DDB_INDEX_SORTED};
+  assert_ok(ddb_table_index_drop(w.table, &field, 1, &options.kind, NULL));
+  assert_int_equal(ddb_table_index_drop(w.table, &field, 1, &options.kind, NULL),
+                   DDB_ERR_INDEX_NOT_FOUND);
+  assert_ok(ddb_table_index_drop(w.table, &field, 1, NULL, NULL));
+  options.field_count = 0;
+  assert_int_equal(ddb_table_index_add(w.table, &options, NULL), DDB_ERR_INVALID);
+  assert_int_equal(ddb_table_index_drop(w.table, &field, 0, NULL, NULL), DDB_ERR_INVALID);
+  world_free(&w);
+}
+
+/* ---- Allocations -------------------------------------------------------------------------- */
+
+typedef ddb_status (*statement)(ddb_table *table);
+
+static ddb_status create_two(ddb_table *table) {
+  return add_index(table, DDB_INDEX_SORTED, true, "a", "b", NULL);
+}
+static ddb_status insert_one(ddb_table *table) {
+  return insert(table, 1000, ddb_text(DDB_STR("a long common beginning 0500")), ddb_int(1), NULL);
+}
+static ddb_status insert_twice(ddb_table *table) {
+  return insert(table, 1001, ddb_text(DDB_STR("a long common beginning 0500")), ddb_int(1), NULL);
+}
+static ddb_status change_one(ddb_table *table) {
+  return update(table, 10, "a", ddb_text(DDB_STR("a long common beginning 0777")), NULL);
+}
+
+static unsigned fail_each(world *w, statement run, ddb_status expected) {
+  for (unsigned n = 1;; n++) {
+    support_allocator_fail((long)n);
+    ddb_status status = run(w->table);
+    bool failed = support_allocator_failed();
+    check_table(w->table);
+    if (status != DDB_ERR_NOMEM) {
+      assert_int_equal(status, expected);
+      assert_true(!failed || n > 1);
+      return n - 1;
+    }
+    assert_true(failed);
+  }
+}
+
+static void allocations_fail(void **state) {
+  (void)state;
+  world w = world_new();
+  for (int64_t id = 0; id < 60; id++) {
+    char text[40];
+    (void)snprintf(text, sizeof text, "a long common beginning %04d", (int)(id * 37 % 600));
+    assert_ok(insert(w.table, id, ddb_text(ddb_str_from(text)), ddb_int(id % 4), NULL));
+  }
+  unsigned failures = fail_each(&w, create_two, DDB_OK);
+  assert_int_equal(index_count(w.table), 1);
+  failures += fail_each(&w, insert_one, DDB_OK);
+  failures += fail_each(&w, insert_twice, DDB_ERR_DUPLICATE_KEY);
+  failures += fail_each(&w, change_one, DDB_OK);
+  assert_true(failures > 20);
+  world_free(&w);
+}
+
+int main(void) {
+  support_allocator_install();
+  seed = support_seed("test_index");
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(keys_in_order),          cmocka_unit_test(keys_of_lists),
+      cmocka_unit_test(shared_beginnings),      cmocka_unit_test(unique_refuses),
+      cmocka_unit_test(unique_of_two),          cmocka_unit_test(unique_moves),
+      cmocka_unit_test(unique_over_duplicates), cmocka_unit_test(allocations_fail),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

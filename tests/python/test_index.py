@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Indexes as Python sees them: types, several fields, unique, files, threads."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import random
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dictdb import (
+    And,
+    DictDB,
+    DuplicateIndexError,
+    DuplicateKeyError,
+    IndexNotFoundError,
+    InvalidArgumentError,
+    Not,
+    Or,
+    Table,
+)
+
+VALUES: list[Any] = [
+    None,
+    True,
+    -3,
+    0,
+    1,
+    1.0,
+    2.5,
+    float("nan"),
+    float("inf"),
+    2**70,
+    decimal.Decimal("2.50"),
+    decimal.Decimal("0.1"),
+    0.1,
+    "",
+    "a",
+    "ab",
+    "a long beginning that is shared 1",
+    "a long beginning that is shared 2",
+    "é",
+    b"ab",
+    datetime.date(2026, 11, 23),
+    datetime.datetime(2026, 11, 23, 5, 0, 0, 7),
+    datetime.timedelta(days=2, seconds=1),
+    [1, 2],
+    (1, 2),
+    {"k": [1]},
+    frozenset({1}),
+]
+
+
+def fill(table: Table, seed: int, count: int) -> None:
+    source = random.Random(seed)
+    records = []
+    for _ in range(count):
+        record = {name: source.choice(VALUES) for name in "abc" if source.random() < 0.8}
+        record["n"] = source.randrange(20)
+        records.append(record)
+    table.insert(records)
+
+
+def leaf(source: random.Random, table: Any) -> Any:
+    field = table[source.choice("abcn")]
+    value = source.choice([*VALUES, *range(12)])
+    other = source.choice([*VALUES, *range(12)])
+    kind = source.randrange(10)
+    if kind < 2:
+        return field == value
+    if kind == 2:
+        return field != value
+    if kind == 3:
+        return field.between(value, other)
+    if kind == 4:
+        return field.is_in([value, other, 3])
+    if kind == 5:
+        return field.is_null()
+    if kind == 6:
+        return field.startswith(source.choice(["", "a", "a long beginning"]))
+    return source.choice([field < 3, field <= value, field > value, field >= 10])
+
+
+def condition(source: random.Random, table: Any, depth: int) -> Any:
+    kind = source.randrange(6) if depth else 5
+    if kind < 2:
+        return And(*(condition(source, table, depth - 1) for _ in range(source.randrange(2, 4))))
+    if kind < 4:
+        return Or(*(condition(source, table, depth - 1) for _ in range(source.randrange(2, 4))))
+    return Not(condition(source, table, depth - 1)) if kind == 4 else leaf(source, table)
+
+
+def random_index(source: random.Random, table: Table) -> None:
+    fields = source.sample("abcn", source.choice([1, 1, 2, 3]))
+    kind = source.choice(["hash", "sorted", "sorted"])
+    try:
+        table.create_index(fields if len(fields) > 1 else fields[0], kind)  # type: ignore[arg-type]
+    except DuplicateIndexError:
+        table.drop_index(fields, kind)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_answers_are_those_without_indexes(seed: int) -> None:
+    plain, indexed = Table("t"), Table("t")
+    fill(plain, seed, 150)
+    fill(indexed, seed, 150)
+    source = random.Random(seed)
+    for step in range(250):
+        if step % 12 == 0:
+            random_index(source, indexed)
+        if step % 40 == 39:
+            seeds = source.randrange(1000)
+            fill(plain, seeds, 5)
+            fill(indexed, seeds, 5)
+        state = source.getstate()
+        where = condition(source, plain, 3)
+        source.setstate(state)
+        twin = condition(source, indexed, 3)
+        assert repr(plain.select(where=where)) == repr(indexed.select(where=twin)), where
+        assert plain.count(where) == indexed.count(twin), where
+        if step % 25 == 24:
+            change = {"a": source.choice(VALUES), "n": source.randrange(20)}
+            assert plain.update(change, where) == indexed.update(change, twin), where
+    assert repr(plain.all()) == repr(indexed.all())
+
+
+def test_the_facts_of_indexes() -> None:
+    people = Table("people")
+    people.insert([{"name": "Ada", "team": "core"}, {"name": "Bob", "team": "docs"}])
+    people.create_index("team")
+    people.create_index(people.team, "sorted")
+    people.create_index(["team", people["name"]], "sorted", unique=True)
+    assert people.indexed_fields() == ["team"]
+    assert people.indexes() == [
+        {"fields": ["team"], "index_type": "hash", "unique": False, "entries": 2},
+        {"fields": ["team"], "index_type": "sorted", "unique": False, "entries": 2},
+        {"fields": ["team", "name"], "index_type": "sorted", "unique": True, "entries": 2},
+    ]
+    assert people.has_index(("team", "name"))
+    assert not people.has_index(["name", "team"])
+    assert not people.has_index("name")
+    with pytest.raises(DuplicateIndexError, match=r"sorted index on \('team', 'name'\)"):
+        people.create_index(["team", "name"], "sorted")
+    people.drop_index("team", "hash")
+    with pytest.raises(IndexNotFoundError, match="no hash index on 'team'"):
+        people.drop_index("team", "hash")
+    people.drop_index("team")
+    people.drop_index(["team", "name"])
+    with pytest.raises(IndexNotFoundError, match=r"no index on \('team', 'name'\)"):
+        people.drop_index(["team", "name"])
+    assert people.indexes() == []
+
+
+def test_mistakes_raise_and_leave_nothing() -> None:
+    people = Table("people")
+    people.insert([{"name": "Ada", "team": 1}, {"name": "Ada", "team": 2}])
+    with pytest.raises(InvalidArgumentError, match="did you mean 'sorted'"):
+        people.create_index("name", "sortd")  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgumentError, match="needs a field"):
+        people.create_index([])
+    with pytest.raises(InvalidArgumentError, match="a field twice: 'name'"):
+        people.create_index(["name", "name"])
+    with pytest.raises(DuplicateKeyError, match="'Ada' twice under the unique index on 'name'"):
+        people.create_index("name", unique=True)
+    with pytest.raises(TypeError):
+        people.create_index(["name", 5])  # type: ignore[list-item]
+    assert people.indexes() == []
+
+
+@pytest.mark.parametrize("kind", ["hash", "sorted"])
+def test_unique(kind: Any) -> None:
+    users = Table("users")
+    users.create_index("email", kind, unique=True)
+    users.insert([{"email": "a@example.org"}, {"email": None}, {"email": None}, {}])
+    with pytest.raises(DuplicateKeyError, match=r"'a@example\.org' twice") as caught:
+        users.insert([{"email": "b@example.org"}, {"email": "a@example.org"}])
+    assert caught.value.field == "email"
+    assert len(users) == 4
+    with pytest.raises(DuplicateKeyError):
+        users.update({"email": "c@example.org"})
+    assert users.update({"email": "c@example.org"}, users.id == 2) == 1
+    users.delete(users.id == 1)
+    users.insert({"email": "a@example.org"})
+
+
+@pytest.mark.parametrize("name", ["db.json", "db.dictdb"])
+def test_files_keep_indexes(tmp_path: Path, name: str) -> None:
+    db = DictDB()
+    table = db.create_table("t")
+    fill(table, 3, 50)
+    table.create_index("a", "sorted")
+    table.create_index("n")
+    table.create_index(["n", "id"], "sorted", unique=True)
+    with db.snapshot() as snapshot:
+        table.drop_index("n")
+        assert [index["fields"] for index in snapshot["t"].indexes()] == [
+            ["a"],
+            ["n"],
+            ["n", "id"],
+        ]
+        snapshot.save(tmp_path / name)
+    table.create_index("n")
+    loaded = DictDB.load(tmp_path / name).get_table("t")
+    key = repr
+    assert sorted(loaded.indexes(), key=key) == sorted(table.indexes(), key=key)
+    with pytest.raises(DuplicateKeyError):
+        loaded.insert({"n": table.get(1)["n"], "id": 1})
+
+
+@pytest.mark.threads
+def test_readers_go_on_while_indexes_come_and_go() -> None:
+    table = Table("t")
+    table.insert([{"n": i % 10, "text": f"a long beginning {i % 7}"} for i in range(600)])
+    stop = threading.Event()
+    failures: list[object] = []
+
+    def read() -> None:
+        while not stop.is_set():
+            for where, count in (
+                (table.n == 3, 60),
+                (table.n.between(8, 9), 120),
+                (table.text.startswith("a long beginning 6"), 85),
+                ((table.n == 3) & (table.text == "a long beginning 3"), 9),
+            ):
+                found = table.count(where), len(table.select(where=where))
+                if found != (count, count):
+                    failures.append((where, found))
+
+    def write() -> None:
+        while not stop.is_set():
+            table.update({"other": 1}, table.n == 5)
+            key = table.insert({"n": 99, "text": "new"})
+            table.delete(table.id == key)
+
+    threads = [threading.Thread(target=read) for _ in range(3)] + [threading.Thread(target=write)]
+    for thread in threads:
+        thread.start()
+    for _ in range(25):
+        table.create_index("n", "sorted")
+        table.create_index(["n", "text"], "sorted")
+        table.create_index("text", "sorted")
+        table.drop_index("n")
+        table.create_index("n")
+        table.drop_index(["n", "text"])
+        table.drop_index("text")
+        table.drop_index("n")
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert failures == []
