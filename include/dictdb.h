@@ -817,6 +817,90 @@ typedef struct ddb_aggregate_query {
 DDB_API ddb_status ddb_view_aggregate(const ddb_view *view, const ddb_aggregate_query *query,
                                       ddb_rowset **out, ddb_error *err);
 
+/* ---- Statements of several steps ------------------------------------------------------------ */
+
+/*
+ * Judging: records chosen by the caller's own code, which runs with no lock held. The caller opens a
+ * view, selects the candidates, and puts what it decided about each into a judge; then it runs a step
+ * with that judge. Under the table's write lock the step finds its candidates again. Those that are
+ * still the very records that were judged are treated as decided; when there is another one, nothing
+ * is changed and the outcome is stale: the caller judges again, and only what the judge does not
+ * find. Whoever wants to be sure to come to an end takes the table's write lock for the last round.
+ * Thread-safety: distinct.
+ */
+typedef struct ddb_judge ddb_judge;
+#define DDB_JUDGE_LEAVE SIZE_MAX /* this record is none of the step's */
+
+DDB_API ddb_status ddb_judge_new(ddb_judge **out, ddb_error *err);
+DDB_API void ddb_judge_free(ddb_judge *judge); /* NULL is allowed */
+/* choice: an index of the step's changes (0 for a delete), or DDB_JUDGE_LEAVE. The record is one of an
+ * open view; the judge keeps its identity, not its contents. */
+DDB_API ddb_status ddb_judge_put(ddb_judge *judge, const ddb_record *record, size_t choice,
+                                 ddb_error *err);
+/* Has this very record, unchanged, been judged? choice: NULL, or set when it has. */
+DDB_API bool ddb_judge_find(const ddb_judge *judge, const ddb_record *record, size_t *choice);
+
+typedef enum ddb_change_kind {
+  DDB_CHANGE_SET,    /* the field becomes the value */
+  DDB_CHANGE_UNSET,  /* the field goes; where a schema has a default for it, it becomes that */
+  DDB_CHANGE_APPEND, /* the value comes to the end of a list or tuple, or into a set */
+  DDB_CHANGE_REMOVE  /* all items equal to the value go from a list, tuple or set */
+} ddb_change_kind;
+
+/* One field of a change. The value is `value`, or what `expr` is on the record as it was (what is
+ * missing is null): one of the two is there, but for UNSET. APPEND to what is null or missing makes a list of one item, REMOVE leaves it;
+ * other kinds than lists, tuples and sets give TYPE. */
+typedef struct ddb_change {
+  ddb_str name;
+  ddb_change_kind kind;
+  const ddb_value *value;
+  const ddb_expr *expr;
+} ddb_change;
+
+/* What happens to a record: all of it is worked out on the record as it was, then checked against the
+ * schema. No field may be named twice, nor the primary key. */
+typedef struct ddb_changes {
+  const ddb_builder *batch; /* NULL: none; else its item number `item` is a record of CHANGES */
+  size_t item;
+  const ddb_change *changes;
+  size_t change_count;
+} ddb_changes;
+
+/* One step of a statement: some records, and what happens to them. */
+typedef struct ddb_step {
+  const ddb_value *key;       /* the record with this primary key, if `where` (NULL: yes) holds */
+  const ddb_cond *where;      /* NULL: all */
+  const ddb_order *order;     /* with a limit: which are the first */
+  size_t order_count;         /* 0: insertion order */
+  uint64_t limit;             /* DDB_NO_LIMIT: all */
+  const ddb_judge *judge;     /* NULL: none; else it decides on each record */
+  const ddb_changes *changes; /* NULL: the records are deleted. With a judge: an array */
+} ddb_step;
+#define DDB_STEP_INIT                                                                              \
+  { .limit = DDB_NO_LIMIT }
+
+typedef enum ddb_returning { DDB_RETURN_COUNT, DDB_RETURN_OLD, DDB_RETURN_NEW } ddb_returning;
+
+typedef struct ddb_run {
+  const ddb_step *steps; /* each sees what those before it did */
+  size_t step_count;
+  ddb_returning returning; /* NEW: not with deletes */
+  bool must_match;         /* RECORD_NOT_FOUND when a step finds nothing */
+} ddb_run;
+
+typedef struct ddb_outcome {
+  uint64_t matched;     /* records, of all steps together */
+  bool stale;           /* nothing was done: judge again */
+  ddb_record **records; /* copies, as `returning` asked for, in the order they were found in */
+  size_t record_count;
+} ddb_outcome;
+
+/* Runs all steps as one statement. *out: free with ddb_outcome_fini. Errors: those of update and
+ * delete, and INVALID, TYPE, SCHEMA, RECORD_NOT_FOUND. */
+DDB_API ddb_status ddb_table_run(ddb_table *table, const ddb_run *run, ddb_outcome *out,
+                                 ddb_error *err);
+DDB_API void ddb_outcome_fini(ddb_outcome *outcome);
+
 /* ---- Snapshots ---------------------------------------------------------------------------- */
 
 /*

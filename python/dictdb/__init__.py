@@ -27,7 +27,10 @@ from dictdb._aggregates import (
 )
 from dictdb._backup import BackupManager
 from dictdb._core import (
+    UNSET,
     And,
+    Append,
+    Change,
     Condition,
     CorruptFileError,
     Cursor,
@@ -52,6 +55,7 @@ from dictdb._core import (
     PrimaryKeyError,
     RecordNotFoundError,
     RecordView,
+    Remove,
     RWLock,
     SchemaValidationError,
     Snapshot,
@@ -68,9 +72,12 @@ from dictdb._schema import Column
 from dictdb._table import Table
 
 __all__ = [
+    "UNSET",
     "And",
+    "Append",
     "Avg",
     "BackupManager",
+    "Change",
     "Collect",
     "Column",
     "Condition",
@@ -107,6 +114,7 @@ __all__ = [
     "RWLock",
     "RecordNotFoundError",
     "RecordView",
+    "Remove",
     "SchemaValidationError",
     "Snapshot",
     "StdDev",

@@ -43,6 +43,7 @@ _GroupBy: TypeAlias = (
 )
 _Nulls: TypeAlias = Literal["first", "last"]
 _OrderItem: TypeAlias = _FieldName | Order
+_Changes: TypeAlias = _Record | Callable[[RecordView], _Record]
 _OrderBy: TypeAlias = _OrderItem | list[_OrderItem] | tuple[_OrderItem, ...]
 _Schema: TypeAlias = Mapping[str, Any]
 _Missing: TypeAlias = Literal["ignore", "raise"]
@@ -159,6 +160,14 @@ class Aggregate:
     def __new__(
         cls, kind: str, field: str | Expression | None = None, quantile: float = 0
     ) -> Self: ...
+
+@final
+class Change: ...
+
+UNSET: Change
+
+def Append(item: Any, /) -> Change: ...
+def Remove(item: Any, /) -> Change: ...
 
 # --- Locks ---
 
@@ -464,10 +473,64 @@ class Table(_Source):
         record: _Record,
         on_conflict: Literal["update", "ignore", "error"] = "update",
     ) -> tuple[Any, Literal["inserted", "updated", "ignored"]]: ...
+    @overload
     def update(
-        self, changes: _Record, where: Condition | None = None, *, missing: _Missing | None = None
+        self,
+        changes: _Changes,
+        where: _Where | None = None,
+        *,
+        limit: int | None = None,
+        order_by: _OrderBy | None = None,
+        returning: Literal["count"] = "count",
+        missing: _Missing | None = None,
     ) -> int: ...
-    def delete(self, where: Condition | None = None, *, missing: _Missing | None = None) -> int: ...
+    @overload
+    def update(
+        self,
+        changes: _Changes,
+        where: _Where | None = None,
+        *,
+        limit: int | None = None,
+        order_by: _OrderBy | None = None,
+        returning: Literal["old", "new"],
+        missing: _Missing | None = None,
+    ) -> list[dict[str, Any]]: ...
+    @overload
+    def update_many(
+        self,
+        updates: Iterable[_Record | tuple[_Record, Condition]],
+        *,
+        returning: Literal["count"] = "count",
+        missing: _Missing | None = None,
+    ) -> int: ...
+    @overload
+    def update_many(
+        self,
+        updates: Iterable[_Record | tuple[_Record, Condition]],
+        *,
+        returning: Literal["old", "new"],
+        missing: _Missing | None = None,
+    ) -> list[dict[str, Any]]: ...
+    @overload
+    def delete(
+        self,
+        where: _Where | None = None,
+        *,
+        limit: int | None = None,
+        order_by: _OrderBy | None = None,
+        returning: Literal["count"] = "count",
+        missing: _Missing | None = None,
+    ) -> int: ...
+    @overload
+    def delete(
+        self,
+        where: _Where | None = None,
+        *,
+        limit: int | None = None,
+        order_by: _OrderBy | None = None,
+        returning: Literal["old"],
+        missing: _Missing | None = None,
+    ) -> list[dict[str, Any]]: ...
     def validate_record(self, record: _Record) -> None: ...
     def create_index(
         self, field: _IndexFields, index_type: _IndexType = "hash", *, unique: bool = False

@@ -28,6 +28,8 @@
   X(LOST_WAKEUP, "releasing a lock forgets a waiting writer")                                      \
   X(ABORT_LEAKS, "a failed statement forgets to free its new records")                             \
   X(TREE_SPLIT_LOSES, "splitting an index node loses an entry")                                    \
+  X(STALE_SKIPPED, "a row that changed after it was judged is passed over")                        \
+  X(CHANGED_IN_TURN, "an expression sees what the same update has changed already")                \
   X(CURSOR_NOT_HELD, "a cursor does not hold its version")                                         \
   X(MEMO_STALE, "an update does not tell the columns kept that a row changed")                     \
   X(MEMO_NULL_LOST, "a column kept forgets that a row is null")                                    \

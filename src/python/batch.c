@@ -96,7 +96,7 @@ bool pyddb_is_mapping(PyObject *object) {
   return true;
 }
 
-static PyObject *dict_of(pyddb_table *table, PyObject *mapping, const char *what) {
+PyObject *pyddb_dict_of(pyddb_table *table, PyObject *mapping, const char *what) {
   if (!pyddb_is_mapping(mapping)) {
     return pyddb_raise_format(table->source.state, DDB_ERR_TYPE,
                               "table %R: %s must be a mapping of field names to values, not '%s'",
@@ -308,7 +308,7 @@ int pyddb_append_record(pyddb_table *table, ddb_builder *builder, ddb_shape_kind
   if (PyDict_CheckExact(mapping)) {
     result = fields_init(&f, mapping);
   } else {
-    PyObject *dict = dict_of(table, mapping, what);
+    PyObject *dict = pyddb_dict_of(table, mapping, what);
     if (!dict) {
       return -1;
     }

@@ -177,6 +177,7 @@ static int add_types(PyObject *module, pyddb_state *state) {
       {&pyddb_expr_spec, &state->expr_type, true, NULL},
       {&pyddb_field_spec, &state->field_type, true, &state->expr_type},
       {&pyddb_cond_spec, &state->cond_type, true, NULL},
+      {&pyddb_change_spec, &state->change_type, true, NULL},
       {&pyddb_order_spec, &state->order_type, true, NULL},
       {&pyddb_aggregate_spec, &state->aggregate_type, true, NULL},
       {&pyddb_lock_spec, &state->lock_type, true, NULL},
@@ -248,7 +249,7 @@ static int module_exec(PyObject *module) {
   state->datetime_capi = PyCapsule_Import(PyDateTime_CAPSULE_NAME, 0);
   if (add_texts(state) < 0 || !state->datetime_capi || pyddb_exceptions_init(state) < 0 ||
       add_types(module, state) < 0 || register_mapping(state) < 0 || add_kinds(module) < 0 ||
-      PyModule_AddFunctions(module, pyddb_cond_functions) < 0 ||
+      PyModule_AddFunctions(module, pyddb_cond_functions) < 0 || pyddb_changes_add(module) < 0 ||
       PyModule_AddStringConstant(module, "__version__", ddb_version()) < 0) {
     return -1;
   }
@@ -264,7 +265,7 @@ static int module_exec(PyObject *module) {
 /* clang-format off */
 #define STATE_OBJECTS(X)                                                                           \
   X(db_type) X(db_guard_type) X(snapshot_type) X(table_type) X(table_view_type) X(cursor_type)   \
-  X(record_view_type) X(expr_type) X(field_type) X(cond_type) X(order_type) X(lock_type) X(guard_type) X(table_class)         \
+  X(record_view_type) X(expr_type) X(field_type) X(cond_type) X(change_type) X(order_type) X(lock_type) X(guard_type) X(table_class)         \
   X(schema_encode) X(schema_decode) X(id_text) X(missing_file_error)                               \
   X(aggregate_type) X(action_texts[DDB_ACTION_INSERTED]) X(action_texts[DDB_ACTION_UPDATED])                         \
   X(action_texts[DDB_ACTION_IGNORED])

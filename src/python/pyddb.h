@@ -13,6 +13,7 @@
  *   db.c, db_guard.c, snapshot.c, files.c, table.c, table_write.c, table_read.c, select.c, cursor.c,
  *   record_view.c, expr.c, expr_cond.c, field.c, cond.c, order.c, lock.c, schema.c: the types and what they do
  *   code.c          callables in conditions
+ *   change.c, changeset.c, table_run.c   updates that are more than plain values
  *   testing.c       what only the testing build has
  *
  * Invariants
@@ -87,6 +88,7 @@ typedef struct pyddb_state {
   PyTypeObject *expr_type;
   PyTypeObject *field_type;
   PyTypeObject *cond_type;
+  PyTypeObject *change_type;
   PyTypeObject *order_type;
   PyTypeObject *aggregate_type;
   PyTypeObject *lock_type;
@@ -276,6 +278,8 @@ void pyddb_shapes_fini(pyddb_table *table);
 int pyddb_append_record(pyddb_table *table, ddb_builder *builder, ddb_shape_kind kind,
                         bool validate, PyObject *mapping, const char *what);
 bool pyddb_is_mapping(PyObject *object);
+/* A new dict of a mapping; `what` names it in messages. */
+PyObject *pyddb_dict_of(pyddb_table *table, PyObject *mapping, const char *what);
 
 /* ---- Types --------------------------------------------------------------------------------- */
 
@@ -305,10 +309,17 @@ struct pyddb_snapshot {
   _Atomic bool closed;
 };
 
+/* Append(item), Remove(item), UNSET. */
+typedef struct pyddb_change {
+  PyObject_HEAD ddb_change_kind kind;
+  PyObject *item; /* NULL for UNSET */
+} pyddb_change;
+
 /* The type objects' specs: each file makes its type. */
 extern PyType_Spec pyddb_db_spec, pyddb_db_guard_spec, pyddb_snapshot_spec, pyddb_table_spec,
     pyddb_table_view_spec, pyddb_cursor_spec, pyddb_record_view_spec, pyddb_expr_spec,
-    pyddb_field_spec, pyddb_cond_spec, pyddb_order_spec, pyddb_lock_spec, pyddb_guard_spec;
+    pyddb_field_spec, pyddb_cond_spec, pyddb_change_spec, pyddb_order_spec, pyddb_lock_spec,
+    pyddb_guard_spec;
 
 /* A Table object of `type` (NULL: the state's) for `table`, whose reference is taken. */
 PyObject *pyddb_table_new(pyddb_state *state, PyTypeObject *type, ddb_table *core,
@@ -354,6 +365,11 @@ int pyddb_field_check(pyddb_source *source, PyObject *name);
 int pyddb_where_argument(pyddb_source *source, PyObject *object, pyddb_cond **out);
 /* The same where callables cannot be asked: they are refused. */
 int pyddb_cond_argument(pyddb_source *source, PyObject *object, pyddb_cond **out);
+/* Is it no condition, or one without code? */
+static inline bool pyddb_is_native(const pyddb_state *state, PyObject *object) {
+  return !object || object == Py_None ||
+         (Py_IS_TYPE(object, state->cond_type) && !((pyddb_cond *)object)->code);
+}
 /* A Condition, which takes `cond`. */
 PyObject *pyddb_cond_new(pyddb_state *state, ddb_cond *cond, PyObject *point_field);
 
@@ -507,15 +523,55 @@ extern const char pyddb_get_doc[], pyddb_select_doc[], pyddb_pluck_doc[], pyddb_
 PyObject *pyddb_source_field(PyObject *self, PyObject *name);
 PyObject *pyddb_source_attribute(PyObject *self, PyObject *name);
 
+/* Mappings for update on their way to ddb_changes: see changeset.c. */
+struct pyddb_entry;
+struct pyddb_row;
+typedef struct pyddb_changeset {
+  pyddb_table *table;
+  ddb_builder *plain;  /* records of CHANGES */
+  ddb_builder *values; /* single values */
+  struct pyddb_entry *entries;
+  size_t entry_count;
+  size_t entry_capacity;
+  struct pyddb_row *rows;
+  size_t row_count;
+  size_t row_capacity;
+  /* From _finish on, until the next _add. */
+  ddb_value *numbers;
+  ddb_change *list;
+  ddb_changes *changes; /* [row_count] */
+} pyddb_changeset;
+int pyddb_changeset_init(pyddb_changeset *set, pyddb_table *table); /* on failure: no fini */
+void pyddb_changeset_fini(pyddb_changeset *set);
+/* Adds a row. Callables in the dict are called with `view`; without one they are refused. */
+int pyddb_changeset_add(pyddb_changeset *set, PyObject *dict, PyObject *view);
+int pyddb_changeset_finish(pyddb_changeset *set);
+/* Is it a callable that stands for a value or a mapping? */
+bool pyddb_is_code(PyObject *value);
+int pyddb_changes_add(PyObject *module); /* Append, Remove, UNSET */
+
+/* Arguments of update and delete, borrowed; NULL: not given. */
+typedef struct pyddb_run_arguments {
+  PyObject *where;
+  PyObject *limit;
+  PyObject *order_by;
+  PyObject *returning;
+  PyObject *missing;
+} pyddb_run_arguments;
+/* Any update (changes: a mapping or a callable) or delete (changes: NULL). */
+PyObject *pyddb_run(pyddb_table *table, PyObject *changes, const pyddb_run_arguments *args);
+
 /* Methods of Table that write. */
 PyObject *pyddb_table_insert(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw);
 PyObject *pyddb_table_upsert(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw);
 PyObject *pyddb_table_update(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw);
+PyObject *pyddb_table_update_many(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                                  PyObject *kw);
 PyObject *pyddb_table_delete(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw);
 PyObject *pyddb_table_validate(PyObject *self, PyObject *const *args, Py_ssize_t count,
                                PyObject *kw);
-extern const char pyddb_insert_doc[], pyddb_upsert_doc[], pyddb_update_doc[], pyddb_delete_doc[],
-    pyddb_validate_doc[];
+extern const char pyddb_insert_doc[], pyddb_upsert_doc[], pyddb_update_doc[],
+    pyddb_update_many_doc[], pyddb_delete_doc[], pyddb_validate_doc[];
 
 PyObject *pyddb_table_create_index(PyObject *self, PyObject *const *args, Py_ssize_t count,
                                    PyObject *kw);

@@ -266,6 +266,7 @@ static PyMethodDef table_methods[] = {
     {"insert", PYDDB_FAST(pyddb_table_insert), PYDDB_FAST_FLAGS, pyddb_insert_doc},
     {"upsert", PYDDB_FAST(pyddb_table_upsert), PYDDB_FAST_FLAGS, pyddb_upsert_doc},
     {"update", PYDDB_FAST(pyddb_table_update), PYDDB_FAST_FLAGS, pyddb_update_doc},
+    {"update_many", PYDDB_FAST(pyddb_table_update_many), PYDDB_FAST_FLAGS, pyddb_update_many_doc},
     {"delete", PYDDB_FAST(pyddb_table_delete), PYDDB_FAST_FLAGS, pyddb_delete_doc},
     {"validate_record", PYDDB_FAST(pyddb_table_validate), PYDDB_FAST_FLAGS, pyddb_validate_doc},
     {"create_index", PYDDB_FAST(pyddb_table_create_index), PYDDB_FAST_FLAGS,

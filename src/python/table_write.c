@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * table_write.c - the methods of Table that write.
+ * table_write.c - the methods of Table that write; updates and deletes that are more than plain values
+ * and a condition go on in table_run.c.
  *
  * Each converts all it was given, which may run the caller's code, and then makes one call into the
  * library, which is all or nothing. A statement about one record stays attached; one that may take
@@ -366,60 +367,103 @@ static PyObject *run(pyddb_table *table, const ddb_builder *changes, const pyddb
 }
 
 const char pyddb_update_doc[] =
-    "update($self, changes, where=None, *, missing=None)\n--\n\n"
-    "Merges changes (a mapping) into every record that where holds for.\n\n"
-    "where is a Condition; None means all records. Returns how many matched\n"
-    "(int). All or nothing. missing='raise' raises RecordNotFoundError when\n"
-    "nothing matched; None means the table's own setting.\n\n"
+    "update($self, changes, where=None, *, limit=None, order_by=None,\n"
+    "       returning='count', missing=None)\n--\n\n"
+    "Makes the changes to every record that where holds for. All or nothing.\n\n"
+    "changes: a mapping of names to values, Expressions of the record as it was\n"
+    "(table.stock - 1), Append(item), Remove(item), UNSET, or callables that take a\n"
+    "RecordView and return one of these; or one callable that returns the mapping.\n"
+    "where: a Condition, a callable, or None for all. limit: change so many at\n"
+    "most, the first by order_by (as in select). returning: 'count' of the records\n"
+    "matched, or the records themselves, 'old' or 'new', as a list of dicts.\n"
+    "missing='raise' raises RecordNotFoundError when nothing matched; None means\n"
+    "the table's own setting. Callables run with no lock held, and again for\n"
+    "records that changed meanwhile; after three rounds under the write lock.\n\n"
     "Raises PrimaryKeyError when changes name the primary key,\n"
     "SchemaValidationError, UnsupportedTypeError, UnknownFieldError.";
 
-PyObject *pyddb_table_update(PyObject *self, PyObject *const *args, Py_ssize_t count,
-                             PyObject *kw) {
-  static const char *const names[] = {"changes", "where", "missing"};
-  static const pyddb_signature signature = {"update", names, 3, 2, 1};
-  pyddb_table *table = (pyddb_table *)self;
-  pyddb_state *state = table->source.state;
-  PyObject *slots[3];
-  pyddb_cond *where;
-  pyddb_missing missing;
-  if (pyddb_bind(&signature, args, count, kw, slots) < 0 ||
-      pyddb_cond_argument(&table->source, slots[1], &where) < 0 ||
-      pyddb_missing_argument(state, slots[2], table->missing, &missing) < 0) {
-    return NULL;
+/* Has the dict no values but plain ones? */
+static bool is_plain(pyddb_state *state, PyObject *dict) {
+  bool plain = true;
+  PyObject *key, *value;
+  Py_ssize_t position = 0;
+  Py_BEGIN_CRITICAL_SECTION(dict);
+  while (plain && PyDict_Next(dict, &position, &key, &value)) {
+    plain = PyLong_CheckExact(value) || PyUnicode_CheckExact(value) || PyFloat_CheckExact(value) ||
+            !(Py_IS_TYPE(value, state->change_type) || pyddb_is_expr(state, value) ||
+              pyddb_is_code(value));
   }
+  Py_END_CRITICAL_SECTION();
+  return plain;
+}
+
+static PyObject *update_plain(pyddb_table *table, PyObject *changes, const pyddb_cond *where,
+                              pyddb_missing missing) {
+  pyddb_state *state = table->source.state;
   ddb_builder *builder = pyddb_builder_take(state);
   if (!builder) {
     return NULL;
   }
   PyObject *result = NULL;
-  if (append_mapping(table, builder, DDB_SHAPE_CHANGES, true, slots[0], "changes") == 0) {
+  if (append_mapping(table, builder, DDB_SHAPE_CHANGES, true, changes, "changes") == 0) {
     result = run(table, builder, where, missing);
   }
   pyddb_builder_give(state, builder);
   return result;
 }
 
+PyObject *pyddb_table_update(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                             PyObject *kw) {
+  static const char *const names[] = {"changes",  "where",     "limit",
+                                      "order_by", "returning", "missing"};
+  static const pyddb_signature signature = {"update", names, 6, 2, 1};
+  pyddb_table *table = (pyddb_table *)self;
+  pyddb_state *state = table->source.state;
+  PyObject *slots[6];
+  pyddb_missing missing;
+  if (pyddb_bind(&signature, args, count, kw, slots) < 0 ||
+      pyddb_missing_argument(state, slots[5], table->missing, &missing) < 0) {
+    return NULL;
+  }
+  bool is_simple = !slots[2] && !slots[3] && !slots[4] && pyddb_is_native(state, slots[1]);
+  bool code = pyddb_is_code(slots[0]) && !pyddb_is_mapping(slots[0]);
+  if (is_simple && !code &&
+      (PyDict_CheckExact(slots[0]) ? is_plain(state, slots[0]) : !pyddb_is_mapping(slots[0]))) {
+    pyddb_cond *where = slots[1] && slots[1] != Py_None ? (pyddb_cond *)slots[1] : NULL;
+    return update_plain(table, slots[0], where, missing);
+  }
+  pyddb_run_arguments rest = {slots[1], slots[2], slots[3], slots[4], slots[5]};
+  return pyddb_run(table, slots[0], &rest);
+}
+
 const char pyddb_delete_doc[] =
-    "delete($self, where=None, *, missing=None)\n--\n\n"
-    "Deletes every record that where (a Condition; None: all) holds for.\n\n"
-    "Returns how many (int). All or nothing. missing='raise' raises\n"
-    "RecordNotFoundError when nothing matched; None means the table's setting.";
+    "delete($self, where=None, *, limit=None, order_by=None, returning='count',\n"
+    "       missing=None)\n--\n\n"
+    "Deletes every record that where holds for. All or nothing.\n\n"
+    "where: a Condition, a callable that takes a RecordView, or None for all.\n"
+    "limit: delete so many at most, the first by order_by (as in select).\n"
+    "returning: 'count' of the records deleted, or 'old', the records themselves\n"
+    "as a list of dicts. missing='raise' raises RecordNotFoundError when nothing\n"
+    "matched; None means the table's setting.";
 
 PyObject *pyddb_table_delete(PyObject *self, PyObject *const *args, Py_ssize_t count,
                              PyObject *kw) {
-  static const char *const names[] = {"where", "missing"};
-  static const pyddb_signature signature = {"delete", names, 2, 1, 0};
+  static const char *const names[] = {"where", "limit", "order_by", "returning", "missing"};
+  static const pyddb_signature signature = {"delete", names, 5, 1, 0};
   pyddb_table *table = (pyddb_table *)self;
-  PyObject *slots[2];
-  pyddb_cond *where;
+  pyddb_state *state = table->source.state;
+  PyObject *slots[5];
   pyddb_missing missing;
   if (pyddb_bind(&signature, args, count, kw, slots) < 0 ||
-      pyddb_cond_argument(&table->source, slots[0], &where) < 0 ||
-      pyddb_missing_argument(table->source.state, slots[1], table->missing, &missing) < 0) {
+      pyddb_missing_argument(state, slots[4], table->missing, &missing) < 0) {
     return NULL;
   }
-  return run(table, NULL, where, missing);
+  if (!slots[1] && !slots[2] && !slots[3] && pyddb_is_native(state, slots[0])) {
+    pyddb_cond *where = slots[0] && slots[0] != Py_None ? (pyddb_cond *)slots[0] : NULL;
+    return run(table, NULL, where, missing);
+  }
+  pyddb_run_arguments rest = {slots[0], slots[1], slots[2], slots[3], slots[4]};
+  return pyddb_run(table, NULL, &rest);
 }
 
 /* ---- validate_record ----------------------------------------------------------------------- */

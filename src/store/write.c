@@ -304,6 +304,13 @@ ddb_status ddb__write_put(ddb__write *write, const ddb__item *item, ddb_error *e
   return new ? replace(write, seq, record, new, err) : ddb__fail_memory(err, item->block->size);
 }
 
+ddb_status ddb__write_replace(ddb__write *write, uint64_t seq, const ddb_record *record,
+                              const ddb_shape *stored, const ddb__block *block, ddb_error *err) {
+  assert(stored->key_index != DDB__NO_FIELD);
+  ddb_record *new = ddb__record_new(&write->table->heap, stored, block);
+  return new ? replace(write, seq, record, new, err) : ddb__fail_memory(err, block->size);
+}
+
 /* Of a row that this statement inserted, nobody has seen anything; of an older one, readers may
  * need record and hint. Room for two was reserved. */
 static void drop_row(ddb__write *write, uint64_t seq, const ddb_record *record) {
@@ -325,10 +332,15 @@ ddb_status ddb__write_delete(ddb__write *write, uint64_t seq, const ddb_record *
   if (status == DDB_OK) {
     status = ddb__rows_set(&write->next->rows, write->edit, seq, NULL, err);
   }
-  if (status == DDB_OK) {
-    status = ddb__edit_reserve(write->edit, 2, err);
-  }
   if (status != DDB_OK) {
+    return status;
+  }
+  status = ddb__edit_reserve(write->edit, 2, err);
+  if (status != DDB_OK) {
+    if (record->birth == write->next->version) { /* an earlier step's; the rows have it no more */
+      ddb__edit_drop(write->edit, (void *)(uintptr_t)record, record->birth,
+                     ddb__record_size(record));
+    }
     return status;
   }
   ddb_value key = ddb__record_key(record);

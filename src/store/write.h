@@ -47,6 +47,9 @@ ddb_status ddb__write_update(ddb__write *write, uint64_t seq, const ddb_record *
                              ddb_error *err);
 /* Inserts the record, which has its key, or puts it in the place of the one with that key. */
 ddb_status ddb__write_put(ddb__write *write, const ddb__item *item, ddb_error *err);
+/* Puts a whole record, with the same primary key, in the place of the row's. */
+ddb_status ddb__write_replace(ddb__write *write, uint64_t seq, const ddb_record *record,
+                              const ddb_shape *stored, const ddb__block *block, ddb_error *err);
 ddb_status ddb__write_delete(ddb__write *write, uint64_t seq, const ddb_record *record,
                              ddb_error *err);
 /* The statement's last step that can fail: DUPLICATE_KEY, naming index and values. Before each commit. */

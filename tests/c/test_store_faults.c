@@ -471,6 +471,60 @@ static bool run_plan_or_forgets(void) {
   return nothing_wrong();
 }
 
+/* Judged, then changed by somebody else: the step must not go by the verdict, nor without one. */
+static bool run_stale_skipped(void) {
+  world w = world_with_rows(20);
+  ddb_judge *judge;
+  ddb_view view;
+  uint64_t position = 0;
+  const ddb_record *record;
+  ok(ddb_judge_new(&judge, NULL));
+  ok(ddb_view_open(w.table, &view, NULL));
+  while ((record = ddb_view_next(&view, &position))) {
+    ok(ddb_judge_put(judge, record, 0, NULL));
+  }
+  ddb_view_close(&view);
+  ok(rows_update(w.table, 7, 1));
+  ddb_step step = {.limit = DDB_NO_LIMIT, .judge = judge};
+  ddb_run run = {.steps = &step, .step_count = 1};
+  ddb_outcome outcome = {0};
+  ok(ddb_table_run(w.table, &run, &outcome, NULL));
+  check(outcome.stale && outcome.matched == 0);
+  ddb_outcome_fini(&outcome);
+  ddb_judge_free(judge);
+  return nothing_wrong();
+}
+
+/* twin = a, while a becomes 7: the old a is meant. */
+static bool run_changed_in_turn(void) {
+  world w = world_with_rows(3);
+  const ddb_shape *shape;
+  ddb_str a = DDB_STR("a");
+  ddb_value seven = ddb_int(7);
+  ddb_builder *batch;
+  ddb_expr *expr;
+  ok(ddb_builder_new(&batch, NULL));
+  ok(ddb_table_shape(w.table, DDB_SHAPE_CHANGES, &a, 1, &shape, NULL));
+  ok(ddb_builder_record_begin(batch, shape, true, NULL));
+  ok(ddb_builder_append(batch, &seven, NULL));
+  ok(ddb_builder_end(batch, NULL));
+  ok(ddb_expr_field(a, &expr, NULL));
+  ddb_change change = {.name = DDB_STR("twin"), .kind = DDB_CHANGE_SET, .expr = expr};
+  ddb_changes changes = {.batch = batch, .changes = &change, .change_count = 1};
+  ddb_value key = ddb_int(2);
+  ddb_step step = {.key = &key, .limit = DDB_NO_LIMIT, .changes = &changes};
+  ddb_run run = {.steps = &step, .step_count = 1, .returning = DDB_RETURN_NEW};
+  ddb_outcome outcome = {0};
+  ok(ddb_table_run(w.table, &run, &outcome, NULL));
+  check(outcome.record_count == 1);
+  check(ddb_record_get(outcome.records[0], a).as.integer == 7);
+  check(ddb_record_get(outcome.records[0], DDB_STR("twin")).as.integer == 20);
+  ddb_outcome_fini(&outcome);
+  ddb_expr_release(expr);
+  ddb_builder_free(batch);
+  return nothing_wrong();
+}
+
 static const struct {
   ddb__fault fault;
   scenario run;
@@ -498,6 +552,8 @@ static const struct {
     {DDB__FAULT_RANGE_EXCLUDES_END, run_range_excludes_end, 20},
     {DDB__FAULT_PLAN_NOT_IS_OR, run_plan_not_is_or, 20},
     {DDB__FAULT_PLAN_OR_FORGETS, run_plan_or_forgets, 20},
+    {DDB__FAULT_STALE_SKIPPED, run_stale_skipped, 20},
+    {DDB__FAULT_CHANGED_IN_TURN, run_changed_in_turn, 20},
 };
 enum { CASE_COUNT = sizeof cases / sizeof cases[0] };
 /* All but CONVERT_UNDER_LOCK, which is the extension's. */

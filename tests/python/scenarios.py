@@ -617,6 +617,38 @@ def collector_reads_and_writes(seconds: float, seed: int) -> None:
     assert rounds[0] > 3, "no destructor ran"
 
 
+def updates_of_the_old_record(seconds: float, seed: int) -> None:
+    """Counters that callables raise, beside a field that follows another one by one step."""
+    db = DictDB()
+    table = db.create_table("t")
+    table.insert([{"n": 0, "now": 0, "before": -1} for _ in range(4)])
+    counted = [0] * 4
+    clock = Clock(seconds)
+
+    def count(number: int) -> None:
+        dice = random.Random(seed + number)
+        while clock:
+            if dice.random() < 0.5:
+                table.update({"n": lambda record: record["n"] + 1})
+            else:
+                table.update(lambda record: {"n": record["n"] + 1}, where=lambda record: True)
+            counted[number] += 1
+
+    def step() -> None:
+        number = 0
+        while clock:
+            number += 1
+            table.update({"before": table.now, "now": number})
+
+    def look() -> None:
+        while clock:
+            for record in table.select():
+                assert record["before"] == record["now"] - 1, record
+
+    run_threads([*(lambda n=n: count(n) for n in range(4)), step, look], seconds + 60)
+    assert [record["n"] for record in table] == [sum(counted)] * 4
+
+
 SCENARIOS: dict[str, Callable[[float, int], None]] = {
     function.__name__: function
     for function in (
@@ -637,6 +669,7 @@ SCENARIOS: dict[str, Callable[[float, int], None]] = {
         groups_are_whole,
         user_code_may_write,
         collector_reads_and_writes,
+        updates_of_the_old_record,
     )
 }
 

@@ -113,8 +113,16 @@ SIGNATURES: list[tuple[Any, str]] = [
         "(self, columns=None, where=None, *, order_by=None, limit=None, offset=0,"
         " copy=True, distinct=False)",
     ),
-    (Table.update, "(self, changes, where=None, *, missing=None)"),
-    (Table.delete, "(self, where=None, *, missing=None)"),
+    (
+        Table.update,
+        "(self, changes, where=None, *, limit=None, order_by=None, returning='count',"
+        " missing=None)",
+    ),
+    (Table.update_many, "(self, updates, *, returning='count', missing=None)"),
+    (
+        Table.delete,
+        "(self, where=None, *, limit=None, order_by=None, returning='count', missing=None)",
+    ),
     (
         Table.iter,
         "(self, where=None, *, columns=None, order_by=None, limit=None, offset=0, copy=True,"

@@ -486,7 +486,10 @@ def test_records_that_break_a_schema(typed: Any) -> None:
 )
 def test_values_of_other_types(users: Any, value: Any) -> None:
     name = type(value).__name__
-    for call in writes(users, {"fine": 1, "odd": value}):
+    calls = writes(users, {"fine": 1, "odd": value})
+    if value is len:  # An update calls it; what that returns is the value.
+        calls[-1] = lambda: users.update({"fine": 1, "odd": lambda record: value})
+    for call in calls:
         refused(users, UnsupportedTypeError, call, "odd", name)
     refused(users, TypeError, lambda: users.insert({"a": [1, {"b": (value,)}]}), "a", name)
     refused(users, TypeError, lambda: users.select(where=users.age == value), name)

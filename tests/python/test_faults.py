@@ -41,6 +41,8 @@ FAULTS = {
     "LOST_WAKEUP": "waiting_writers_wake",
     "ABORT_LEAKS": "failures_change_nothing",
     "TREE_SPLIT_LOSES": "model",
+    "STALE_SKIPPED": "updates_of_the_old_record",
+    "CHANGED_IN_TURN": "updates_of_the_old_record",
     "CURSOR_NOT_HELD": "cursors_see_one_version",
     "MEMO_STALE": "columns_follow_changes",
     "MEMO_NULL_LOST": "columns_follow_changes",
