@@ -646,6 +646,7 @@ typedef struct ddb_order {
   ddb_str field;
   bool descending;
   ddb_nulls nulls;
+  ddb_expr *expr; /* NULL: by the field; else by this */
 } ddb_order;
 
 #define DDB_NO_LIMIT UINT64_MAX
@@ -656,6 +657,7 @@ typedef struct ddb_query {
   bool distinct;          /* keep the first of records equal on distinct_fields, before limit */
   const ddb_str *distinct_fields; /* NULL: on all fields */
   size_t distinct_count;
+  ddb_expr *const *distinct_exprs; /* NULL, or distinct_count expressions instead of fields */
   uint64_t offset;
   uint64_t limit; /* DDB_NO_LIMIT: all */
 } ddb_query;
@@ -697,6 +699,21 @@ DDB_API ddb_status ddb_table_cond_check(const ddb_table *table, const ddb_cond *
                                         ddb_error *err);
 DDB_API ddb_status ddb_view_count_where(const ddb_view *view, const ddb_cond *where,
                                         uint64_t *count, ddb_error *err);
+
+/*
+ * Expressions over the records of a table, computed one record after another. Holds references to the
+ * table and to the expressions. Thread-safety: distinct.
+ */
+typedef struct ddb_projection ddb_projection;
+
+/* Errors: FIELD_NOT_FOUND (the table's schema lacks a field), NOMEM. */
+DDB_API ddb_status ddb_projection_new(ddb_table *table, ddb_expr *const *columns, size_t count,
+                                      ddb_projection **out, ddb_error *err);
+/* values: room for one per column. They borrow from the record, and from the projection until the
+ * next read. MISSING: the record has no such field. */
+DDB_API void ddb_projection_read(ddb_projection *projection, const ddb_record *record,
+                                 ddb_value *values);
+DDB_API void ddb_projection_free(ddb_projection *projection); /* NULL is allowed */
 
 /*
  * A cursor gives the records of a query little by little, all of one version: that of the view it is

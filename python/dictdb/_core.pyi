@@ -30,9 +30,8 @@ _Path: TypeAlias = str | bytes | PathLike[str] | PathLike[bytes]
 _FieldName: TypeAlias = str | Field
 _IndexFields: TypeAlias = _FieldName | list[_FieldName] | list[str] | tuple[_FieldName, ...]
 _IndexType: TypeAlias = Literal["hash", "sorted"]
-_Columns: TypeAlias = (
-    Iterable[_FieldName] | Mapping[str, _FieldName] | Iterable[tuple[str, _FieldName]]
-)
+_Column: TypeAlias = str | Expression
+_Columns: TypeAlias = Iterable[_Column] | Mapping[str, _Column] | Iterable[tuple[str, _Column]]
 _Where: TypeAlias = Condition | Callable[[RecordView], object]
 _GroupBy: TypeAlias = (
     _FieldName
@@ -42,7 +41,7 @@ _GroupBy: TypeAlias = (
     | Mapping[str, str | Expression]
 )
 _Nulls: TypeAlias = Literal["first", "last"]
-_OrderItem: TypeAlias = _FieldName | Order
+_OrderItem: TypeAlias = _Column | Order
 _Changes: TypeAlias = _Record | Callable[[RecordView], _Record]
 _OrderBy: TypeAlias = _OrderItem | list[_OrderItem] | tuple[_OrderItem, ...]
 _Schema: TypeAlias = Mapping[str, Any]
@@ -139,10 +138,10 @@ class Expression:
 @final
 class Order:
     def __new__(
-        cls, key: _FieldName, *, descending: bool = False, nulls: _Nulls | None = None
+        cls, key: _Column, *, descending: bool = False, nulls: _Nulls | None = None
     ) -> Self: ...
     @property
-    def key(self) -> _FieldName: ...
+    def key(self) -> _Column: ...
     @property
     def descending(self) -> bool: ...
     @property
@@ -349,7 +348,7 @@ class _Source:
     @overload
     def pluck(
         self,
-        field: _FieldName,
+        field: _Column,
         /,
         *,
         where: _Where | None = None,
@@ -361,9 +360,9 @@ class _Source:
     @overload
     def pluck(
         self,
-        field: _FieldName,
+        field: _Column,
         /,
-        *fields: _FieldName,
+        *fields: _Column,
         where: _Where | None = None,
         order_by: _OrderBy | None = None,
         limit: int | None = None,

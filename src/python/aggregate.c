@@ -199,17 +199,8 @@ static bool is_computed(call *c, PyObject *object) {
   return pyddb_is_expr(state, object) && !Py_IS_TYPE(object, state->field_type);
 }
 
-/* What is read of each record: a str or Field of the source, or another expression. */
-static int read_of(call *c, PyObject *object, const char *what, ddb_str *field, ddb_expr **expr) {
-  if (!is_computed(c, object)) {
-    PyObject *name = pyddb_field_argument(c->source, object, what);
-    int result = name ? text_of(c, name, field) : -1;
-    Py_XDECREF(name);
-    if (result == 0 && !field->data) {
-      field->data = ""; /* the empty name is one */
-    }
-    return result;
-  }
+/* The library's expression, for as long as the call lives. */
+static int expr_of(call *c, PyObject *object, ddb_expr **expr) {
   ddb_expr **exprs = PyMem_Realloc(c->exprs, (c->expr_count + 1) * sizeof(ddb_expr *));
   if (!exprs) {
     PyErr_NoMemory();
@@ -222,6 +213,20 @@ static int read_of(call *c, PyObject *object, const char *what, ddb_str *field, 
   }
   c->exprs[c->expr_count++] = *expr;
   return 0;
+}
+
+/* What is read of each record: a str or Field of the source, or another expression. */
+static int read_of(call *c, PyObject *object, const char *what, ddb_str *field, ddb_expr **expr) {
+  if (!is_computed(c, object)) {
+    PyObject *name = pyddb_field_argument(c->source, object, what);
+    int result = name ? text_of(c, name, field) : -1;
+    Py_XDECREF(name);
+    if (result == 0 && !field->data) {
+      field->data = ""; /* the empty name is one */
+    }
+    return result;
+  }
+  return expr_of(c, object, expr);
 }
 
 /* The name of one more field of the result. */
@@ -322,8 +327,9 @@ static int add_order(call *c, PyObject *item) {
   }
   order->descending = read.descending;
   order->nulls = read.nulls;
-  int status = text_of(c, read.name, &order->field);
-  Py_DECREF(read.name);
+  int status = PyUnicode_Check(read.column) ? text_of(c, read.column, &order->field)
+                                            : expr_of(c, read.column, &order->expr);
+  Py_DECREF(read.column);
   c->query.order_count += status == 0;
   return status;
 }

@@ -75,6 +75,11 @@ PyObject *pyddb_field_argument(pyddb_source *source, PyObject *object, const cha
   return pyddb_field_check(source, name) < 0 ? NULL : Py_NewRef(name);
 }
 
+PyObject *pyddb_column_argument(pyddb_source *source, PyObject *object, const char *what) {
+  return Py_IS_TYPE(object, source->state->expr_type) ? Py_NewRef(object)
+                                                      : pyddb_field_argument(source, object, what);
+}
+
 PyObject *pyddb_source_field(PyObject *self, PyObject *name) {
   pyddb_source *source = (pyddb_source *)self;
   PyObject *checked = pyddb_field_argument(source, name, "field");

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * order.c - Order: a field to sort by, its direction, and where its nulls go; and order_by arguments.
+ * order.c - Order: a field or an expression to sort by, its direction, and where its nulls go; and order_by arguments.
  *
  * Thread-safety: immutable.
  */
 #include "pyddb.h"
 
 typedef struct pyddb_order {
-  PyObject_HEAD PyObject *key; /* str or Field */
+  PyObject_HEAD PyObject *key; /* str or Expression */
   bool descending;
   ddb_nulls nulls;
 } pyddb_order;
@@ -65,7 +65,8 @@ static PyObject *order_tp_new(PyTypeObject *type, PyObject *args, PyObject *keyw
     return NULL;
   }
   if (!PyUnicode_Check(slots[0]) && !pyddb_is_expr(state, slots[0])) {
-    return pyddb_raise_format(state, DDB_ERR_TYPE, "Order: a field is a str or a Field, not '%s'",
+    return pyddb_raise_format(state, DDB_ERR_TYPE,
+                              "Order: a field is a str or an Expression, not '%s'",
                               Py_TYPE(slots[0])->tp_name);
   }
   PyObject *key = read_key(slots[0], &minus);
@@ -131,9 +132,9 @@ int pyddb_order_read(pyddb_source *source, PyObject *item, pyddb_order_item *out
     key = read_key(item, &out->descending);
     out->nulls = DDB_NULLS_DEFAULT;
   }
-  out->name = key ? pyddb_field_argument(source, key, "order_by") : NULL;
+  out->column = key ? pyddb_column_argument(source, key, "order_by") : NULL;
   Py_XDECREF(key);
-  return out->name ? 0 : -1;
+  return out->column ? 0 : -1;
 }
 
 static PyObject *nulls_out(const pyddb_order *order) {
@@ -167,7 +168,7 @@ static PyObject *order_repr(PyObject *self) {
 /* ---- The type ------------------------------------------------------------------------------ */
 
 static PyGetSetDef order_getset[] = {
-    {"key", order_get_key, NULL, "What is sorted by (str or Field).", NULL},
+    {"key", order_get_key, NULL, "What is sorted by (str, Field or Expression).", NULL},
     {"descending", order_get_descending, NULL, "Whether the greatest comes first (bool).", NULL},
     {"nulls", order_get_nulls, NULL, "'first', 'last', or None: as the direction has it.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
@@ -175,9 +176,9 @@ static PyGetSetDef order_getset[] = {
 
 PyDoc_STRVAR(order_doc,
              "Order(key, *, descending=False, nulls=None)\n--\n\n"
-             "An item of order_by: the field to sort by (str or Field; '-name' is\n"
-             "descending), and where records go in which it is None or missing: nulls is\n"
-             "'first', 'last', or None (first, and last when descending). The same as\n"
+             "An item of order_by: what to sort by (a str, '-name' being descending, a Field\n"
+             "or an Expression), and where records go for which it is None or missing: nulls\n"
+             "is 'first', 'last', or None (first, and last when descending). The same as\n"
              "field.asc(nulls=...) and field.desc(nulls=...). Immutable.");
 
 static PyType_Slot order_slots[] = {

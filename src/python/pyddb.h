@@ -358,6 +358,8 @@ extern PyMethodDef pyddb_expr_methods[];
 
 /* str or Field to str (new reference). `what`: "order_by". Checks that the schema has it. */
 PyObject *pyddb_field_argument(pyddb_source *source, PyObject *object, const char *what);
+/* The same of what may be an Expression, too, which is itself then. */
+PyObject *pyddb_column_argument(pyddb_source *source, PyObject *object, const char *what);
 /* UnknownFieldError when a schema lacks `name`. */
 int pyddb_field_check(pyddb_source *source, PyObject *name);
 /* The `where` of a statement: None, NULL, a Condition or a callable. *out: NULL or a new reference;
@@ -397,9 +399,9 @@ PyObject *pyddb_order_new(pyddb_state *state, PyObject *key, bool descending, Py
 PyObject *pyddb_expr_asc(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw);
 PyObject *pyddb_expr_desc(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw);
 extern const char pyddb_asc_doc[], pyddb_desc_doc[];
-/* An item of order_by; name is a new reference. */
+/* An item of order_by; column is a new reference: str or Expression. */
 typedef struct pyddb_order_item {
-  PyObject *name;
+  PyObject *column;
   bool descending;
   ddb_nulls nulls;
 } pyddb_order_item;
@@ -428,13 +430,14 @@ PyObject *pyddb_memory_dict(const ddb_memory *memory);
 
 /* ---- Queries -------------------------------------------------------------------------------- */
 
-/* Field names, as Python and as C strings. */
-typedef struct pyddb_name_list {
+/* Fields and expressions, for the library. */
+typedef struct pyddb_column_list {
   Py_ssize_t count;
-  PyObject *objects; /* list of str, or NULL */
+  PyObject *objects; /* list of str and Expression, or NULL */
   pyddb_text *texts;
-  ddb_str *strs;
-} pyddb_name_list;
+  ddb_str *strs;    /* of those that are str */
+  ddb_expr **exprs; /* of all, when there is an Expression; else NULL */
+} pyddb_column_list;
 
 /* What is made of a record. */
 typedef enum pyddb_form {
@@ -449,8 +452,8 @@ typedef struct pyddb_query {
   ddb_query core;
   pyddb_cond *where; /* strong; it may have code, and is not in `core` */
   PyObject *aliases; /* list of str, one per column */
-  pyddb_name_list columns;
-  pyddb_name_list order_names;
+  pyddb_column_list columns;
+  pyddb_column_list order_columns;
   ddb_order *order;
   pyddb_form form;
 } pyddb_query;
@@ -468,7 +471,7 @@ enum {
 };
 /* On failure there is nothing to fini. */
 int pyddb_query_init(pyddb_source *source, pyddb_query *query, PyObject *const *slots);
-/* Asks for the values of these fields instead of records; `what` names the method. The query is to
+/* Asks for the values of these fields and expressions instead of records; `what` names the method. The query is to
  * be finished in any case. */
 int pyddb_query_fields(pyddb_source *source, pyddb_query *query, PyObject *const *fields,
                        Py_ssize_t count, const char *what);
@@ -477,8 +480,10 @@ void pyddb_query_fini(pyddb_query *query);
 typedef struct pyddb_reader {
   pyddb_source *source;
   const pyddb_query *query;
-  const ddb_shape *shape; /* of the last record */
-  size_t *indexes;        /* of the columns in it; NULL: there are no columns */
+  const ddb_shape *shape;     /* of the last record */
+  size_t *indexes;            /* of the columns in it; NULL: there are no columns */
+  ddb_projection *projection; /* instead of indexes, with expressions */
+  ddb_value *values;
 } pyddb_reader;
 
 int pyddb_reader_init(pyddb_reader *reader, pyddb_source *source, const pyddb_query *query);

@@ -9,32 +9,66 @@
  */
 #include "pyddb.h"
 
-/* ---- Names --------------------------------------------------------------------------------- */
+/* ---- Columns ------------------------------------------------------------------------------- */
 
-static void names_fini(pyddb_name_list *names) {
-  for (Py_ssize_t i = 0; names->texts && i < names->count; i++) {
-    pyddb_text_fini(&names->texts[i]);
+static void columns_fini(pyddb_column_list *columns) {
+  for (Py_ssize_t i = 0; i < columns->count; i++) {
+    pyddb_text_fini(&columns->texts[i]);
+    if (columns->exprs) {
+      ddb_expr_release(columns->exprs[i]);
+    }
   }
-  PyMem_Free(names->texts);
-  PyMem_Free(names->strs);
-  Py_CLEAR(names->objects);
+  PyMem_Free(columns->texts);
+  PyMem_Free(columns->strs);
+  PyMem_Free(columns->exprs);
+  Py_CLEAR(columns->objects);
 }
 
-/* Encodes names->objects. */
-static int names_encode(pyddb_name_list *names) {
-  Py_ssize_t count = PyList_GET_SIZE(names->objects);
-  names->texts = PyMem_Calloc((size_t)count + 1, sizeof *names->texts);
-  names->strs = PyMem_Calloc((size_t)count + 1, sizeof *names->strs);
-  if (!names->texts || !names->strs) {
+static int columns_reserve(pyddb_column_list *columns, size_t count) {
+  bool has_exprs = false;
+  for (size_t i = 0; i < count; i++) {
+    has_exprs |= !PyUnicode_Check(PyList_GET_ITEM(columns->objects, (Py_ssize_t)i));
+  }
+  columns->texts = PyMem_Calloc(count + 1, sizeof *columns->texts);
+  columns->strs = PyMem_Calloc(count + 1, sizeof *columns->strs);
+  columns->exprs = has_exprs ? PyMem_Calloc(count + 1, sizeof(ddb_expr *)) : NULL;
+  if (!columns->texts || !columns->strs || (has_exprs && !columns->exprs)) {
     PyErr_NoMemory();
     return -1;
   }
-  for (; names->count < count; names->count++) {
-    Py_ssize_t i = names->count;
-    if (pyddb_text_init(&names->texts[i], PyList_GET_ITEM(names->objects, i)) < 0) {
+  return 0;
+}
+
+static int encode_column(pyddb_state *state, pyddb_column_list *columns, Py_ssize_t i) {
+  PyObject *object = PyList_GET_ITEM(columns->objects, i);
+  if (!PyUnicode_Check(object)) {
+    columns->exprs[i] = pyddb_expr_take((pyddb_expr *)object);
+    return columns->exprs[i] ? 0 : -1;
+  }
+  if (pyddb_text_init(&columns->texts[i], object) < 0) {
+    return -1;
+  }
+  columns->strs[i] = columns->texts[i].str;
+  ddb_error err;
+  if (columns->exprs && ddb_expr_field(columns->strs[i], &columns->exprs[i], &err) != DDB_OK) {
+    columns->exprs[i] = NULL;
+    pyddb_text_fini(&columns->texts[i]);
+    pyddb_raise(state, &err);
+    return -1;
+  }
+  return 0;
+}
+
+/* For the library: columns->objects. */
+static int columns_encode(pyddb_state *state, pyddb_column_list *columns) {
+  Py_ssize_t count = PyList_GET_SIZE(columns->objects);
+  if (columns_reserve(columns, (size_t)count) < 0) {
+    return -1;
+  }
+  for (; columns->count < count; columns->count++) {
+    if (encode_column(state, columns, columns->count) < 0) {
       return -1;
     }
-    names->strs[i] = names->texts[i].str;
   }
   return 0;
 }
@@ -60,7 +94,7 @@ static int add_pair(pyddb_source *source, pyddb_query *q, PyObject *alias, PyObj
   if (present != 0 || PyList_Append(q->aliases, alias) < 0) {
     return -1;
   }
-  return append_take(q->columns.objects, pyddb_field_argument(source, field, "columns"));
+  return append_take(q->columns.objects, pyddb_column_argument(source, field, "columns"));
 }
 
 static int add_column(pyddb_source *source, pyddb_query *q, PyObject *item) {
@@ -72,9 +106,11 @@ static int add_column(pyddb_source *source, pyddb_query *q, PyObject *item) {
     Py_XDECREF(field);
     return result;
   }
-  PyObject *name = pyddb_field_argument(source, item, "columns");
-  int result = name ? add_pair(source, q, name, name) : -1;
-  Py_XDECREF(name);
+  /* An expression that was given no name is called what it says. */
+  bool is_expr = Py_IS_TYPE(item, source->state->expr_type);
+  PyObject *alias = is_expr ? PyObject_Repr(item) : pyddb_field_argument(source, item, "columns");
+  int result = alias ? add_pair(source, q, alias, is_expr ? item : alias) : -1;
+  Py_XDECREF(alias);
   return result;
 }
 
@@ -88,8 +124,8 @@ static PyObject *columns_iterator(pyddb_source *source, PyObject *columns) {
   if (PyUnicode_Check(columns) || PyBytes_Check(columns) || pyddb_is_expr(source->state, columns) ||
       !Py_TYPE(columns)->tp_iter) {
     return pyddb_raise_format(source->state, DDB_ERR_TYPE,
-                              "columns must be a list of fields, a dict of alias to field, or "
-                              "(alias, field) pairs, not '%s'",
+                              "columns must be a list of fields and expressions, a dict of alias "
+                              "to field or expression, or (alias, field) pairs, not '%s'",
                               Py_TYPE(columns)->tp_name);
   }
   return PyObject_GetIter(columns);
@@ -113,7 +149,13 @@ static int query_columns(pyddb_source *source, pyddb_query *q, PyObject *columns
     return -1;
   }
   q->form = PYDDB_FORM_COLUMNS;
-  return names_encode(&q->columns);
+  return columns_encode(source->state, &q->columns);
+}
+
+static void distinct_by_columns(pyddb_query *q) {
+  q->core.distinct_fields = q->columns.strs;
+  q->core.distinct_exprs = q->columns.exprs;
+  q->core.distinct_count = (size_t)q->columns.count;
 }
 
 int pyddb_query_fields(pyddb_source *source, pyddb_query *q, PyObject *const *fields,
@@ -121,21 +163,20 @@ int pyddb_query_fields(pyddb_source *source, pyddb_query *q, PyObject *const *fi
   q->columns.objects = PyList_New(0);
   int result = q->columns.objects ? 0 : -1;
   for (Py_ssize_t i = 0; result == 0 && i < count; i++) {
-    result = append_take(q->columns.objects, pyddb_field_argument(source, fields[i], what));
+    result = append_take(q->columns.objects, pyddb_column_argument(source, fields[i], what));
   }
-  if (result < 0 || names_encode(&q->columns) < 0) {
+  if (result < 0 || columns_encode(source->state, &q->columns) < 0) {
     return -1;
   }
   q->form = count == 1 ? PYDDB_FORM_VALUE : PYDDB_FORM_TUPLE;
-  q->core.distinct_fields = q->columns.strs;
-  q->core.distinct_count = (size_t)count;
+  distinct_by_columns(q);
   return 0;
 }
 
 /* ---- order_by ------------------------------------------------------------------------------ */
 
 static int add_order(pyddb_source *source, pyddb_query *q, PyObject *item) {
-  size_t index = (size_t)PyList_GET_SIZE(q->order_names.objects);
+  size_t index = (size_t)PyList_GET_SIZE(q->order_columns.objects);
   ddb_order *order = PyMem_Realloc(q->order, (index + 1) * sizeof *order);
   if (!order) {
     PyErr_NoMemory();
@@ -147,15 +188,21 @@ static int add_order(pyddb_source *source, pyddb_query *q, PyObject *item) {
     return -1;
   }
   order[index] = (ddb_order){.descending = read.descending, .nulls = read.nulls};
-  return append_take(q->order_names.objects, read.name);
+  return append_take(q->order_columns.objects, read.column);
+}
+
+/* A field is ordered by as a field, for which there may be an index. */
+static ddb_expr *order_expr(const pyddb_column_list *columns, Py_ssize_t i) {
+  bool is_field = PyUnicode_Check(PyList_GET_ITEM(columns->objects, i));
+  return is_field ? NULL : columns->exprs[i];
 }
 
 static int query_order(pyddb_source *source, pyddb_query *q, PyObject *order_by) {
   if (!order_by || order_by == Py_None) {
     return 0;
   }
-  q->order_names.objects = PyList_New(0);
-  int result = q->order_names.objects ? 0 : -1;
+  q->order_columns.objects = PyList_New(0);
+  int result = q->order_columns.objects ? 0 : -1;
   if (result == 0 && !PyList_Check(order_by) && !PyTuple_Check(order_by)) {
     result = add_order(source, q, order_by);
   } else {
@@ -166,22 +213,23 @@ static int query_order(pyddb_source *source, pyddb_query *q, PyObject *order_by)
     result = items ? result : -1;
     Py_XDECREF(items);
   }
-  if (result < 0 || names_encode(&q->order_names) < 0) {
+  if (result < 0 || columns_encode(source->state, &q->order_columns) < 0) {
     return -1;
   }
-  for (Py_ssize_t i = 0; i < q->order_names.count; i++) {
-    q->order[i].field = q->order_names.strs[i];
+  for (Py_ssize_t i = 0; i < q->order_columns.count; i++) {
+    q->order[i].field = q->order_columns.strs[i];
+    q->order[i].expr = order_expr(&q->order_columns, i);
   }
   q->core.order = q->order;
-  q->core.order_count = (size_t)q->order_names.count;
+  q->core.order_count = (size_t)q->order_columns.count;
   return 0;
 }
 
 /* ---- The query ----------------------------------------------------------------------------- */
 
 void pyddb_query_fini(pyddb_query *q) {
-  names_fini(&q->columns);
-  names_fini(&q->order_names);
+  columns_fini(&q->columns);
+  columns_fini(&q->order_columns);
   PyMem_Free(q->order);
   q->order = NULL;
   Py_CLEAR(q->aliases);
@@ -212,7 +260,6 @@ int pyddb_query_init(pyddb_source *source, pyddb_query *q, PyObject *const *slot
   if (q->form == PYDDB_FORM_DICT && !copy) {
     q->form = PYDDB_FORM_VIEW;
   }
-  q->core.distinct_fields = q->columns.strs;
-  q->core.distinct_count = (size_t)q->columns.count;
+  distinct_by_columns(q);
   return 0;
 }

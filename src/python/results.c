@@ -2,15 +2,37 @@
 /*
  * results.c - records to what a query gives for each: a dict, a view, some columns, a value, a tuple.
  *
- * A reader keeps where the columns are in the last shape seen, since neighbours mostly share it. It
- * borrows its source and query. Thread-safety: distinct.
+ * A reader keeps where the columns are in the last shape seen, since neighbours mostly share it. With
+ * expressions among the columns, all of them are computed by a projection instead. It borrows its
+ * source and query. Thread-safety: distinct.
  */
 #include "pyddb.h"
 
 #define NO_COLUMN SIZE_MAX
 
+static int init_projection(pyddb_reader *reader) {
+  const pyddb_column_list *columns = &reader->query->columns;
+  ddb_error err;
+  reader->values = PyMem_Calloc((size_t)columns->count, sizeof *reader->values);
+  if (!reader->values) {
+    PyErr_NoMemory();
+    return -1;
+  }
+  if (ddb_projection_new(reader->source->table, columns->exprs, (size_t)columns->count,
+                         &reader->projection, &err) != DDB_OK) {
+    reader->projection = NULL;
+    pyddb_reader_fini(reader);
+    pyddb_raise(reader->source->state, &err);
+    return -1;
+  }
+  return 0;
+}
+
 int pyddb_reader_init(pyddb_reader *reader, pyddb_source *source, const pyddb_query *query) {
   *reader = (pyddb_reader){.source = source, .query = query};
+  if (query->columns.exprs) {
+    return init_projection(reader);
+  }
   if (query->columns.count > 0) {
     reader->indexes = PyMem_Calloc((size_t)query->columns.count, sizeof *reader->indexes);
     if (!reader->indexes) {
@@ -23,11 +45,15 @@ int pyddb_reader_init(pyddb_reader *reader, pyddb_source *source, const pyddb_qu
 
 void pyddb_reader_fini(pyddb_reader *reader) {
   PyMem_Free(reader->indexes);
+  PyMem_Free(reader->values);
+  ddb_projection_free(reader->projection);
   reader->indexes = NULL;
+  reader->values = NULL;
+  reader->projection = NULL;
 }
 
 static void find_columns(pyddb_reader *reader, const ddb_shape *shape) {
-  const pyddb_name_list *columns = &reader->query->columns;
+  const pyddb_column_list *columns = &reader->query->columns;
   size_t field_count = ddb_shape_count(shape);
   reader->shape = shape;
   for (Py_ssize_t i = 0; i < columns->count; i++) {
@@ -45,6 +71,9 @@ static void find_columns(pyddb_reader *reader, const ddb_shape *shape) {
 
 /* A missing field reads as None. */
 static PyObject *column_out(const pyddb_reader *reader, const ddb_record *record, Py_ssize_t i) {
+  if (reader->projection) {
+    return pyddb_value_out(reader->source->state, &reader->values[i]);
+  }
   size_t index = reader->indexes[i];
   ddb_value value = index == NO_COLUMN ? ddb_null() : ddb_record_value(record, index);
   return pyddb_value_out(reader->source->state, &value);
@@ -79,6 +108,9 @@ static PyObject *tuple_out(const pyddb_reader *reader, const ddb_record *record)
 PyObject *pyddb_reader_read(pyddb_reader *reader, const ddb_record *record) {
   if (reader->indexes && ddb_record_shape(record) != reader->shape) {
     find_columns(reader, ddb_record_shape(record));
+  }
+  if (reader->projection) {
+    ddb_projection_read(reader->projection, record, reader->values);
   }
   switch (reader->query->form) {
   case PYDDB_FORM_VIEW:

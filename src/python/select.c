@@ -116,10 +116,11 @@ const char pyddb_select_doc[] =
     "select($self, columns=None, where=None, *, order_by=None, limit=None,\n"
     "       offset=0, copy=True, distinct=False)\n--\n\n"
     "Returns the records that where holds for, of one instant, as a list.\n\n"
-    "columns: fields (str or Field), a dict {alias: field}, or (alias, field)\n"
-    "pairs; None: whole records. A field that a record lacks reads as None.\n"
+    "columns: fields and expressions, a dict {alias: field or expression}, or\n"
+    "(alias, field) pairs; None: whole records. A field that a record lacks reads\n"
+    "as None.\n"
     "where: a Condition or a callable that takes a RecordView; None: all.\n"
-    "order_by: a field, an Order, or a list of them; '-name' is descending; None:\n"
+    "order_by: a field, expression or Order, or a list; '-name' is descending; None:\n"
     "insertion order. limit: int, or None. offset: int. copy: new dicts; with\n"
     "copy=False and no columns read-only RecordViews. distinct: keeps the first\n"
     "of records that are equal on the columns, before offset and limit.\n\n"
@@ -146,8 +147,8 @@ PyObject *pyddb_source_select(PyObject *self, PyObject *const *args, Py_ssize_t 
 const char pyddb_pluck_doc[] =
     "pluck($self, field, /, *fields, where=None, order_by=None, limit=None,\n"
     "      offset=0, distinct=False)\n--\n\n"
-    "Returns the values of a field (str or Field), one for each record, as a\n"
-    "list; of several fields, tuples. The rest is as for select().";
+    "Returns the values of a field or expression, one for each record, as a\n"
+    "list; of several, tuples. The rest is as for select().";
 
 PyObject *pyddb_source_pluck(PyObject *self, PyObject *const *args, Py_ssize_t count,
                              PyObject *kw) {

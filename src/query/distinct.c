@@ -12,8 +12,8 @@
 
 #define SLOT_COUNT_FIRST 64u
 
-void ddb__distinct_init(ddb__distinct *set, const uint32_t *field_ids, size_t field_count) {
-  *set = (ddb__distinct){.field_ids = field_ids, .field_count = field_count};
+void ddb__distinct_init(ddb__distinct *set, ddb__distinct_column *columns, size_t column_count) {
+  *set = (ddb__distinct){.columns = columns, .column_count = column_count};
 }
 
 void ddb__distinct_fini(ddb__distinct *set) {
@@ -25,30 +25,33 @@ static bool is_null(const ddb_value *value) {
   return value->kind <= DDB_NULL;
 }
 
-static ddb_value field_of(const ddb_record *record, uint32_t field_id) {
-  return field_id == DDB__NO_FIELD ? ddb_null() : ddb__record_field(record, field_id);
-}
-
-static uint64_t field_hash(uint32_t field_id, const ddb_value *value) {
-  return is_null(value) ? 0 : ddb__hash_mix(ddb_value_hash(value) + ddb__hash_mix(field_id + 1u));
+/* number: of the field, or of the column. */
+static uint64_t field_hash(uint32_t number, const ddb_value *value) {
+  return is_null(value) ? 0 : ddb__hash_mix(ddb_value_hash(value) + ddb__hash_mix(number + 1u));
 }
 
 static uint64_t hash_record(const ddb__distinct *set, const ddb_record *record) {
   uint64_t hash = 0;
-  size_t count = set->field_ids ? set->field_count : record->shape->count;
-  const uint32_t *ids = set->field_ids ? set->field_ids : record->shape->field_ids;
-  for (size_t i = 0; i < count; i++) {
-    ddb_value value =
-        set->field_ids ? field_of(record, ids[i]) : ddb__record_at(record, (uint32_t)i);
-    hash += field_hash(ids[i], &value);
+  if (set->columns) {
+    for (size_t i = 0; i < set->column_count; i++) {
+      ddb_value value = ddb__term_read(&set->columns[i].new, record);
+      hash += field_hash((uint32_t)i, &value);
+    }
+    return hash;
+  }
+  for (uint32_t i = 0; i < record->shape->count; i++) {
+    ddb_value value = ddb__record_at(record, i);
+    hash += field_hash(record->shape->field_ids[i], &value);
   }
   return hash;
 }
 
-static bool same_fields(const ddb__distinct *set, const ddb_record *a, const ddb_record *b) {
-  for (size_t i = 0; i < set->field_count; i++) {
-    ddb_value left = field_of(a, set->field_ids[i]);
-    ddb_value right = field_of(b, set->field_ids[i]);
+static bool same_columns(const ddb__distinct *set, const ddb_record *a, const ddb_record *b) {
+  for (size_t i = 0; i < set->column_count; i++) {
+    ddb_value left = ddb__term_read(&set->columns[i].old, a);
+    ddb_value right = ddb__term_read(&set->columns[i].new, b);
+    left = is_null(&left) ? ddb_null() : left;
+    right = is_null(&right) ? ddb_null() : right;
     if (!ddb__value_same(&left, &right)) {
       return false;
     }
@@ -70,8 +73,8 @@ static bool fields_within(const ddb_record *a, const ddb_record *b) {
 }
 
 static bool same(const ddb__distinct *set, const ddb_record *a, const ddb_record *b) {
-  if (set->field_ids) {
-    return same_fields(set, a, b);
+  if (set->columns) {
+    return same_columns(set, a, b);
   }
   return fields_within(a, b) && (a->shape == b->shape || fields_within(b, a));
 }

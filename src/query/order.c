@@ -4,29 +4,85 @@
  *
  *   rows    | record, arrival |    one per row held
  *   values  | key 0 | key 1 |..    of the same row
- *   items   | prefix | row |       what the merge sort moves
+ *   items   | prefix | row |       what is sorted
  *
  * A prefix is a number such that a's below b's means that a comes before b by the first key; only
  * rows with equal prefixes are compared by value. Arrival decides last, so no two rows are equal.
- * Cost: O(n log n), mostly on 16-byte items; bounded: O(n + held log keep).
+ * Few items are merged; many are first sorted by the bytes in which their prefixes differ, and then
+ * merged where prefixes are equal.
+ *
+ * A value that an expression computed lies in the bound expression until the next record is read: it
+ * is copied for as long as its row is held.
+ * Cost: O(n) for values that their prefixes tell apart, else O(n log n), mostly on 16-byte items;
+ * bounded: O(n + held log keep).
  */
 #include "query/order.h"
 
 #include "base/heap.h"
 #include "base/status.h"
+#include "base/testing.h"
 #include "store/value.h"
 
-void ddb__order_init(ddb__order *order, const ddb__order_key *keys, size_t key_count, bool bounded,
+/* ---- Keys --------------------------------------------------------------------------------- */
+
+ddb_status ddb__order_bind(ddb__order_key *keys, const ddb__shapes *shapes, const ddb_order *order,
+                           size_t count, ddb_error *err) {
+  memset(keys, 0, count * sizeof *keys);
+  for (size_t i = 0; i < count; i++) {
+    if ((unsigned)order[i].nulls > DDB_NULLS_LAST) {
+      return ddb__fail(err, DDB_ERR_INVALID, "a query has no such place for nulls: %u",
+                       (unsigned)order[i].nulls);
+    }
+    keys[i].descending = order[i].descending;
+    keys[i].nulls_last = ddb__order_nulls_last(order[i].nulls, order[i].descending);
+    ddb_status status = ddb__term_bind(&keys[i].term, shapes, order[i].field, order[i].expr, err);
+    if (status) {
+      return status;
+    }
+  }
+  return DDB_OK;
+}
+
+void ddb__order_unbind(ddb__order_key *keys, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    ddb__term_unbind(&keys[i].term);
+  }
+}
+
+/* ---- Rows held ---------------------------------------------------------------------------- */
+
+/* The variable-size parts of a row's computed values. */
+typedef struct ddb__order_copy {
+  size_t bytes; /* of this allocation */
+  uint64_t data[];
+} ddb__order_copy;
+
+void ddb__order_init(ddb__order *order, ddb__order_key *keys, size_t key_count, bool bounded,
                      uint64_t keep) {
   *order = (ddb__order){.keys = keys, .key_count = key_count, .keep = keep, .bounded = bounded};
+  for (size_t i = 0; i < key_count; i++) {
+    order->copies_values |= ddb__term_is_computed(&keys[i].term);
+  }
 }
 
 static size_t row_bytes(const ddb__order *order) {
-  return sizeof *order->rows + order->key_count * sizeof *order->values + sizeof *order->heap;
+  return sizeof *order->rows + order->key_count * sizeof *order->values + sizeof *order->heap +
+         (order->copies_values ? sizeof(ddb__order_copy *) : 0);
+}
+
+static void copy_free(ddb__order_copy *copy) {
+  ddb__free(&ddb__heap_process, copy, copy ? copy->bytes : 0);
+}
+
+static void free_rows(ddb__order *order) {
+  ddb__free(&ddb__heap_process, order->rows, order->capacity * row_bytes(order));
 }
 
 void ddb__order_fini(ddb__order *order) {
-  ddb__free(&ddb__heap_process, order->rows, order->capacity * row_bytes(order));
+  for (size_t i = 0; order->copies_values && i < order->count; i++) {
+    copy_free(order->copies[i]);
+  }
+  free_rows(order);
   order->rows = NULL;
   order->capacity = 0;
 }
@@ -61,7 +117,7 @@ static bool row_before(const ddb__order *order, size_t a, size_t b) {
 
 /* ---- Adding ------------------------------------------------------------------------------- */
 
-/* One allocation: rows, then values, then heap. */
+/* One allocation: rows, then values, then heap, then copies. */
 static ddb_status grow(ddb__order *order, ddb_error *err) {
   size_t capacity = order->capacity ? order->capacity * 2 : 64;
   if (order->bounded && capacity > order->keep) {
@@ -74,24 +130,93 @@ static ddb_status grow(ddb__order *order, ddb_error *err) {
   }
   ddb_value *values = (ddb_value *)(void *)(rows + capacity);
   size_t *heap = (size_t *)(void *)(values + capacity * order->key_count);
+  ddb__order_copy **copies =
+      order->copies_values ? (ddb__order_copy **)(void *)(heap + capacity) : NULL;
   if (order->count > 0) {
     memcpy(rows, order->rows, order->count * sizeof *rows);
     memcpy(values, order->values, order->count * order->key_count * sizeof *values);
     memcpy(heap, order->heap, order->count * sizeof *heap);
   }
-  ddb__order_fini(order);
+  if (copies && order->count > 0) {
+    memcpy(copies, order->copies, order->count * sizeof *copies);
+  }
+  free_rows(order);
   order->rows = rows;
   order->values = values;
   order->heap = heap;
+  order->copies = copies;
   order->capacity = capacity;
   return DDB_OK;
 }
 
-static void take_values(const ddb__order *order, const ddb_record *record, ddb_value *values) {
+static bool needs_copy(const ddb__order *order, size_t key, const ddb_value *value) {
+  return !ddb__kind_is_inline(value->kind) && ddb__term_is_computed(&order->keys[key].term);
+}
+
+/* Copies what the values do not borrow from the record. *out: NULL when there is nothing. */
+static ddb_status copy_values(const ddb__order *order, ddb_value *values, ddb__order_copy **out,
+                              ddb_error *err) {
+  size_t bytes = 0;
   for (size_t i = 0; i < order->key_count; i++) {
-    uint32_t id = order->keys[i].field_id;
-    values[i] = id == DDB__NO_FIELD ? ddb_null() : ddb__record_field(record, id);
+    bytes += needs_copy(order, i, &values[i]) ? ddb__align8(values[i].size) : 0;
   }
+  *out = NULL;
+  if (bytes == 0) {
+    return DDB_OK;
+  }
+  bytes += sizeof(ddb__order_copy);
+  ddb__order_copy *copy = ddb__alloc(&ddb__heap_process, bytes);
+  if (!copy) {
+    return ddb__fail_memory(err, bytes);
+  }
+  copy->bytes = bytes;
+  char *to = (char *)copy->data;
+  for (size_t i = 0; i < order->key_count; i++) {
+    if (needs_copy(order, i, &values[i])) {
+      memcpy(to, values[i].as.data, values[i].size);
+      values[i].as.data = to;
+      to += ddb__align8(values[i].size);
+    }
+  }
+  *out = copy;
+  return DDB_OK;
+}
+
+/* Makes `record` the row's. On failure the row is as it was. `held`: it is a row already. */
+static ddb_status set_row(ddb__order *order, size_t row, bool held, const ddb_record *record,
+                          uint64_t arrival, ddb_error *err) {
+  ddb_value *values = &order->values[row * order->key_count];
+  if (!order->copies_values) {
+    for (size_t i = 0; i < order->key_count; i++) {
+      values[i] = ddb__term_read(&order->keys[i].term, record);
+    }
+  } else {
+    ddb_value inline_values[4];
+    bool is_inline = order->key_count <= sizeof inline_values / sizeof *inline_values;
+    size_t bytes = order->key_count * sizeof *values;
+    ddb_value *read = is_inline ? inline_values : ddb__alloc(&ddb__heap_process, bytes);
+    if (!read) {
+      return ddb__fail_memory(err, bytes);
+    }
+    for (size_t i = 0; i < order->key_count; i++) {
+      read[i] = ddb__term_read(&order->keys[i].term, record);
+    }
+    ddb__order_copy *copy;
+    ddb_status status = copy_values(order, read, &copy, err);
+    if (!status) {
+      copy_free(held ? order->copies[row] : NULL);
+      order->copies[row] = copy;
+      memcpy(values, read, bytes);
+    }
+    if (!is_inline) {
+      ddb__free(&ddb__heap_process, read, bytes);
+    }
+    if (status) {
+      return status;
+    }
+  }
+  order->rows[row] = (ddb__order_row){record, arrival};
+  return DDB_OK;
 }
 
 static void heap_swap(ddb__order *order, size_t a, size_t b) {
@@ -124,41 +249,45 @@ static void heap_down(ddb__order *order, size_t at) {
   }
 }
 
-/* The row takes the place of the last one in order, unless it comes after it. */
-static void replace_last(ddb__order *order, const ddb_record *record, uint64_t arrival) {
+/* The record takes the place of the last one in order, unless it comes after it. */
+static ddb_status replace_last(ddb__order *order, const ddb_record *record, uint64_t arrival,
+                               ddb_error *err) {
   size_t last = order->heap[0];
   const ddb_value *kept = &order->values[last * order->key_count];
   for (size_t i = 0; i < order->key_count; i++) {
-    uint32_t id = order->keys[i].field_id;
-    ddb_value own = id == DDB__NO_FIELD ? ddb_null() : ddb__record_field(record, id);
+    ddb_value own = ddb__term_read(&order->keys[i].term, record);
     int sign = compare_key(&order->keys[i], &own, &kept[i]);
     if (sign > 0) {
-      return;
+      return DDB_OK;
     }
     if (sign < 0) {
-      order->rows[last] = (ddb__order_row){record, arrival};
-      take_values(order, record, &order->values[last * order->key_count]);
-      heap_down(order, 0);
-      return;
+      ddb_status status = set_row(order, last, true, record, arrival, err);
+      if (!status) {
+        heap_down(order, 0);
+      }
+      return status;
     }
   }
+  return DDB_OK;
 }
 
 ddb_status ddb__order_add(ddb__order *order, const ddb_record *record, ddb_error *err) {
   uint64_t arrival = order->arrived++;
   if (order->bounded && order->count == order->keep) {
-    replace_last(order, record, arrival);
-    return DDB_OK;
+    return replace_last(order, record, arrival, err);
   }
+  ddb_status status = DDB_OK;
   if (order->count == order->capacity) {
-    ddb_status status = grow(order, err);
-    if (status) {
-      return status;
-    }
+    status = grow(order, err);
   }
-  size_t row = order->count++;
-  order->rows[row] = (ddb__order_row){record, arrival};
-  take_values(order, record, &order->values[row * order->key_count]);
+  size_t row = order->count;
+  if (!status) {
+    status = set_row(order, row, false, record, arrival, err);
+  }
+  if (status) {
+    return status;
+  }
+  order->count++;
   if (order->bounded) {
     order->heap[row] = row;
     heap_up(order, row);
@@ -289,13 +418,74 @@ static void merge_sort(const ddb__order *order, item *items, item *scratch, size
   }
 }
 
+/* Below this merging is faster. */
+#ifdef DDB_TESTING
+#define MANY_ITEMS 16u
+#else
+#define MANY_ITEMS 512u
+#endif
+
+/* Stably, by one byte of the prefix. */
+static void sort_by_byte(const item *from, item *to, size_t count, unsigned shift) {
+  size_t starts[257] = {0};
+  for (size_t i = 0; i < count; i++) {
+    starts[((from[i].prefix >> shift) & 0xff) + 1]++;
+  }
+  for (size_t i = 1; i < 257; i++) {
+    starts[i] += starts[i - 1];
+  }
+  for (size_t i = 0; i < count; i++) {
+    to[starts[(from[i].prefix >> shift) & 0xff]++] = from[i];
+  }
+}
+
+/* Sorts by prefix only, from the lowest byte up; items that share it stay in order of row. */
+static void sort_by_prefix(item *items, item *scratch, size_t count) {
+  uint64_t differing = 0;
+  for (size_t i = 1; i < count; i++) {
+    differing |= items[i].prefix ^ items[0].prefix;
+  }
+  item *from = items;
+  item *to = scratch;
+  for (unsigned shift = 0; shift < 64; shift += 8) {
+    if ((differing >> shift) & 0xff) {
+      sort_by_byte(from, to, count, shift);
+      item *swap = from;
+      from = to;
+      to = swap;
+    }
+  }
+  if (from != items) {
+    memcpy(items, from, count * sizeof *items);
+  }
+}
+
+/* `scratch`: room for all of them. */
+static void sort_items(const ddb__order *order, item *items, item *scratch, size_t count) {
+  if (count < MANY_ITEMS) {
+    merge_sort(order, items, scratch, count);
+    return;
+  }
+  sort_by_prefix(items, scratch, count);
+  if (order->exact && order->key_count == 1 && !order->bounded) {
+    return; /* rows are in order of arrival */
+  }
+  for (size_t from = 0, to; from < count; from = to) {
+    for (to = from + 1; to < count && items[to].prefix == items[from].prefix;) {
+      to++;
+    }
+    if (to - from > 1) {
+      merge_sort(order, items + from, scratch, to - from);
+    }
+  }
+}
+
 ddb_status ddb__order_finish(ddb__order *order, const ddb_record ***records, ddb_error *err) {
   *records = NULL;
   if (order->count == 0) {
     return DDB_OK;
   }
-  size_t scratch_count = order->count / 2 + 1;
-  size_t item_bytes = (order->count + scratch_count) * sizeof(item);
+  size_t item_bytes = 2 * order->count * sizeof(item);
   size_t result_bytes = order->count * sizeof(ddb_record *);
   item *items = ddb__alloc(&ddb__heap_process, item_bytes);
   const ddb_record **result = items ? ddb__alloc(&ddb__heap_process, result_bytes) : NULL;
@@ -304,7 +494,7 @@ ddb_status ddb__order_finish(ddb__order *order, const ddb_record ***records, ddb
     return ddb__fail_memory(err, items ? result_bytes : item_bytes);
   }
   make_prefixes(order, items);
-  merge_sort(order, items, items + order->count, order->count);
+  sort_items(order, items, items + order->count, order->count);
   for (size_t i = 0; i < order->count; i++) {
     result[i] = order->rows[items[i].row].record;
   }

@@ -164,7 +164,7 @@ static ddb_status keep_matching(ddb_rowset *rows, const ddb_cond *having, ddb_er
   return DDB_OK;
 }
 
-static ddb_status sort_records(ddb_rowset *rows, const ddb__order_key *keys, size_t key_count,
+static ddb_status sort_records(ddb_rowset *rows, ddb__order_key *keys, size_t key_count,
                                ddb_error *err) {
   ddb_records *records = &rows->records;
   ddb__order order;
@@ -195,15 +195,11 @@ static ddb_status sort_by(ddb_rowset *rows, const ddb_order *order, size_t order
   if (!keys) {
     return ddb__fail_memory(err, bytes);
   }
-  ddb_status status = DDB_OK;
-  for (size_t i = 0; i < order_count && !status; i++) {
-    keys[i].descending = order[i].descending;
-    keys[i].nulls_last = ddb__order_nulls_last(order[i].nulls, order[i].descending);
-    status = ddb__bound_field(rows->shapes, order[i].field, &keys[i].field_id, err);
-  }
+  ddb_status status = ddb__order_bind(keys, rows->shapes, order, order_count, err);
   if (!status) {
     status = sort_records(rows, keys, order_count, err);
   }
+  ddb__order_unbind(keys, order_count);
   if (keys != near) {
     ddb__free(&ddb__heap_process, keys, bytes);
   }

@@ -8,56 +8,67 @@
 #include "base/heap.h"
 #include "base/status.h"
 
-/* ---- Names -------------------------------------------------------------------------------- */
+/* ---- Columns ------------------------------------------------------------------------------ */
 
-/* Room for the names' ids, in place or allocated. */
-static ddb_status make_room(void **room, void *in_place, size_t count, size_t size,
-                            ddb_error *err) {
-  *room = in_place;
-  if (count > DDB__SELECTION_INLINE) {
-    *room = count > SIZE_MAX / size ? NULL : ddb__alloc(&ddb__heap_process, count * size);
+/* Zeroed room for the columns, in place or allocated; NULL: no memory. */
+static void *make_room(void *in_place, size_t count, size_t size) {
+  if (count <= DDB__SELECTION_INLINE) {
+    memset(in_place, 0, count * size);
+    return in_place;
   }
-  return *room ? DDB_OK : ddb__fail_memory(err, count * size);
+  return count > SIZE_MAX / size ? NULL : ddb__alloc_zero(&ddb__heap_process, count * size);
 }
 
 static ddb_status bind_order(ddb__selection *s, const ddb__shapes *shapes, const ddb_query *query,
                              ddb_error *err) {
-  void *room;
-  ddb_status status = make_room(&room, s->inline_keys, s->key_count, sizeof *s->keys, err);
-  s->keys = room;
-  for (size_t i = 0; i < s->key_count && !status; i++) {
-    const ddb_order *order = &query->order[i];
-    s->keys[i].descending = order->descending;
-    s->keys[i].nulls_last = ddb__order_nulls_last(order->nulls, order->descending);
-    status = ddb__bound_field(shapes, order->field, &s->keys[i].field_id, err);
+  size_t count = query->order_count;
+  ddb__order_key *keys = make_room(s->inline_keys, count, sizeof *keys);
+  if (!keys) {
+    return ddb__fail_memory(err, count * sizeof *keys);
   }
-  return status;
+  s->keys = keys;
+  s->key_count = count;
+  return ddb__order_bind(keys, shapes, query->order, count, err);
 }
 
 static ddb_status bind_distinct(ddb__selection *s, const ddb__shapes *shapes,
                                 const ddb_query *query, ddb_error *err) {
-  if (!query->distinct || !query->distinct_fields) {
-    s->distinct_ids = NULL;
+  if (!query->distinct || (!query->distinct_fields && !query->distinct_exprs)) {
     ddb__distinct_init(&s->distinct, NULL, 0);
     return DDB_OK;
   }
-  void *room;
-  ddb_status status =
-      make_room(&room, s->inline_ids, s->distinct_count, sizeof *s->distinct_ids, err);
-  s->distinct_ids = room;
-  for (size_t i = 0; i < s->distinct_count && !status; i++) {
-    status = ddb__bound_field(shapes, query->distinct_fields[i], &s->distinct_ids[i], err);
+  size_t count = query->distinct_count;
+  ddb__distinct_column *columns = make_room(s->inline_columns, count, sizeof *columns);
+  if (!columns) {
+    return ddb__fail_memory(err, count * sizeof *columns);
   }
-  ddb__distinct_init(&s->distinct, s->distinct_ids, s->distinct_count);
+  s->distinct_columns = columns;
+  s->distinct_count = count;
+  ddb_status status = DDB_OK;
+  for (size_t i = 0; i < count && !status; i++) {
+    const ddb_expr *expr = query->distinct_exprs ? query->distinct_exprs[i] : NULL;
+    ddb_str name = expr ? (ddb_str){NULL, 0} : query->distinct_fields[i];
+    status = ddb__term_bind(&columns[i].new, shapes, name, expr, err);
+    if (!status) {
+      status = ddb__term_bind(&columns[i].old, shapes, name, expr, err);
+    }
+  }
+  ddb__distinct_init(&s->distinct, columns, count);
   return status;
 }
 
-static void free_names(ddb__selection *s) {
+static void free_columns(ddb__selection *s) {
+  ddb__order_unbind(s->keys, s->key_count);
+  for (size_t i = 0; i < s->distinct_count; i++) {
+    ddb__term_unbind(&s->distinct_columns[i].new);
+    ddb__term_unbind(&s->distinct_columns[i].old);
+  }
   if (s->keys != s->inline_keys) {
     ddb__free(&ddb__heap_process, s->keys, s->key_count * sizeof *s->keys);
   }
-  if (s->distinct_ids != s->inline_ids) {
-    ddb__free(&ddb__heap_process, s->distinct_ids, s->distinct_count * sizeof *s->distinct_ids);
+  if (s->distinct_columns != s->inline_columns) {
+    ddb__free(&ddb__heap_process, s->distinct_columns,
+              s->distinct_count * sizeof *s->distinct_columns);
   }
 }
 
@@ -65,12 +76,6 @@ static ddb_status check_query(const ddb_query *query, ddb_error *err) {
   if (query->order_count > 0 && !query->order) {
     return ddb__fail(err, DDB_ERR_INVALID, "a query orders by %zu fields that it does not name",
                      query->order_count);
-  }
-  for (size_t i = 0; i < query->order_count; i++) {
-    if ((unsigned)query->order[i].nulls > DDB_NULLS_LAST) {
-      return ddb__fail(err, DDB_ERR_INVALID, "a query has no such place for nulls: %u",
-                       (unsigned)query->order[i].nulls);
-    }
   }
   return DDB_OK;
 }
@@ -85,15 +90,15 @@ ddb_status ddb__selection_init(ddb__selection *s, const ddb__source *source, con
   s->scanning = false;
   s->batch.mask = 0;
   s->keys = s->inline_keys;
-  s->key_count = query->order_count;
+  s->key_count = 0;
   s->sorted = NULL;
   s->sorted_count = 0;
   s->sorted_next = 0;
   s->is_sorted = false;
   s->is_lent = false;
   s->is_distinct = query->distinct;
-  s->distinct_ids = NULL;
-  s->distinct_count = query->distinct_count;
+  s->distinct_columns = NULL;
+  s->distinct_count = 0;
   s->to_skip = query->offset;
   s->left = query->limit;
   const ddb__shapes *shapes = ddb__table_shapes(source->table);
@@ -105,7 +110,7 @@ ddb_status ddb__selection_init(ddb__selection *s, const ddb__source *source, con
     status = ddb__plan_init(&s->plan, &s->source, query->where, err);
   }
   if (status) {
-    free_names(s);
+    free_columns(s);
   }
   return status;
 }
@@ -117,7 +122,7 @@ void ddb__selection_fini(ddb__selection *s) {
     ddb__free(&ddb__heap_process, (void *)(uintptr_t)s->sorted,
               s->sorted_count * sizeof *s->sorted);
   }
-  free_names(s);
+  free_columns(s);
 }
 
 void ddb__selection_lend(ddb__selection *s, const ddb_record **records, size_t count) {

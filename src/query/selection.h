@@ -9,8 +9,8 @@
  * are held when that is little. "First" in distinct is first in the order asked for.
  *
  * Indexes are looked up in init only, so that what follows needs no more of the table than the root's
- * rows. The caller keeps the root, and the query's condition, from init to fini; records borrow from
- * the root. Not to be moved. Memory: the process heap. Thread-safety: distinct.
+ * rows. The caller keeps the root, and the query's condition and expressions, from init to fini;
+ * records borrow from the root. Not to be moved. Memory: the process heap. Thread-safety: distinct.
  */
 #ifndef DDB_QUERY_SELECTION_H
 #define DDB_QUERY_SELECTION_H
@@ -36,13 +36,13 @@ typedef struct ddb__selection {
   bool is_sorted;
   bool is_lent; /* sorted is the caller's */
   bool is_distinct;
-  uint32_t *distinct_ids; /* NULL: on all fields */
+  ddb__distinct_column *distinct_columns; /* NULL: on all fields */
   size_t distinct_count;
   ddb__distinct distinct;
   uint64_t to_skip;
   uint64_t left; /* rows that may still be given */
   ddb__order_key inline_keys[DDB__SELECTION_INLINE];
-  uint32_t inline_ids[DDB__SELECTION_INLINE];
+  ddb__distinct_column inline_columns[DDB__SELECTION_INLINE];
 } ddb__selection;
 
 /* Errors: INVALID, FIELD_NOT_FOUND, NOMEM; then there is nothing to fini. */

@@ -270,14 +270,69 @@ static void allocations_fail(void **state) {
   }
 }
 
+/* Names are checked against a schema wherever a query can hold one. */
+static void unknown_fields(void **state) {
+  (void)state;
+  ddb_schema_field schema[] = {{DDB_STR("id"), DDB_TYPE_INT, NULL},
+                               {DDB_STR("price"), DDB_TYPE_FLOAT, NULL}};
+  ddb_table_options options = {.schema = schema, .schema_count = 2};
+  ddb_db *db;
+  ddb_table *table;
+  assert_ok(ddb_db_new(&db, NULL));
+  assert_ok(ddb_db_table_create(db, DDB_STR("goods"), &options, &table, NULL));
+  ddb_cond *good;
+  ddb_cond *bad;
+  ddb_value one = ddb_int(1);
+  assert_ok(ddb_cond_compare(DDB_STR("price"), DDB_OP_LT, &one, &good, NULL));
+  assert_ok(ddb_cond_compare(DDB_STR("prise"), DDB_OP_LT, &one, &bad, NULL));
+  ddb_view view;
+  ddb_records records;
+  ddb_error error;
+  uint64_t count;
+  ddb_str name = DDB_STR("prise");
+  ddb_order order = {.field = name};
+  ddb_query queries[] = {DDB_QUERY_INIT, DDB_QUERY_INIT, DDB_QUERY_INIT};
+  queries[0].where = bad;
+  queries[1].order = &order;
+  queries[1].order_count = 1;
+  queries[2].distinct = true;
+  queries[2].distinct_fields = &name;
+  queries[2].distinct_count = 1;
+  assert_ok(ddb_view_open(table, &view, NULL));
+  for (size_t i = 0; i < 3; i++) {
+    memset(&error, 0, sizeof error);
+    assert_int_equal(ddb_view_select(&view, &queries[i], &records, &error),
+                     DDB_ERR_FIELD_NOT_FOUND);
+    assert_string_equal(error.field, "prise");
+    assert_non_null(strstr(error.message, "price"));
+    queries[i].limit = 0;
+    assert_int_equal(ddb_view_select(&view, &queries[i], &records, NULL), DDB_ERR_FIELD_NOT_FOUND);
+  }
+  assert_int_equal(ddb_view_count_where(&view, bad, &count, NULL), DDB_ERR_FIELD_NOT_FOUND);
+  assert_ok(ddb_view_count_where(&view, good, &count, NULL));
+  assert_int_equal(count, 0);
+  ddb_view_close(&view);
+  assert_int_equal(ddb_table_delete(table, bad, &count, NULL), DDB_ERR_FIELD_NOT_FOUND);
+  assert_ok(ddb_table_delete(table, good, &count, NULL));
+  ddb_cond_release(good);
+  ddb_cond_release(bad);
+  ddb_table_release(table);
+  ddb_db_release(db);
+}
+
 int main(void) {
   support_allocator_install();
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(formats),          cmocka_unit_test(formats_long_values),
-      cmocka_unit_test(bad_arguments),    cmocka_unit_test(literals_are_copied),
-      cmocka_unit_test(long_chains),      cmocka_unit_test(depth_is_limited),
-      cmocka_unit_test(in_has),           cmocka_unit_test(doubling_is_limited),
+      cmocka_unit_test(formats),
+      cmocka_unit_test(formats_long_values),
+      cmocka_unit_test(bad_arguments),
+      cmocka_unit_test(literals_are_copied),
+      cmocka_unit_test(long_chains),
+      cmocka_unit_test(depth_is_limited),
+      cmocka_unit_test(in_has),
+      cmocka_unit_test(doubling_is_limited),
       cmocka_unit_test(allocations_fail),
+      cmocka_unit_test(unknown_fields), /* last: the library keeps something for the thread */
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

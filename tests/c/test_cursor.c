@@ -281,6 +281,84 @@ static void allocations_fail(void **state) {
   assert_true(failures > 12);
 }
 
+/* Values that an expression computed are copied for the rows that are held, each failing once. */
+static void computed_orders(void **state) {
+  (void)state;
+  ddb_value long_text = ddb_text(DDB_STR("a text that lies beside the value"));
+  ddb_order order[6] = {{.field = DDB_STR("never")}};
+  ddb_query query = DDB_QUERY_INIT;
+  ddb_expr *constant;
+  ddb_view view;
+  assert_ok(ddb_expr_value(&long_text, &constant, NULL));
+  for (size_t i = 1; i < 5; i++) {
+    order[i].expr = constant;
+  }
+  order[5] = (ddb_order){.field = DDB_STR("a"), .descending = true};
+  query.order = order;
+  query.order_count = 6;
+  assert_ok(ddb_view_open(table, &view, NULL));
+  for (unsigned what = 0; what < 2; what++) {
+    query.limit = what ? 20 : DDB_NO_LIMIT;
+    for (unsigned n = 1;; n++) {
+      int64_t before = support_allocator_bytes();
+      ddb_records records = {0};
+      support_allocator_fail((long)n);
+      ddb_status status = ddb_view_select(&view, &query, &records, NULL);
+      bool failed = support_allocator_failed();
+      assert_int_equal(status, failed ? DDB_ERR_NOMEM : DDB_OK);
+      for (size_t i = 0; i < records.count; i++) {
+        ddb_value id = ddb_record_get(records.items[i], DDB_STR("id"));
+        assert_int_equal(id.as.integer, COUNT - (int64_t)i);
+      }
+      assert_int_equal(records.count, failed ? 0 : what ? 20 : COUNT);
+      ddb_records_free(&records);
+      assert_int_equal(support_allocator_bytes(), before);
+      if (!failed) {
+        assert_true(n > 20);
+        break;
+      }
+    }
+  }
+  ddb_view_close(&view);
+  ddb_expr_release(constant);
+}
+
+static void projections(void **state) {
+  (void)state;
+  ddb_expr *exprs[3];
+  ddb_value values[3];
+  ddb_value seven = ddb_int(7);
+  ddb_projection *projection = NULL;
+  ddb_view view;
+  assert_ok(ddb_expr_field(DDB_STR("a"), &exprs[0], NULL));
+  assert_ok(ddb_expr_value(&seven, &exprs[1], NULL));
+  assert_ok(ddb_expr_field(DDB_STR("never"), &exprs[2], NULL));
+  assert_int_equal(ddb_projection_new(NULL, exprs, 3, &projection, NULL), DDB_ERR_INVALID);
+  assert_int_equal(ddb_projection_new(table, NULL, 3, &projection, NULL), DDB_ERR_INVALID);
+  assert_null(projection);
+  for (long n = 1; !projection; n++) {
+    int64_t before = support_allocator_bytes();
+    support_allocator_fail(n);
+    ddb_status status = ddb_projection_new(table, exprs, 3, &projection, NULL);
+    assert_int_equal(status, support_allocator_failed() ? DDB_ERR_NOMEM : DDB_OK);
+    assert_true(projection || support_allocator_bytes() == before);
+  }
+  for (size_t i = 0; i < 3; i++) {
+    ddb_expr_release(exprs[i]); /* it has references of its own */
+  }
+  assert_ok(ddb_view_open(table, &view, NULL));
+  uint64_t position = 0;
+  for (int64_t id = 1; id <= COUNT; id++) {
+    ddb_projection_read(projection, ddb_view_next(&view, &position), values);
+    assert_int_equal(values[0].as.integer, 10 * id);
+    assert_int_equal(values[1].as.integer, 7);
+    assert_int_equal(values[2].kind, DDB_MISSING);
+  }
+  ddb_view_close(&view);
+  ddb_projection_free(projection);
+  ddb_projection_free(NULL);
+}
+
 int main(void) {
   support_allocator_install();
   const struct CMUnitTest tests[] = {
@@ -290,6 +368,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(survives_write_lock, open_table, close_table),
       cmocka_unit_test_setup_teardown(any_thread_closes, open_table, close_table),
       cmocka_unit_test_setup_teardown(memory_is_constant, open_table, close_table),
+      cmocka_unit_test_setup_teardown(computed_orders, open_table, close_table),
+      cmocka_unit_test_setup_teardown(projections, open_table, close_table),
       cmocka_unit_test_setup_teardown(bad_arguments, open_table, close_table),
       cmocka_unit_test_setup_teardown(one_says_what, open_table, close_table),
       cmocka_unit_test_setup_teardown(allocations_fail, open_table, close_table),

@@ -97,7 +97,7 @@ def test_an_order_can_be_read(table: Table) -> None:
         (lambda t: t.a.asc(nulls=1), InvalidArgumentError, "nulls must be"),
         (lambda t: t.a.desc("first"), TypeError, "positional"),
         (lambda t: Order("-a", descending=False), InvalidArgumentError, "not both"),
-        (lambda t: Order(5), UnsupportedTypeError, "a str or a Field"),
+        (lambda t: Order(5), UnsupportedTypeError, "a str or an Expression"),
         (lambda t: Order("a", null="last"), TypeError, "did you mean 'nulls'"),
         (lambda t: t.select(order_by=Order), UnsupportedTypeError, "order_by"),
         (lambda t: t.select(order_by=[["a"]]), UnsupportedTypeError, "order_by"),
@@ -494,3 +494,85 @@ def test_a_cursor_in_a_cycle_with_its_callable(table: Table) -> None:
             del cursor, holder
         gc.collect()
         assert table.memory()["old_bytes"] == 0
+
+
+# --- Expressions ---
+
+
+@pytest.fixture
+def nested(db: DictDB) -> Table:
+    made = db.create_table("nested")
+    made.insert(
+        [
+            {"name": "Ann", "home": {"city": "Rome", "zip": [1, 2]}},
+            {"name": "Bo", "home": {"city": "Bari"}},
+            {"name": "Cleo", "home": None},
+            {"name": "Di", "home": {"city": "Rome"}},
+            {"name": None},
+        ]
+    )
+    return made
+
+
+def test_computed_columns(nested: Table) -> None:
+    city, length = nested.home["city"], nested.name.len_()
+    assert nested.select({"city": city, "n": length, "who": "name"}, nested.id <= 3) == [
+        {"city": "Rome", "n": 3, "who": "Ann"},
+        {"city": "Bari", "n": 2, "who": "Bo"},
+        {"city": None, "n": 4, "who": "Cleo"},
+    ]
+    assert nested.select(["id", city, ("n", length)], limit=1) == [
+        {"id": 1, "home['city']": "Rome", "n": 3}
+    ]
+    assert nested.select([city], distinct=True) == [
+        {"home['city']": value} for value in ("Rome", "Bari", None)
+    ]
+    assert nested.pluck(city) == ["Rome", "Bari", None, "Rome", None]
+    assert nested.pluck(city, "id", where=length == 2) == [("Bari", 2), ("Rome", 4)]
+    assert nested.pluck(length, distinct=True) == [3, 2, 4, None]
+    assert nested.first(columns=[nested.home["zip"][-1]]) == {"home['zip'][-1]": 2}
+    assert nested.one(nested.id == 2, columns={"c": city}) == {"c": "Bari"}
+    assert list(nested.iter(columns={"c": city}, batch_size=2))[3] == {"c": "Rome"}
+    assert nested.pluck(dictdb.Expression("x"), limit=1) == ["x"]
+
+
+def test_ordered_by_expressions(nested: Table) -> None:
+    city, length = nested.home["city"], nested.name.len_()
+    assert ids(nested, city) == [3, 5, 2, 1, 4]
+    assert ids(nested, city.asc(nulls="last")) == [2, 1, 4, 3, 5]
+    assert ids(nested, [city.desc(nulls="first"), length]) == [5, 3, 4, 1, 2]
+    assert ids(nested, Order(length, descending=True)) == [3, 1, 2, 4, 5]
+    assert ids(nested, [length, "-id"], limit=2) == [5, 4]
+    assert ids(nested, [dictdb.Expression(2**80), "-id"]) == [5, 4, 3, 2, 1]
+    assert Order(city).key is city
+
+
+def test_an_expression_whose_text_is_taken(nested: Table) -> None:
+    city = nested.home["city"]
+    with pytest.raises(InvalidArgumentError, match="occurs twice"):
+        nested.select([city, nested.home["city"]])
+    with pytest.raises(UnsupportedTypeError, match="columns"):
+        nested.select(city)  # type: ignore[call-overload]
+
+
+def test_a_schema_checks_expressions() -> None:
+    table = Table("t", schema={"tags": list})
+    wrong = Field("tagz")[0]
+    for call in (
+        lambda: table.select([wrong]),
+        lambda: table.select(order_by=wrong),
+        lambda: table.pluck(wrong, distinct=True),
+        lambda: table.iter(columns=[wrong]),
+        lambda: table.iter(order_by=[wrong.desc()]),
+    ):
+        with pytest.raises(UnknownFieldError, match="tags"):
+            call()
+
+
+def test_a_cursor_keeps_its_expressions(nested: Table) -> None:
+    cursor = nested.iter(
+        columns=[nested.home["city"]], order_by=nested.home["city"].desc(), distinct=True
+    )
+    gc.collect()
+    rows = [row["home['city']"] for row in cursor]
+    assert rows == ["Rome", "Bari", None]
