@@ -660,6 +660,10 @@ typedef struct ddb_query {
   ddb_expr *const *distinct_exprs; /* NULL, or distinct_count expressions instead of fields */
   uint64_t offset;
   uint64_t limit; /* DDB_NO_LIMIT: all */
+  /* At most so many threads find the rows; the answer is the same. 0: where the table is large, as
+   * many as there are idle processors. Only where rows are scanned for, and all are wanted or sorted;
+   * a cursor uses one. */
+  uint32_t threads;
 } ddb_query;
 #define DDB_QUERY_INIT                                                                             \
   { .limit = DDB_NO_LIMIT }
@@ -699,6 +703,9 @@ DDB_API ddb_status ddb_table_cond_check(const ddb_table *table, const ddb_cond *
                                         ddb_error *err);
 DDB_API ddb_status ddb_view_count_where(const ddb_view *view, const ddb_cond *where,
                                         uint64_t *count, ddb_error *err);
+/* threads: as in ddb_query; ddb_view_count_where has 0. */
+DDB_API ddb_status ddb_view_count_threads(const ddb_view *view, const ddb_cond *where,
+                                          uint32_t threads, uint64_t *count, ddb_error *err);
 
 /*
  * Expressions over the records of a table, computed one record after another. Holds references to the

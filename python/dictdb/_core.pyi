@@ -274,6 +274,7 @@ class _Source:
         offset: int = 0,
         copy: Literal[True] = True,
         distinct: bool = False,
+        threads: int | None = None,
     ) -> list[dict[str, Any]]: ...
     @overload
     def select(
@@ -286,6 +287,7 @@ class _Source:
         offset: int = 0,
         copy: Literal[False],
         distinct: bool = False,
+        threads: int | None = None,
     ) -> list[RecordView]: ...
     @overload
     def select(
@@ -298,6 +300,7 @@ class _Source:
         offset: int = 0,
         copy: bool = True,
         distinct: bool = False,
+        threads: int | None = None,
     ) -> list[dict[str, Any]] | list[RecordView]: ...
     @overload
     def first(
@@ -423,7 +426,7 @@ class _Source:
         offset: int = 0,
         **named: Aggregate,
     ) -> list[dict[str, Any]]: ...
-    def count(self, where: _Where | None = None) -> int: ...
+    def count(self, where: _Where | None = None, *, threads: int | None = None) -> int: ...
     def all(self) -> list[dict[str, Any]]: ...
     def copy(self) -> dict[Any, dict[str, Any]]: ...
     def columns(self) -> list[str]: ...

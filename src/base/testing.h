@@ -31,6 +31,7 @@
   X(STALE_SKIPPED, "a row that changed after it was judged is passed over")                        \
   X(CHANGED_IN_TURN, "an expression sees what the same update has changed already")                \
   X(CURSOR_NOT_HELD, "a cursor does not hold its version")                                         \
+  X(PARALLEL_LOSES, "a scan by several threads loses the rows of one chunk")                       \
   X(MEMO_STALE, "an update does not tell the columns kept that a row changed")                     \
   X(MEMO_NULL_LOST, "a column kept forgets that a row is null")                                    \
   X(TREE_STALE_FIRST, "removing the first entry of an index node leaves it above")                 \

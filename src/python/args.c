@@ -201,6 +201,22 @@ int pyddb_count_argument(pyddb_state *state, PyObject *object, const char *what,
   return 0;
 }
 
+int pyddb_threads_argument(pyddb_state *state, PyObject *object, uint32_t *out) {
+  uint64_t threads = 0; /* automatic */
+  if (object && object != Py_None) {
+    if (pyddb_count_argument(state, object, "threads", &threads) < 0) {
+      return -1;
+    }
+    if (threads == 0) {
+      pyddb_raise_format(state, DDB_ERR_INVALID,
+                         "threads must be at least 1, or None for as many as are of use");
+      return -1;
+    }
+  }
+  *out = threads < UINT32_MAX ? (uint32_t)threads : UINT32_MAX;
+  return 0;
+}
+
 int pyddb_bool_argument(PyObject *object, bool absent, bool *out) {
   int truth = object ? PyObject_IsTrue(object) : absent;
   if (truth < 0) {

@@ -170,6 +170,8 @@ int pyddb_bind_tuple(const pyddb_signature *signature, PyObject *args, PyObject 
 int pyddb_timeout(pyddb_state *state, PyObject *object, int64_t *timeout_ns);
 /* A count that is not negative; `what` names it. */
 int pyddb_count_argument(pyddb_state *state, PyObject *object, const char *what, uint64_t *out);
+/* None or absent: 0, automatic; else from 1 on. */
+int pyddb_threads_argument(pyddb_state *state, PyObject *object, uint32_t *out);
 int pyddb_bool_argument(PyObject *object, bool absent, bool *out);
 
 /* "ignore" or "raise": what happens when nothing matched. */
@@ -467,6 +469,7 @@ enum {
   PYDDB_OFFSET,
   PYDDB_COPY,
   PYDDB_DISTINCT,
+  PYDDB_THREADS,
   PYDDB_QUERY_SLOTS
 };
 /* On failure there is nothing to fini. */

@@ -114,7 +114,7 @@ static PyObject *select_record(pyddb_source *source, const pyddb_query *query,
 
 const char pyddb_select_doc[] =
     "select($self, columns=None, where=None, *, order_by=None, limit=None,\n"
-    "       offset=0, copy=True, distinct=False)\n--\n\n"
+    "       offset=0, copy=True, distinct=False, threads=None)\n--\n\n"
     "Returns the records that where holds for, of one instant, as a list.\n\n"
     "columns: fields and expressions, a dict {alias: field or expression}, or\n"
     "(alias, field) pairs; None: whole records. A field that a record lacks reads\n"
@@ -123,14 +123,16 @@ const char pyddb_select_doc[] =
     "order_by: a field, expression or Order, or a list; '-name' is descending; None:\n"
     "insertion order. limit: int, or None. offset: int. copy: new dicts; with\n"
     "copy=False and no columns read-only RecordViews. distinct: keeps the first\n"
-    "of records that are equal on the columns, before offset and limit.\n\n"
+    "of records that are equal on the columns, before offset and limit. threads:\n"
+    "at most so many look for records (int); None: of a large table as many as\n"
+    "there are idle processors.\n\n"
     "Raises InvalidArgumentError (a ValueError) for a negative limit or offset,\n"
     "UnknownFieldError, UnsupportedTypeError (a TypeError).";
 
 PyObject *pyddb_source_select(PyObject *self, PyObject *const *args, Py_ssize_t count,
                               PyObject *kw) {
   static const char *const names[] = {"columns", "where", "order_by", "limit",
-                                      "offset",  "copy",  "distinct"};
+                                      "offset",  "copy",  "distinct", "threads"};
   static const pyddb_signature signature = {"select", names, PYDDB_QUERY_SLOTS, 2, 0};
   pyddb_source *source = (pyddb_source *)self;
   PyObject *slots[PYDDB_QUERY_SLOTS];

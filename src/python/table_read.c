@@ -160,13 +160,13 @@ int pyddb_source_contains(PyObject *self, PyObject *key) {
 /* ---- count, len ---------------------------------------------------------------------------- */
 
 static int count_native(pyddb_source *source, const ddb_view *view, const pyddb_cond *where,
-                        uint64_t *out) {
+                        uint32_t threads, uint64_t *out) {
   ddb_error err;
   bool detach = !pyddb_is_short(source, where, ddb_view_count(view));
   if (detach) {
     pyddb_detach();
   }
-  ddb_status status = ddb_view_count_where(view, where ? where->cond : NULL, out, &err);
+  ddb_status status = ddb_view_count_threads(view, where ? where->cond : NULL, threads, out, &err);
   if (detach) {
     pyddb_attach();
   }
@@ -189,7 +189,8 @@ static int count_coded(pyddb_source *source, const ddb_view *view, const pyddb_c
   return 0;
 }
 
-static int count_where(pyddb_source *source, const pyddb_cond *where, uint64_t *out) {
+static int count_where(pyddb_source *source, const pyddb_cond *where, uint32_t threads,
+                       uint64_t *out) {
   ddb_view view;
   if (pyddb_view_open(source, &view) < 0) {
     return -1;
@@ -199,36 +200,40 @@ static int count_where(pyddb_source *source, const pyddb_cond *where, uint64_t *
     *out = ddb_view_count(&view);
   } else {
     result = where->code ? count_coded(source, &view, where, out)
-                         : count_native(source, &view, where, out);
+                         : count_native(source, &view, where, threads, out);
   }
   pyddb_view_close(source, &view);
   return result;
 }
 
-const char pyddb_count_doc[] = "count($self, where=None)\n--\n\n"
-                               "Returns how many records where holds for: a Condition, a callable\n"
-                               "that takes a RecordView, or None for all.";
+const char pyddb_count_doc[] =
+    "count($self, where=None, *, threads=None)\n--\n\n"
+    "Returns how many records where holds for: a Condition, a callable that takes\n"
+    "a RecordView, or None for all. threads: at most so many look for them (int);\n"
+    "None: of a large table as many as there are idle processors.";
 
 PyObject *pyddb_source_count(PyObject *self, PyObject *const *args, Py_ssize_t count,
                              PyObject *kw) {
-  static const char *const names[] = {"where"};
-  static const pyddb_signature signature = {"count", names, 1, 1, 0};
+  static const char *const names[] = {"where", "threads"};
+  static const pyddb_signature signature = {"count", names, 2, 1, 0};
   pyddb_source *source = (pyddb_source *)self;
-  PyObject *slots[1];
+  PyObject *slots[2];
   pyddb_cond *where;
+  uint32_t threads;
   uint64_t result;
   if (pyddb_bind(&signature, args, count, kw, slots) < 0 ||
+      pyddb_threads_argument(source->state, slots[1], &threads) < 0 ||
       pyddb_where_argument(source, slots[0], &where) < 0) {
     return NULL;
   }
-  int counted = count_where(source, where, &result);
+  int counted = count_where(source, where, threads, &result);
   Py_XDECREF(where);
   return counted < 0 ? NULL : PyLong_FromUnsignedLongLong(result);
 }
 
 Py_ssize_t pyddb_source_length(PyObject *self) {
   uint64_t count;
-  return count_where((pyddb_source *)self, NULL, &count) < 0 ? -1 : (Py_ssize_t)count;
+  return count_where((pyddb_source *)self, NULL, 1, &count) < 0 ? -1 : (Py_ssize_t)count;
 }
 
 const char pyddb_size_doc[] = "size($self)\n--\n\nReturns the number of records, as len() does.";

@@ -51,6 +51,7 @@ static ddb_status cursor_init(ddb_cursor *cursor, const ddb_view *view, const dd
   }
   ddb__source source = {view->table, ddb__view_root(view)};
   status = ddb__selection_init(&cursor->selection, &source, query, err);
+  cursor->selection.threads = 1; /* it looks no further than it is asked */
   if (status) {
     ddb_view_close(&cursor->view);
   }

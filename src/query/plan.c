@@ -518,9 +518,12 @@ static ddb_status init(ddb__plan *plan, const ddb__source *source, const ddb_con
                        bool count, ddb_error *err) {
   const ddb__shapes *shapes = ddb__table_shapes(source->table);
   plan->source = *source;
+  plan->where = where;
   plan->by_candidates = false;
   plan->is_counted = false;
   steps_init(plan);
+  plan->found = NULL;
+  plan->found_count = 0;
   ddb__seqs_init(&plan->candidates);
   uint64_t seq;
   const ddb_record *record;
@@ -551,6 +554,8 @@ ddb_status ddb__plan_init_count(ddb__plan *plan, const ddb__source *source, cons
 }
 
 void ddb__plan_fini(ddb__plan *plan) {
+  ddb__free(&ddb__heap_process, (void *)(uintptr_t)plan->found,
+            (plan->found_count + 1) * sizeof *plan->found);
   ddb__seqs_fini(&plan->candidates);
   steps_fini(&plan->steps);
   ddb__bound_fini(&plan->bound);

@@ -58,12 +58,16 @@ typedef struct ddb__steps {
 typedef struct ddb__plan {
   ddb__source source;
   ddb__bound bound;
+  const ddb_cond *where;
   bool by_candidates; /* else all rows are scanned */
   bool is_counted;
   uint64_t matched;
   uint32_t root; /* step; DDB__NO_STEP: a scan */
   ddb__steps steps;
   ddb__seqs candidates;
+  /* The rows, when several threads found them already (parallel.h): [found_count], one more allocated. */
+  const ddb_record **found;
+  size_t found_count;
 } ddb__plan;
 
 /* `where` (NULL: all) must outlive the plan. FIELD_NOT_FOUND, NOMEM. */
@@ -115,7 +119,8 @@ typedef struct ddb__scan {
   ddb__plan *plan;
   bool reads_all;      /* the caller reads the records that match */
   size_t reach;        /* bytes of a record to fetch ahead; 0: the records are not read at all */
-  uint64_t position;   /* the next row, or the next candidate's index */
+  uint64_t position;   /* the next row, or the index of the next candidate or row found */
+  uint64_t end;        /* of the rows */
   ddb__scan_run ahead; /* the run after the last one given, on its way into the cache */
   const ddb_record *gathered[DDB__BATCH_MAX];
   bool counts; /* ddb__scan_count: what is sure is counted, not given */
@@ -131,6 +136,13 @@ typedef struct ddb__scan {
 void ddb__scan_init(ddb__scan *scan, ddb__plan *plan, bool reads_all);
 /* The next rows that match, in order; false at the end. The batch is valid until the next call. */
 bool ddb__scan_next(ddb__scan *scan, ddb__batch *batch);
+/* The same for a part of the rows, `first` at the beginning of a block (store/memo.h). `like` says
+ * which columns to use: those that ddb__scan_choose chose for all parts. */
+void ddb__scan_choose(ddb__scan *scan, ddb__plan *plan, bool reads_all);
+void ddb__scan_part_init(ddb__scan *scan, ddb__plan *plan, const ddb__scan *like, uint64_t first,
+                         uint64_t count);
+uint64_t ddb__scan_part_count(ddb__scan *scan, ddb__plan *plan, const ddb__scan *like,
+                              uint64_t first, uint64_t count);
 /* How many rows match: in place of the two above. */
 uint64_t ddb__scan_count(ddb__scan *scan, ddb__plan *plan);
 

@@ -181,9 +181,8 @@ static ddb__scan_run run_of_leaf(ddb__scan *scan) {
 
 /* The next leaf with a record, its records on their way. */
 static ddb__scan_run run_next(ddb__scan *scan) {
-  uint64_t end = scan->plan->source.root->rows.end;
   ddb__scan_run run = {NULL, 0, 0, 0};
-  while ((run.sure | run.open) == 0 && scan->position < end) {
+  while ((run.sure | run.open) == 0 && scan->position < scan->end) {
     if (scan->by_columns && scan->position % DDB__BLOCK_ROWS == 0) {
       uint64_t first = scan->position;
       enter_block(scan);
@@ -215,24 +214,78 @@ static bool gather(ddb__scan *scan, ddb__batch *batch) {
   return count > 0;
 }
 
-static void scan_begin(ddb__scan *scan, ddb__plan *plan, bool reads_all) {
+void ddb__scan_choose(ddb__scan *scan, ddb__plan *plan, bool reads_all) {
   scan->plan = plan;
   scan->reads_all = reads_all;
-  scan->reach = reads_all || ddb__bound_reach(&plan->bound) > 0 ? 2 * LINE : 0;
-  scan->position = 0;
-  if (!plan->by_candidates) {
-    choose_columns(scan);
+  choose_columns(scan);
+}
+
+static void begin(ddb__scan *scan, uint64_t first, uint64_t end) {
+  scan->reach = scan->reads_all || ddb__bound_reach(&scan->plan->bound) > 0 ? 2 * LINE : 0;
+  scan->position = first;
+  scan->end = end;
+  scan->block.end = 0;
+  if (!scan->plan->by_candidates && !scan->plan->found) {
     scan->ahead = run_next(scan);
   }
 }
 
+static void begin_all(ddb__scan *scan, ddb__plan *plan, bool reads_all) {
+  scan->plan = plan;
+  scan->reads_all = reads_all;
+  if (!plan->by_candidates && !plan->found) {
+    choose_columns(scan);
+  }
+  begin(scan, 0, plan->source.root->rows.end);
+}
+
+static void begin_part(ddb__scan *scan, ddb__plan *plan, const ddb__scan *like, uint64_t first,
+                       uint64_t count) {
+  uint64_t end = plan->source.root->rows.end;
+  scan->plan = plan;
+  scan->reads_all = like->reads_all;
+  scan->by_columns = like->by_columns;
+  scan->field_count = like->field_count;
+  memcpy(scan->fields, like->fields, sizeof scan->fields);
+  begin(scan, first, count < end - first ? first + count : end);
+}
+
 void ddb__scan_init(ddb__scan *scan, ddb__plan *plan, bool reads_all) {
   scan->counts = false;
-  scan_begin(scan, plan, reads_all);
+  begin_all(scan, plan, reads_all);
+}
+
+void ddb__scan_part_init(ddb__scan *scan, ddb__plan *plan, const ddb__scan *like, uint64_t first,
+                         uint64_t count) {
+  scan->counts = false;
+  begin_part(scan, plan, like, first, count);
+}
+
+/* The next of the rows that were found already. */
+static bool take_found(ddb__scan *scan, ddb__batch *batch) {
+  const ddb__plan *plan = scan->plan;
+  size_t left = plan->found_count - (size_t)scan->position;
+  size_t count = left < DDB__BATCH_MAX ? left : DDB__BATCH_MAX;
+  batch->records = plan->found + scan->position;
+  batch->seqs = NULL;
+  batch->first = 0;
+  batch->mask = count < DDB__BATCH_MAX ? (UINT64_C(1) << count) - 1 : UINT64_MAX;
+  scan->position += count;
+  if (scan->reads_all) {
+    size_t next = left - count < DDB__BATCH_MAX ? left - count : DDB__BATCH_MAX;
+    for (size_t i = 0; i < next; i++) {
+      fetch_ahead(batch->records[count + i], scan->reach);
+    }
+  }
+  return count > 0;
 }
 
 /* *open: the rows of the batch that are to be looked at. */
 static bool batch_next(ddb__scan *scan, ddb__batch *batch, uint64_t *open) {
+  if (scan->plan->found) {
+    *open = 0;
+    return take_found(scan, batch);
+  }
   if (scan->plan->by_candidates) {
     bool more = gather(scan, batch);
     *open = batch->mask;
@@ -265,13 +318,25 @@ bool ddb__scan_next(ddb__scan *scan, ddb__batch *batch) {
   return false;
 }
 
-uint64_t ddb__scan_count(ddb__scan *scan, ddb__plan *plan) {
+static uint64_t count_all(ddb__scan *scan) {
   ddb__batch batch;
-  scan->counts = true;
-  scan->counted = 0;
-  scan_begin(scan, plan, false);
   while (ddb__scan_next(scan, &batch)) {
     scan->counted += (unsigned)__builtin_popcountll(batch.mask);
   }
   return scan->counted;
+}
+
+uint64_t ddb__scan_count(ddb__scan *scan, ddb__plan *plan) {
+  scan->counts = true;
+  scan->counted = 0;
+  begin_all(scan, plan, false);
+  return count_all(scan);
+}
+
+uint64_t ddb__scan_part_count(ddb__scan *scan, ddb__plan *plan, const ddb__scan *like,
+                              uint64_t first, uint64_t count) {
+  scan->counts = true;
+  scan->counted = 0;
+  begin_part(scan, plan, like, first, count);
+  return count_all(scan);
 }

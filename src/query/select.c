@@ -7,6 +7,7 @@
  */
 #include "base/heap.h"
 #include "base/status.h"
+#include "query/parallel.h"
 #include "query/selection.h"
 
 #define RESULT_ROOM_FIRST 16u
@@ -197,6 +198,11 @@ ddb_status ddb_view_exists(const ddb_view *view, const ddb_cond *where, bool *ex
 
 ddb_status ddb_view_count_where(const ddb_view *view, const ddb_cond *where, uint64_t *count,
                                 ddb_error *err) {
+  return ddb_view_count_threads(view, where, 0, count, err);
+}
+
+ddb_status ddb_view_count_threads(const ddb_view *view, const ddb_cond *where, uint32_t threads,
+                                  uint64_t *count, ddb_error *err) {
   if (!view || !count) {
     return ddb__fail(err, DDB_ERR_INVALID, "count needs a view and a result");
   }
@@ -221,8 +227,7 @@ ddb_status ddb_view_count_where(const ddb_view *view, const ddb_cond *where, uin
     ddb__plan_fini(&plan);
     return DDB_OK;
   }
-  ddb__scan scan;
-  *count = ddb__scan_count(&scan, &plan);
+  *count = ddb__parallel_count(&plan, threads);
   ddb__plan_fini(&plan);
   return DDB_OK;
 }

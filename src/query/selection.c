@@ -7,6 +7,7 @@
 
 #include "base/heap.h"
 #include "base/status.h"
+#include "query/parallel.h"
 
 /* ---- Columns ------------------------------------------------------------------------------ */
 
@@ -101,6 +102,7 @@ ddb_status ddb__selection_init(ddb__selection *s, const ddb__source *source, con
   s->distinct_count = 0;
   s->to_skip = query->offset;
   s->left = query->limit;
+  s->threads = query->threads;
   const ddb__shapes *shapes = ddb__table_shapes(source->table);
   status = bind_order(s, shapes, query, err);
   if (!status) {
@@ -137,6 +139,7 @@ void ddb__selection_lend(ddb__selection *s, const ddb_record **records, size_t c
 static ddb_status sort_all(ddb__selection *s, ddb__order *order, ddb_error *err) {
   ddb__batch batch;
   ddb_status status = DDB_OK;
+  ddb__parallel_find(&s->plan, s->threads);
   ddb__scan_init(&s->scan, &s->plan, true);
   while (!status && ddb__scan_next(&s->scan, &batch)) {
     for (uint64_t mask = batch.mask; mask != 0 && !status; mask &= mask - 1) {
@@ -171,6 +174,9 @@ static ddb_status row_peek(ddb__selection *s, const ddb_record **record, ddb_err
     return status;
   }
   if (!s->scanning) {
+    if (s->left == DDB_NO_LIMIT) { /* else the first rows may be enough */
+      ddb__parallel_find(&s->plan, s->threads);
+    }
     ddb__scan_init(&s->scan, &s->plan, s->is_distinct);
     s->scanning = true;
   }

@@ -40,7 +40,8 @@ typedef struct ddb__selection {
   size_t distinct_count;
   ddb__distinct distinct;
   uint64_t to_skip;
-  uint64_t left; /* rows that may still be given */
+  uint64_t left;    /* rows that may still be given */
+  uint32_t threads; /* as in ddb_query */
   ddb__order_key inline_keys[DDB__SELECTION_INLINE];
   ddb__distinct_column inline_columns[DDB__SELECTION_INLINE];
 } ddb__selection;

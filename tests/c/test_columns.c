@@ -473,7 +473,7 @@ static void *read_all(void *context) {
         atomic_fetch_add(&wrong, !held);
         ddb_cond_release(equal);
       }
-      atomic_fetch_add(&wrong, ddb_view_count_where(&view, where, &count, NULL) == DDB_OK &&
+      atomic_fetch_add(&wrong, ddb_view_count_threads(&view, where, 2, &count, NULL) == DDB_OK &&
                                    count != ddb_view_count(&view));
       ddb_view_close(&view);
       atomic_fetch_add(&scans, 1);

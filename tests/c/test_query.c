@@ -242,6 +242,7 @@ static const char *check_random_query(void) {
   int distinct[3];
   ddb_str distinct_names[3];
   expect_matching(plain, &expected);
+  query.threads = (uint32_t)support_below(&w.random, 4);
   query.order_count = support_below(&w.random, 2) ? support_below(&w.random, 4) : 0;
   query.order = order;
   for (size_t i = 0; i < query.order_count; i++) {
@@ -298,8 +299,9 @@ static const char *check_count(void) {
   for (int t = 0; t < 2 && !wrong; t++) {
     ddb_view view;
     uint64_t count;
+    uint32_t threads = (uint32_t)support_below(&w.random, 4);
     assert_ok(ddb_view_open(w.tables[t], &view, NULL));
-    assert_ok(ddb_view_count_where(&view, where, &count, NULL));
+    assert_ok(ddb_view_count_threads(&view, where, threads, &count, NULL));
     wrong = count == expected.count ? check_one(&view, where, &expected) : "a count is wrong";
     ddb_view_close(&view);
   }

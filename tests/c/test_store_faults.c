@@ -525,6 +525,21 @@ static bool run_changed_in_turn(void) {
   return nothing_wrong();
 }
 
+static bool run_parallel_loses(void) {
+  world w = world_with_rows(100);
+  ddb_value low = ddb_int(0);
+  ddb_cond *where;
+  ddb_view view;
+  uint64_t count = 0;
+  ok(ddb_cond_compare(DDB_STR("a"), DDB_OP_GE, &low, &where, NULL));
+  ok(ddb_view_open(w.table, &view, NULL));
+  ok(ddb_view_count_threads(&view, where, 3, &count, NULL));
+  check(count == 100);
+  ddb_view_close(&view);
+  ddb_cond_release(where);
+  return nothing_wrong();
+}
+
 static const struct {
   ddb__fault fault;
   scenario run;
@@ -545,6 +560,7 @@ static const struct {
     {DDB__FAULT_ABORT_LEAKS, run_abort_leaks, 20},
     {DDB__FAULT_TREE_SPLIT_LOSES, run_tree_split_loses, 20},
     {DDB__FAULT_CURSOR_NOT_HELD, run_cursor_not_held, 20},
+    {DDB__FAULT_PARALLEL_LOSES, run_parallel_loses, 20},
     {DDB__FAULT_MEMO_STALE, run_memo_stale, 20},
     {DDB__FAULT_MEMO_NULL_LOST, run_memo_null_lost, 20},
     {DDB__FAULT_TREE_STALE_FIRST, run_tree_stale_first, 20},

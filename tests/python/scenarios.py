@@ -483,7 +483,9 @@ def columns_follow_changes(seconds: float, seed: int) -> None:
                 seen = snapshot["t"]
                 rows = seen.all()
                 at_most = sum(row["a"] is not None and row["a"] <= value for row in rows)
-                assert seen.count(where=table.a <= value) == at_most
+                threads = rng.choice([None, 1, 2, 5])
+                assert seen.count(where=table.a <= value, threads=threads) == at_most
+                assert seen.select(where=table.id > 0, threads=threads) == rows
                 assert seen.count(where=table.b.is_null()) == sum(r["b"] is None for r in rows)
                 assert seen.count(where=table.c == "2") == sum(r["c"] == "2" for r in rows)
 

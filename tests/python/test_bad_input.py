@@ -556,3 +556,11 @@ def test_process_memory_is_a_count() -> None:
     before = _core.process_memory()
     table.insert([{"text": "x" * 100} for _ in range(1000)])
     assert _core.process_memory() - before > 100_000
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, "2", True])
+def test_wrong_numbers_of_threads(users: Any, threads: Any) -> None:
+    error = ValueError if isinstance(threads, int) and threads is not True else TypeError
+    refused(users, error, lambda: users.count(threads=threads), "threads")
+    refused(users, error, lambda: users.select(threads=threads), "threads")
+    assert users.select(threads=2**70) == users.select()

@@ -44,6 +44,7 @@ FAULTS = {
     "STALE_SKIPPED": "updates_of_the_old_record",
     "CHANGED_IN_TURN": "updates_of_the_old_record",
     "CURSOR_NOT_HELD": "cursors_see_one_version",
+    "PARALLEL_LOSES": "columns_follow_changes",
     "MEMO_STALE": "columns_follow_changes",
     "MEMO_NULL_LOST": "columns_follow_changes",
 }
