@@ -38,7 +38,9 @@
   X(UNIQUE_UNCHECKED, "a unique index is not asked whether it is")                                 \
   X(RANGE_EXCLUDES_END, "a range of an index leaves out the end that belongs to it")               \
   X(PLAN_NOT_IS_OR, "the planner takes the candidates of an or for those of its negation")         \
-  X(PLAN_OR_FORGETS, "the planner leaves an operand of an or without an index out")
+  X(PLAN_OR_FORGETS, "the planner leaves an operand of an or without an index out")                \
+  X(WALK_TIES_BACKWARDS, "an index read backwards gives equal rows backwards too")                 \
+  X(WALK_FORGETS_ROWS, "an order given up on begins again at its first row")
 
 typedef enum ddb__fault {
   DDB__FAULT_NONE,

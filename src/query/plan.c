@@ -16,6 +16,8 @@
  */
 #include "query/plan.h"
 
+#include <math.h>
+
 #include "base/heap.h"
 #include "base/status.h"
 #include "base/testing.h"
@@ -146,8 +148,22 @@ static ddb_status plan_leaf(const planner *p, const ddb__bound_node *node, bool 
 
 typedef struct operands {
   const ddb__bound *bound;
-  uint32_t first; /* the and's */
+  uint32_t first;              /* the and's; 0: none */
+  const ddb__bound_node *only; /* the one operand, which is in no list; NULL: a list */
 } operands;
+
+/* Steps through the operands: *at and *index are 0 at first. NULL at the end. */
+static const ddb__bound_node *operand_next(const operands *of, uint32_t *at, unsigned *index) {
+  const ddb__bound_node *node = NULL;
+  if (of->only) {
+    node = *index == 0 ? of->only : NULL;
+  } else {
+    *at = *index == 0 ? of->first : of->bound->nodes[*at].next;
+    node = *at != 0 ? &of->bound->nodes[*at] : NULL;
+  }
+  ++*index;
+  return node;
+}
 
 static uint64_t operand_bit(unsigned index) {
   return UINT64_C(1) << (index < 63 ? index : 63);
@@ -162,11 +178,11 @@ static bool is_below(const ddb_cond *leaf) {
 
 /* The first == leaf over the field; NULL: none. */
 static const ddb_cond *find_equal(const operands *of, uint32_t field_id, uint64_t *covers) {
+  uint32_t at = 0;
   unsigned index = 0;
-  for (uint32_t i = of->first; i != 0; i = of->bound->nodes[i].next, index++) {
-    const ddb__bound_node *node = &of->bound->nodes[i];
+  for (const ddb__bound_node *node; (node = operand_next(of, &at, &index));) {
     if (is_leaf(node) && node->field_id == field_id && ddb__range_is_equal(node->cond)) {
-      *covers |= operand_bit(index);
+      *covers |= operand_bit(index - 1);
       return node->cond;
     }
   }
@@ -176,9 +192,9 @@ static const ddb_cond *find_equal(const operands *of, uint32_t field_id, uint64_
 /* What else is known of the field: the first leaf that serves, and the other end of its range. */
 static void find_range(const operands *of, uint32_t field_id, ddb__match *match, uint64_t *covers) {
   ddb_index_kind kind = match->index->def->kind;
+  uint32_t at = 0;
   unsigned index = 0;
-  for (uint32_t i = of->first; i != 0; i = of->bound->nodes[i].next, index++) {
-    const ddb__bound_node *node = &of->bound->nodes[i];
+  for (const ddb__bound_node *node; (node = operand_next(of, &at, &index));) {
     bool not_equal = is_leaf(node) && node->cond->op == DDB_OP_NE;
     if (!is_leaf(node) || not_equal || node->field_id != field_id ||
         !ddb__range_serves(kind, node->cond, false)) {
@@ -186,28 +202,29 @@ static void find_range(const operands *of, uint32_t field_id, ddb__match *match,
     }
     if (!match->low) {
       match->low = node->cond;
-      *covers |= operand_bit(index);
+      *covers |= operand_bit(index - 1);
     } else if (!match->high && is_above(match->low) && is_below(node->cond)) {
       match->high = node->cond;
-      *covers |= operand_bit(index);
+      *covers |= operand_bit(index - 1);
     } else if (!match->high && is_below(match->low) && is_above(node->cond)) {
       match->high = match->low;
       match->low = node->cond;
-      *covers |= operand_bit(index);
+      *covers |= operand_bit(index - 1);
     }
   }
 }
 
-/* The match of an index with the and's leaves. False: it serves none of them. */
-static bool find_match(const operands *of, const ddb__index *index, ddb__match *match,
-                       uint64_t *covers) {
+/* The match of an index with the and's leaves, of which at most so many == are taken. False: it
+ * serves none of them. */
+static bool find_match(const operands *of, const ddb__index *index, uint32_t equals_max,
+                       ddb__match *match, uint64_t *covers) {
   const ddb__index_def *def = index->def;
   match->index = index;
   match->equal_count = 0;
   match->negated = false;
   match->low = match->high = NULL;
   *covers = 0;
-  while (match->equal_count < def->field_count) {
+  while (match->equal_count < equals_max && match->equal_count < def->field_count) {
     const ddb_cond *leaf = find_equal(of, def->field_ids[match->equal_count], covers);
     if (!leaf) {
       break;
@@ -230,13 +247,13 @@ static ddb_status plan_node(const planner *p, const ddb__bound_node *node, bool 
 static ddb_status offer_all(const planner *p, const ddb__bound_node *node, bool negated,
                             uint32_t *list) {
   const ddb__root *root = p->source->root;
-  const operands of = {p->bound, node->first};
+  const operands of = {p->bound, node->first, NULL};
   ddb_status status = DDB_OK;
   for (uint32_t i = 0; i < root->index_count && !negated && !status; i++) {
     ddb__match match;
     uint64_t covers;
     uint32_t step = DDB__NO_STEP;
-    if (find_match(&of, &root->indexes[i], &match, &covers)) {
+    if (find_match(&of, &root->indexes[i], DDB_INDEX_FIELD_COUNT_MAX, &match, &covers)) {
       status = offer(p, &match, covers, &step);
       if (!status) {
         step_at(p, step)->next = *list;
@@ -465,6 +482,78 @@ static ddb_status collect(const collector *c, ddb__step *step, ddb__seqs *out) {
   return status;
 }
 
+/* ---- Order -------------------------------------------------------------------------------- */
+
+/* What a row costs that is looked at out of order, against one of a scan. */
+#define LOOK_COST 4.0
+
+static bool one_direction(const ddb__plan_order *order) {
+  for (size_t i = 0; i < order->key_count; i++) {
+    const ddb__order_key *key = &order->keys[i];
+    if (key->term.expr || key->term.field_id == DDB__NO_FIELD ||
+        key->descending != order->keys[0].descending || key->nulls_last != key->descending) {
+      return false;
+    }
+  }
+  return order->key_count > 0;
+}
+
+/* Does the index give this order, when its leading fields are fixed by the and's leaves? Equal
+ * values come in order of insertion, so that no field may be left over. */
+static bool match_order(const operands *of, const ddb__index *index, const ddb__plan_order *order,
+                        ddb__match *match, uint64_t *covers) {
+  const ddb__index_def *def = index->def;
+  if (def->kind != DDB_INDEX_SORTED || order->key_count > def->field_count) {
+    return false;
+  }
+  uint32_t fixed = def->field_count - (uint32_t)order->key_count;
+  for (uint32_t i = fixed; i < def->field_count; i++) {
+    if (def->field_ids[i] != order->keys[i - fixed].term.field_id) {
+      return false;
+    }
+  }
+  (void)find_match(of, index, fixed, match, covers);
+  if (match->low && ddb__range_count(match) != 1) {
+    match->low = NULL;
+    *covers = 0;
+  }
+  return match->equal_count == fixed;
+}
+
+/* Is it cheaper to walk the index than to sort what matches? rows: in the range of the walk; matched:
+ * about as many of them as match. */
+static bool walk_pays(ddb__plan *plan, const ddb__plan_order *order, double rows, double matched) {
+  double all = (double)plan->source.root->count;
+  double wanted = (double)order->keep < matched ? (double)order->keep : matched;
+  double visits = matched > 0 ? rows * wanted / matched : rows;
+  double find = matched < all / 4 ? LOOK_COST * matched : all;
+  double sort = matched * ((double)order->keep < all / 8 ? 1 : log2(matched + 2));
+  plan->visits = (uint64_t)visits;
+  plan->visits_max = (uint64_t)(2 * visits + all / 8) + 64;
+  return LOOK_COST * visits + 8 <= find + sort + 8;
+}
+
+/* Sets is_ordered, when there is an index to walk and that is worth while. */
+static void plan_order(ddb__plan *plan, const ddb__plan_order *order) {
+  const ddb__root *root = plan->source.root;
+  const ddb__bound_node *top = &plan->bound.nodes[0];
+  operands of = {&plan->bound, top->kind == DDB__BOUND_AND ? top->first : 0,
+                 is_leaf(top) ? top : NULL};
+  bool none = top->kind == DDB__BOUND_CONST;
+  double known = plan->root != DDB__NO_STEP ? (double)plan->steps.items[plan->root].estimate
+                 : none                     ? (double)root->count
+                                            : (double)root->count / 3;
+  for (uint32_t i = 0; i < root->index_count && one_direction(order) && !plan->is_ordered; i++) {
+    uint64_t covers;
+    if (!match_order(&of, &root->indexes[i], order, &plan->order, &covers)) {
+      continue;
+    }
+    double rows = (double)ddb__range_rows(&plan->order, &root->rows);
+    plan->is_ordered = walk_pays(plan, order, rows, known < rows ? known : rows);
+    plan->descending = order->keys[0].descending;
+  }
+}
+
 /* ---- Plans -------------------------------------------------------------------------------- */
 
 static void steps_init(ddb__plan *plan) {
@@ -479,9 +568,14 @@ static ddb_status choose(ddb__plan *plan, ddb_error *err) {
   return plan_node(&p, &plan->bound.nodes[0], false, &plan->root);
 }
 
-static ddb_status plan_candidates(ddb__plan *plan, bool count, ddb_error *err) {
+/* order may be NULL. */
+static ddb_status plan_candidates(ddb__plan *plan, bool count, const ddb__plan_order *order,
+                                  ddb_error *err) {
   ddb_status status = choose(plan, err);
-  if (status || plan->root == DDB__NO_STEP) {
+  if (!status && order) {
+    plan_order(plan, order);
+  }
+  if (status || plan->root == DDB__NO_STEP || plan->is_ordered) {
     return status;
   }
   const ddb__step *root = &plan->steps.items[plan->root];
@@ -515,12 +609,13 @@ bool ddb__plan_point(const ddb__source *source, const ddb_cond *where, uint64_t 
 }
 
 static ddb_status init(ddb__plan *plan, const ddb__source *source, const ddb_cond *where,
-                       bool count, ddb_error *err) {
+                       bool count, const ddb__plan_order *order, ddb_error *err) {
   const ddb__shapes *shapes = ddb__table_shapes(source->table);
   plan->source = *source;
   plan->where = where;
   plan->by_candidates = false;
   plan->is_counted = false;
+  plan->is_ordered = false;
   steps_init(plan);
   plan->found = NULL;
   plan->found_count = 0;
@@ -534,8 +629,8 @@ static ddb_status init(ddb__plan *plan, const ddb__source *source, const ddb_con
     return status || !record ? status : ddb__seqs_append(&plan->candidates, seq, err);
   }
   ddb_status status = ddb__bound_init(&plan->bound, where, shapes, err);
-  if (!status && where) {
-    status = plan_candidates(plan, count, err);
+  if (!status && (where || order)) {
+    status = plan_candidates(plan, count, order, err);
     if (status) {
       ddb__plan_fini(plan);
     }
@@ -545,12 +640,17 @@ static ddb_status init(ddb__plan *plan, const ddb__source *source, const ddb_con
 
 ddb_status ddb__plan_init(ddb__plan *plan, const ddb__source *source, const ddb_cond *where,
                           ddb_error *err) {
-  return init(plan, source, where, false, err);
+  return init(plan, source, where, false, NULL, err);
+}
+
+ddb_status ddb__plan_init_ordered(ddb__plan *plan, const ddb__source *source, const ddb_cond *where,
+                                  const ddb__plan_order *order, ddb_error *err) {
+  return init(plan, source, where, false, order, err);
 }
 
 ddb_status ddb__plan_init_count(ddb__plan *plan, const ddb__source *source, const ddb_cond *where,
                                 ddb_error *err) {
-  return init(plan, source, where, true, err);
+  return init(plan, source, where, true, NULL, err);
 }
 
 void ddb__plan_fini(ddb__plan *plan) {

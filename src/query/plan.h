@@ -14,9 +14,11 @@
 
 #include "dictdb.h"
 #include "query/bound.h"
+#include "query/order.h"
 #include "query/range.h"
 #include "query/seqs.h"
 #include "query/vector.h"
+#include "query/walk.h"
 #include "store/table.h"
 
 /* One version of a table: a view's, or that which a statement is making. */
@@ -55,12 +57,24 @@ typedef struct ddb__steps {
   ddb__step inline_items[DDB__STEP_INLINE];
 } ddb__steps;
 
+/* The order that the caller wants the rows in, and how many of them. */
+typedef struct ddb__plan_order {
+  const ddb__order_key *keys;
+  size_t key_count;
+  uint64_t keep; /* UINT64_MAX: all */
+} ddb__plan_order;
+
 typedef struct ddb__plan {
   ddb__source source;
   ddb__bound bound;
   const ddb_cond *where;
   bool by_candidates; /* else all rows are scanned */
   bool is_counted;
+  bool is_ordered; /* else the rows come in order of insertion */
+  bool descending;
+  ddb__match order;    /* is_ordered: the index that is walked */
+  uint64_t visits;     /* of the walk: about so many rows are looked at */
+  uint64_t visits_max; /* with more than this, a sort is better after all */
   uint64_t matched;
   uint32_t root; /* step; DDB__NO_STEP: a scan */
   ddb__steps steps;
@@ -73,6 +87,9 @@ typedef struct ddb__plan {
 /* `where` (NULL: all) must outlive the plan. FIELD_NOT_FOUND, NOMEM. */
 ddb_status ddb__plan_init(ddb__plan *plan, const ddb__source *source, const ddb_cond *where,
                           ddb_error *err);
+/* As ddb__plan_init; when is_ordered is true then, the scan gives the rows in this order. */
+ddb_status ddb__plan_init_ordered(ddb__plan *plan, const ddb__source *source, const ddb_cond *where,
+                                  const ddb__plan_order *order, ddb_error *err);
 void ddb__plan_fini(ddb__plan *plan);
 /* A plan to count the rows with: when the indexes tell how many match, is_counted is true, `matched`
  * is that number and nothing is left to scan. */
@@ -123,6 +140,10 @@ typedef struct ddb__scan {
   uint64_t end;        /* of the rows */
   ddb__scan_run ahead; /* the run after the last one given, on its way into the cache */
   const ddb_record *gathered[DDB__BATCH_MAX];
+  ddb__walk walk;   /* of an ordered plan */
+  unsigned width;   /* rows of its next batch */
+  uint64_t visited; /* rows that it gave */
+  uint64_t walked[DDB__BATCH_MAX];
   bool counts; /* ddb__scan_count: what is sure is counted, not given */
   uint64_t counted;
   bool by_columns;    /* look for columns */
@@ -134,6 +155,10 @@ typedef struct ddb__scan {
 /* reads_all: will the caller read more of each record than its address? (Only speed depends on it.)
  */
 void ddb__scan_init(ddb__scan *scan, ddb__plan *plan, bool reads_all);
+/* Did an ordered scan end because the walk got too long, with rows left? */
+static inline bool ddb__scan_gave_up(const ddb__scan *scan) {
+  return scan->plan->is_ordered && (scan->walk.left > 0 || scan->walk.group_left > 0);
+}
 /* The next rows that match, in order; false at the end. The batch is valid until the next call. */
 bool ddb__scan_next(ddb__scan *scan, ddb__batch *batch);
 /* The same for a part of the rows, `first` at the beginning of a block (store/memo.h). `like` says

@@ -214,6 +214,35 @@ static bool gather(ddb__scan *scan, ddb__batch *batch) {
   return count > 0;
 }
 
+/* The next rows in the order of an index: a few at first, since a few may be all that is wanted.
+ * Ends before its time when the walk gets too long. */
+static bool gather_ordered(ddb__scan *scan, ddb__batch *batch) {
+  const ddb__rows *rows = &scan->plan->source.root->rows;
+  batch->records = scan->gathered;
+  batch->seqs = scan->walked;
+  batch->mask = 0;
+  unsigned count = 0;
+  uint64_t seq;
+  bool too_long = scan->visited > scan->plan->visits_max;
+  while (count < scan->width && !too_long && ddb__walk_next(&scan->walk, &seq)) {
+    scan->walked[count] = seq;
+    scan->gathered[count] = ddb__rows_get(rows, seq);
+    fetch_ahead(scan->gathered[count], scan->reach);
+    batch->mask |= UINT64_C(1) << count;
+    count++;
+  }
+  scan->visited += count;
+  scan->width = DDB__BATCH_MAX;
+  return count > 0;
+}
+
+static void begin_ordered(ddb__scan *scan) {
+  const ddb__plan *plan = scan->plan;
+  scan->visited = 0;
+  scan->width = plan->visits < DDB__BATCH_MAX ? (unsigned)plan->visits + 1 : DDB__BATCH_MAX;
+  ddb__walk_init(&scan->walk, &plan->order, &plan->source.root->rows, plan->descending);
+}
+
 void ddb__scan_choose(ddb__scan *scan, ddb__plan *plan, bool reads_all) {
   scan->plan = plan;
   scan->reads_all = reads_all;
@@ -225,7 +254,9 @@ static void begin(ddb__scan *scan, uint64_t first, uint64_t end) {
   scan->position = first;
   scan->end = end;
   scan->block.end = 0;
-  if (!scan->plan->by_candidates && !scan->plan->found) {
+  if (scan->plan->is_ordered) {
+    begin_ordered(scan);
+  } else if (!scan->plan->by_candidates && !scan->plan->found) {
     scan->ahead = run_next(scan);
   }
 }
@@ -286,8 +317,8 @@ static bool batch_next(ddb__scan *scan, ddb__batch *batch, uint64_t *open) {
     *open = 0;
     return take_found(scan, batch);
   }
-  if (scan->plan->by_candidates) {
-    bool more = gather(scan, batch);
+  if (scan->plan->by_candidates || scan->plan->is_ordered) {
+    bool more = scan->plan->is_ordered ? gather_ordered(scan, batch) : gather(scan, batch);
     *open = batch->mask;
     return more;
   }

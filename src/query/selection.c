@@ -7,6 +7,7 @@
 
 #include "base/heap.h"
 #include "base/status.h"
+#include "base/testing.h"
 #include "query/parallel.h"
 
 /* ---- Columns ------------------------------------------------------------------------------ */
@@ -81,6 +82,12 @@ static ddb_status check_query(const ddb_query *query, ddb_error *err) {
   return DDB_OK;
 }
 
+/* Rows of the plan, in order, that can be wanted yet; with a distinct, any number. */
+static uint64_t kept(const ddb__selection *s) {
+  bool open = s->is_distinct || s->left > UINT64_MAX - s->to_skip - s->walked;
+  return open ? UINT64_MAX : s->left + s->to_skip + s->walked;
+}
+
 ddb_status ddb__selection_init(ddb__selection *s, const ddb__source *source, const ddb_query *query,
                                ddb_error *err) {
   ddb_status status = check_query(query, err);
@@ -95,6 +102,7 @@ ddb_status ddb__selection_init(ddb__selection *s, const ddb__source *source, con
   s->sorted = NULL;
   s->sorted_count = 0;
   s->sorted_next = 0;
+  s->walked = 0;
   s->is_sorted = false;
   s->is_lent = false;
   s->is_distinct = query->distinct;
@@ -109,7 +117,9 @@ ddb_status ddb__selection_init(ddb__selection *s, const ddb__source *source, con
     status = bind_distinct(s, shapes, query, err);
   }
   if (!status) {
-    status = ddb__plan_init(&s->plan, &s->source, query->where, err);
+    ddb__plan_order order = {s->keys, s->key_count, kept(s)};
+    status = ddb__plan_init_ordered(&s->plan, &s->source, query->where,
+                                    s->key_count > 0 ? &order : NULL, err);
   }
   if (status) {
     free_columns(s);
@@ -150,8 +160,8 @@ static ddb_status sort_all(ddb__selection *s, ddb__order *order, ddb_error *err)
 }
 
 static ddb_status sort(ddb__selection *s, ddb_error *err) {
-  uint64_t keep = s->left > UINT64_MAX - s->to_skip ? UINT64_MAX : s->left + s->to_skip;
-  bool bounded = !s->is_distinct && keep <= s->source.root->count / 8;
+  uint64_t keep = kept(s);
+  bool bounded = keep <= s->source.root->count / 8;
   ddb__order order;
   ddb__order_init(&order, s->keys, s->key_count, bounded, keep);
   ddb_status status = sort_all(s, &order, err);
@@ -163,36 +173,52 @@ static ddb_status sort(ddb__selection *s, ddb_error *err) {
   return status;
 }
 
+/* The rows are taken from those sorted, or lent; else straight from the scan. */
+static bool is_sorting(const ddb__selection *s) {
+  return s->is_lent || (s->key_count > 0 && !s->plan.is_ordered);
+}
+
+/* Fewer rows match than it seemed, and the walk of the index goes on and on: sorts all of them, and
+ * goes on behind those that were given. */
+static void give_up_order(ddb__selection *s) {
+  s->plan.is_ordered = false;
+  s->sorted_next = DDB__FAULT(WALK_FORGETS_ROWS) ? 0 : (size_t)s->walked;
+}
+
 /* The next row of plan and order, which stays the next until it is dropped; NULL: no more. */
 static ddb_status row_peek(ddb__selection *s, const ddb_record **record, ddb_error *err) {
   *record = NULL;
-  if (s->key_count > 0 || s->is_lent) {
-    ddb_status status = s->is_sorted ? DDB_OK : sort(s, err);
-    if (!status && s->sorted_next < s->sorted_count) {
-      *record = s->sorted[s->sorted_next];
+  if (!is_sorting(s)) {
+    if (!s->scanning) {
+      if (s->left == DDB_NO_LIMIT && !s->plan.is_ordered) { /* else the first rows may be enough */
+        ddb__parallel_find(&s->plan, s->threads);
+      }
+      ddb__scan_init(&s->scan, &s->plan, s->is_distinct);
+      s->scanning = true;
     }
-    return status;
-  }
-  if (!s->scanning) {
-    if (s->left == DDB_NO_LIMIT) { /* else the first rows may be enough */
-      ddb__parallel_find(&s->plan, s->threads);
+    if (s->batch.mask != 0 || ddb__scan_next(&s->scan, &s->batch)) {
+      *record = s->batch.records[__builtin_ctzll(s->batch.mask)];
+      return DDB_OK;
     }
-    ddb__scan_init(&s->scan, &s->plan, s->is_distinct);
-    s->scanning = true;
-  }
-  if (s->batch.mask == 0 && !ddb__scan_next(&s->scan, &s->batch)) {
     s->batch.mask = 0;
-    return DDB_OK;
+    if (!ddb__scan_gave_up(&s->scan)) {
+      return DDB_OK;
+    }
+    give_up_order(s);
   }
-  *record = s->batch.records[__builtin_ctzll(s->batch.mask)];
-  return DDB_OK;
+  ddb_status status = s->is_sorted ? DDB_OK : sort(s, err);
+  if (!status && s->sorted_next < s->sorted_count) {
+    *record = s->sorted[s->sorted_next];
+  }
+  return status;
 }
 
 static void row_drop(ddb__selection *s) {
-  if (s->key_count > 0 || s->is_lent) {
+  if (is_sorting(s)) {
     s->sorted_next++;
   } else {
     s->batch.mask &= s->batch.mask - 1;
+    s->walked++;
   }
 }
 

@@ -8,9 +8,11 @@
  * they are sorted when the first is asked for; with a limit and no distinct, only offset + limit rows
  * are held when that is little. "First" in distinct is first in the order asked for.
  *
- * Indexes are looked up in init only, so that what follows needs no more of the table than the root's
- * rows. The caller keeps the root, and the query's condition and expressions, from init to fini;
- * records borrow from the root. Not to be moved. Memory: the process heap. Thread-safety: distinct.
+ * An order may come from an index that is walked; where too few of its rows match, that is given up
+ * for a sort, which goes on behind the rows that were given. Candidates are looked up in init only,
+ * so that what follows needs no more of the table than the root. The caller keeps the root, and the
+ * query's condition and expressions, from init to fini; records borrow from the root. Not to be
+ * moved. Memory: the process heap. Thread-safety: distinct.
  */
 #ifndef DDB_QUERY_SELECTION_H
 #define DDB_QUERY_SELECTION_H
@@ -33,6 +35,7 @@ typedef struct ddb__selection {
   const ddb_record **sorted; /* with keys, once `scanning` is over */
   size_t sorted_count;
   size_t sorted_next;
+  uint64_t walked; /* rows taken from the scan */
   bool is_sorted;
   bool is_lent; /* sorted is the caller's */
   bool is_distinct;

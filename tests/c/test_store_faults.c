@@ -540,6 +540,66 @@ static bool run_parallel_loses(void) {
   return nothing_wrong();
 }
 
+/* 60 rows with a = 0, 1 or 2; `twin` tells one from the next. */
+static world world_to_order(void) {
+  world w = world_new();
+  for (int64_t id = 1; id <= 60; id++) {
+    ok(rows_insert(w.table, id, id % 3));
+    ok(rows_set_field(w.table, id, DDB_STR("twin"), id));
+  }
+  ok(ddb_table_index_create(w.table, DDB_STR("a"), DDB_INDEX_SORTED, NULL));
+  return w;
+}
+
+/* The ids, by a from the greatest down, are in groups that ascend. */
+static void check_descending(ddb_table *table, const ddb_cond *where, uint64_t limit, int64_t first,
+                             int64_t step) {
+  ddb_order order = {.field = DDB_STR("a"), .descending = true};
+  ddb_query query = {.where = where, .order = &order, .order_count = 1, .limit = limit};
+  ddb_view view;
+  ddb_records records = {0};
+  ok(ddb_view_open(table, &view, NULL));
+  ok(ddb_view_select(&view, &query, &records, NULL));
+  check(records.count == limit);
+  for (size_t i = 0; i < records.count && nothing_wrong(); i++) {
+    int64_t id = ddb_record_get(records.items[i], DDB_STR("id")).as.integer;
+    check(id == first + step * (int64_t)i);
+  }
+  ddb_records_free(&records);
+  ddb_view_close(&view);
+}
+
+static bool run_walk_ties_backwards(void) {
+  world w = world_to_order();
+  check_descending(w.table, NULL, 5, 2, 3);
+  return nothing_wrong();
+}
+
+/* Two rows match at once, and the third only beyond what the walk looks at. */
+static bool run_walk_forgets_rows(void) {
+  world w = world_new();
+  for (int64_t id = 1; id <= 3000; id++) {
+    ok(rows_insert(w.table, id, 3000 - id));
+    ok(id <= 2 || id == 2999 ? rows_set_field(w.table, id, DDB_STR("twin"), 7) : DDB_OK);
+  }
+  ok(ddb_table_index_create(w.table, DDB_STR("a"), DDB_INDEX_SORTED, NULL));
+  ddb_cond *where = compare_number(DDB_STR("twin"), DDB_OP_EQ, 7);
+  ddb_order order = {.field = DDB_STR("a"), .descending = true};
+  ddb_query query = {.where = where, .order = &order, .order_count = 1, .limit = 3};
+  ddb_view view;
+  ddb_records records = {0};
+  ok(ddb_view_open(w.table, &view, NULL));
+  ok(ddb_view_select(&view, &query, &records, NULL));
+  check(records.count == 3);
+  if (nothing_wrong()) {
+    check(ddb_record_get(records.items[2], DDB_STR("id")).as.integer == 2999);
+  }
+  ddb_records_free(&records);
+  ddb_view_close(&view);
+  ddb_cond_release(where);
+  return nothing_wrong();
+}
+
 static const struct {
   ddb__fault fault;
   scenario run;
@@ -570,6 +630,8 @@ static const struct {
     {DDB__FAULT_PLAN_OR_FORGETS, run_plan_or_forgets, 20},
     {DDB__FAULT_STALE_SKIPPED, run_stale_skipped, 20},
     {DDB__FAULT_CHANGED_IN_TURN, run_changed_in_turn, 20},
+    {DDB__FAULT_WALK_TIES_BACKWARDS, run_walk_ties_backwards, 20},
+    {DDB__FAULT_WALK_FORGETS_ROWS, run_walk_forgets_rows, 20},
 };
 enum { CASE_COUNT = sizeof cases / sizeof cases[0] };
 /* All but CONVERT_UNDER_LOCK, which is the extension's. */
