@@ -122,6 +122,16 @@ def test_answers_are_those_without_indexes(seed: int) -> None:
         twin = condition(source, indexed, 3)
         assert repr(plain.select(where=where)) == repr(indexed.select(where=twin)), where
         assert plain.count(where) == indexed.count(twin), where
+        keys = source.sample("abcn", source.choice([1, 1, 2]))
+        sign = source.choice(["", "-"])
+        query: dict[str, Any] = {"order_by": [sign + key for key in keys]}
+        query["limit"] = source.choice([None, 1, 4, 30])
+        query["offset"] = source.choice([0, 0, 3])
+        query["distinct"] = source.random() < 0.2
+        if source.random() < 0.5:
+            where = twin = None
+        expected = plain.select(where=where, **query)
+        assert repr(expected) == repr(indexed.select(where=twin, **query)), (where, query)
         if step % 25 == 24:
             change = {"a": source.choice(VALUES), "n": source.randrange(20)}
             assert plain.update(change, where) == indexed.update(change, twin), where
