@@ -205,6 +205,7 @@ bench: install
 	@tools/install-system-packages --python "$(PYTHON)" --freethreaded
 	@tools/build-python
 	@$(MAKE) install PYTHON=$(python_t) VENV=$(venv_t)
+	@$(pip) install -r requirements/bench.txt
 	@$(meson_setup) -Dbenchmarks=true build/c-bench
 	@$(bin)/meson compile -C build/c-bench
 	@$(bin)/python benchmarks/run.py --c-programs build/c-bench/benchmarks $(BENCH_ARGS)

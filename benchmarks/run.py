@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Compares DictDB with sqlite3 in memory, and its threads with themselves.
+"""Compares DictDB with sqlite3 and DuckDB in memory, and its threads with themselves.
 
 Every goal is a ratio or a limit taken within one run. The engines alternate round by round, the
 ratio is taken per round, and its median counts, so that the machine's other work weighs on both
@@ -35,6 +35,16 @@ GOALS: dict[str, tuple[str, float]] = {
     "count of a filter": ("<=", 0.25),
     "scans, 2 threads to 1, with GIL": (">=", 1.8),
     "gets, 2 threads to 1, without GIL": (">=", 1.5),
+    "filter and count": ("<=", 0.05),
+    "filter and count, to DuckDB": ("<=", 1.0),
+    "group by of 5 groups": ("<=", 0.1),
+    "group by of 5 groups, to DuckDB": ("<=", 1.5),
+    "scan after 1 % of the rows changed, to before": ("<=", 2.0),
+    "update with columns kept": ("<=", 0.3),
+    "order_by of 100,000 rows": ("<=", 0.7),
+    "equality through an index, 10 rows": ("<=", 0.15),
+    "top 10 through a sorted index": ("<=", 0.15),
+    "range of 1 % as dicts": ("<=", 0.5),
     "inserts beside a backup, p99.99 ms": ("<=", 5.0),
     "inserts beside a backup, longest above baseline ms": ("<=", 5.0),
     "C: gets, 2 threads to 1": (">=", 1.8),
@@ -139,7 +149,8 @@ def core_results(folder: Path, rows: int, rounds: int) -> list[Result]:
 
 def python_results(python: Path, part: str, rows: int, rounds: int) -> list[Result]:
     """Runs a part of the Python measurements in a process of its own."""
-    program = Path(__file__).with_name("bench_python.py")
+    name = "bench_queries.py" if part == "queries" else "bench_python.py"
+    program = Path(__file__).with_name(name)
     command = [str(python), str(program), part, "--rows", str(rows), "--rounds", str(rounds)]
     done = subprocess.run(
         command, stdout=subprocess.PIPE, text=True, check=False, env=environment(python)
@@ -176,7 +187,7 @@ def measure(options: argparse.Namespace, console: Console) -> Report:
             f"other programs were running (load {load:.1f} on {processors} processors): what two "
             "threads do in the time of one, and the longest times, say little"
         )
-    parts = [part for part in ("sqlite", "threads", "backup") if part in options.parts]
+    parts = [part for part in ("sqlite", "queries", "threads", "backup") if part in options.parts]
     for part in parts:
         console.print(f"measuring: {part}")
         report.results += python_results(here, part, options.rows, options.rounds)
@@ -216,8 +227,8 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument(
         "--parts",
         nargs="+",
-        choices=("sqlite", "threads", "backup", "c"),
-        default=("sqlite", "threads", "backup", "c"),
+        choices=("sqlite", "queries", "threads", "backup", "c"),
+        default=("sqlite", "queries", "threads", "backup", "c"),
         help="what to measure (default: all)",
     )
     options = parser.parse_args()

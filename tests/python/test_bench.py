@@ -29,3 +29,14 @@ def test_the_benchmarks_run(tmp_path: Path) -> None:
         assert results[name]["value"] > 0
         assert results[name]["met"] in ("yes", "no")
         assert name in done.stdout
+
+
+def test_the_queries_run() -> None:
+    pytest.importorskip("duckdb")
+    program = str(ROOT / "benchmarks" / "bench_queries.py")
+    command = [sys.executable, program, "queries", "--rows", "9000", "--rounds", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = {result["name"]: result["value"] for result in json.loads(done.stdout)}
+    assert len(results) >= 10
+    assert all(value > 0 for value in results.values())
