@@ -722,6 +722,27 @@ DDB_API void ddb_projection_read(ddb_projection *projection, const ddb_record *r
                                  ddb_value *values);
 DDB_API void ddb_projection_free(ddb_projection *projection); /* NULL is allowed */
 
+/* How a query would be answered: a tree, its nodes in the order of a walk, each parent before its
+ * children. With `analyze` the query is run, and the nodes tell what was met. */
+typedef struct ddb_plan_node {
+  const char *step; /* constant: "scan", "key", "index", "walk", "union", "intersection", "nothing",
+                       "filter", "sort", "top", "distinct", "slice" */
+  char detail[192]; /* what of: an index and its conditions, a condition, fields, counts */
+  uint32_t depth;   /* 0: the root; a child has one more than its parent */
+  uint64_t estimate; /* rows it was thought to give; DDB_NO_LIMIT: not known */
+  uint64_t actual;   /* rows it gave, or DDB_NO_LIMIT: not known, nor run */
+  uint64_t ns;       /* of it with its children; 0: not measured */
+} ddb_plan_node;
+typedef struct ddb_plan {
+  ddb_plan_node *nodes; /* owned */
+  size_t count;
+  size_t capacity;
+} ddb_plan;
+/* Errors: as ddb_view_select. */
+DDB_API ddb_status ddb_view_explain(const ddb_view *view, const ddb_query *query, bool analyze,
+                                    ddb_plan *out, ddb_error *err);
+DDB_API void ddb_plan_free(ddb_plan *plan);
+
 /*
  * A cursor gives the records of a query little by little, all of one version: that of the view it is
  * opened with, which it holds by itself from then on. View and snapshot may be closed before it, the

@@ -68,6 +68,7 @@ from dictdb._core import (
 )
 from dictdb._database import DictDB
 from dictdb._logging import logger
+from dictdb._plan import Plan
 from dictdb._schema import Column
 from dictdb._table import Table
 
@@ -109,6 +110,7 @@ __all__ = [
     "Not",
     "Or",
     "Order",
+    "Plan",
     "PrimaryKeyError",
     "Quantile",
     "RWLock",

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Literal, NoReturn, Protocol, Self, TypeAlias, TypeVar, final, overload
 
 import dictdb
+from dictdb._plan import Plan
 
 _T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)
@@ -432,6 +433,16 @@ class _Source:
     def columns(self) -> list[str]: ...
     def size(self) -> int: ...
     def len(self) -> int: ...
+    def explain(
+        self,
+        where: _Where | None = None,
+        *,
+        order_by: _OrderBy | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        distinct: bool = False,
+        analyze: bool = False,
+    ) -> Plan: ...
     def indexed_fields(self) -> list[str]: ...
     def indexes(self) -> list[dict[str, Any]]: ...
     def has_index(self, field: _IndexFields) -> bool: ...
@@ -615,6 +626,7 @@ def _register(
     table_class: type[Table],
     schema_encode: Callable[[Any], list[tuple[Any, ...]]],
     schema_decode: Callable[[list[tuple[Any, ...]]], dict[str, Any]],
+    plan_class: type[Plan],
     /,
 ) -> None: ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 
-from dictdb import _core, _schema
+from dictdb import _core, _plan, _schema
 
 
 class Table(_core.Table):
@@ -22,4 +22,4 @@ class Table(_core.Table):
         __getattr__ = _core.Table._attribute
 
 
-_core._register(Table, _schema.encode, _schema.decode)
+_core._register(Table, _schema.encode, _schema.decode, _plan.Plan)

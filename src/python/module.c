@@ -129,14 +129,15 @@ const pyddb_foreign *pyddb_foreign_get(pyddb_state *state) {
 /* ---- Module functions ---------------------------------------------------------------------- */
 
 PyDoc_STRVAR(register_doc,
-             "_register(table_class, schema_encode, schema_decode, /)\n--\n\n"
+             "_register(table_class, schema_encode, schema_decode, plan_class, /)\n--\n\n"
              "Names the Python parts: the class of a database's tables (a subclass of\n"
-             "Table), and the two functions that translate schemas.");
+             "Table), the two functions that translate schemas, the class of plans.");
 
 static PyObject *module_register(PyObject *module, PyObject *args) {
   pyddb_state *state = PyModule_GetState(module);
-  PyObject *table_class, *encode, *decode;
-  if (!PyArg_ParseTuple(args, "O!OO:_register", &PyType_Type, &table_class, &encode, &decode)) {
+  PyObject *table_class, *encode, *decode, *plan;
+  if (!PyArg_ParseTuple(args, "O!OOO:_register", &PyType_Type, &table_class, &encode, &decode,
+                        &plan)) {
     return NULL;
   }
   if (!PyType_IsSubtype((PyTypeObject *)table_class, state->table_type)) {
@@ -146,6 +147,7 @@ static PyObject *module_register(PyObject *module, PyObject *args) {
   Py_XSETREF(state->table_class, Py_NewRef(table_class));
   Py_XSETREF(state->schema_encode, Py_NewRef(encode));
   Py_XSETREF(state->schema_decode, Py_NewRef(decode));
+  Py_XSETREF(state->plan_class, Py_NewRef(plan));
   Py_RETURN_NONE;
 }
 
@@ -266,7 +268,7 @@ static int module_exec(PyObject *module) {
 #define STATE_OBJECTS(X)                                                                           \
   X(db_type) X(db_guard_type) X(snapshot_type) X(table_type) X(table_view_type) X(cursor_type)   \
   X(record_view_type) X(expr_type) X(field_type) X(cond_type) X(change_type) X(order_type) X(lock_type) X(guard_type) X(table_class)         \
-  X(schema_encode) X(schema_decode) X(id_text) X(missing_file_error)                               \
+  X(schema_encode) X(schema_decode) X(plan_class) X(id_text) X(missing_file_error)                               \
   X(aggregate_type) X(action_texts[DDB_ACTION_INSERTED]) X(action_texts[DDB_ACTION_UPDATED])                         \
   X(action_texts[DDB_ACTION_IGNORED])
 /* clang-format on */

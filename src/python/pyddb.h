@@ -96,6 +96,7 @@ typedef struct pyddb_state {
   PyObject *table_class;   /* the Python subclass that databases make; NULL: table_type */
   PyObject *schema_encode; /* Python helpers, see schema.c; NULL until they are registered */
   PyObject *schema_decode;
+  PyObject *plan_class;
   PyObject *id_text;         /* interned "id" */
   PyObject *action_texts[3]; /* interned, by ddb_action */
   void *datetime_capi;       /* PyDateTime_CAPI of this interpreter */
@@ -519,6 +520,8 @@ PyObject *pyddb_source_copy(PyObject *self, PyObject *unused);
 PyObject *pyddb_source_columns(PyObject *self, PyObject *unused);
 PyObject *pyddb_source_size(PyObject *self, PyObject *unused);
 PyObject *pyddb_source_indexes(PyObject *self, PyObject *unused);
+PyObject *pyddb_source_explain(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                               PyObject *kw);
 PyObject *pyddb_source_indexed_fields(PyObject *self, PyObject *unused);
 PyObject *pyddb_source_has_index(PyObject *self, PyObject *const *args, Py_ssize_t count,
                                  PyObject *kw);
@@ -527,7 +530,7 @@ int pyddb_source_contains(PyObject *self, PyObject *key);
 extern const char pyddb_get_doc[], pyddb_select_doc[], pyddb_pluck_doc[], pyddb_first_doc[],
     pyddb_one_doc[], pyddb_exists_doc[], pyddb_iter_doc[], pyddb_count_doc[], pyddb_all_doc[],
     pyddb_copy_doc[], pyddb_columns_doc[], pyddb_size_doc[], pyddb_indexed_fields_doc[],
-    pyddb_has_index_doc[], pyddb_indexes_doc[];
+    pyddb_has_index_doc[], pyddb_indexes_doc[], pyddb_explain_doc[];
 PyObject *pyddb_source_field(PyObject *self, PyObject *name);
 PyObject *pyddb_source_attribute(PyObject *self, PyObject *name);
 

@@ -240,6 +240,7 @@ PyDoc_STRVAR(schema_fields_doc,
       {"size", pyddb_source_size, METH_NOARGS, pyddb_size_doc},                                    \
       {"len", pyddb_source_size, METH_NOARGS, len_doc},                                            \
       {"indexed_fields", pyddb_source_indexed_fields, METH_NOARGS, pyddb_indexed_fields_doc},      \
+      {"explain", PYDDB_FAST(pyddb_source_explain), PYDDB_FAST_FLAGS, pyddb_explain_doc},          \
       {"indexes", pyddb_source_indexes, METH_NOARGS, pyddb_indexes_doc},                           \
       {"has_index", PYDDB_FAST(pyddb_source_has_index), PYDDB_FAST_FLAGS, pyddb_has_index_doc},    \
       {"field", PYDDB_FAST(source_field), PYDDB_FAST_FLAGS, field_doc},                            \

@@ -103,6 +103,7 @@ ddb_status ddb__selection_init(ddb__selection *s, const ddb__source *source, con
   s->sorted_count = 0;
   s->sorted_next = 0;
   s->walked = 0;
+  s->matched = 0;
   s->is_sorted = false;
   s->is_lent = false;
   s->is_distinct = query->distinct;
@@ -153,6 +154,7 @@ static ddb_status sort_all(ddb__selection *s, ddb__order *order, ddb_error *err)
   ddb__scan_init(&s->scan, &s->plan, true);
   while (!status && ddb__scan_next(&s->scan, &batch)) {
     for (uint64_t mask = batch.mask; mask != 0 && !status; mask &= mask - 1) {
+      s->matched++;
       status = ddb__order_add(order, batch.records[__builtin_ctzll(mask)], err);
     }
   }

@@ -35,7 +35,8 @@ typedef struct ddb__selection {
   const ddb_record **sorted; /* with keys, once `scanning` is over */
   size_t sorted_count;
   size_t sorted_next;
-  uint64_t walked; /* rows taken from the scan */
+  uint64_t walked;  /* rows taken from the scan */
+  uint64_t matched; /* rows that were sorted */
   bool is_sorted;
   bool is_lent; /* sorted is the caller's */
   bool is_distinct;

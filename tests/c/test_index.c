@@ -434,6 +434,38 @@ static ddb_status change_one(ddb_table *table) {
   return update(table, 10, "a", ddb_text(DDB_STR("a long common beginning 0777")), NULL);
 }
 
+/* Of many steps; and run. */
+static ddb_status explain(ddb_table *table) {
+  ddb_cond *parts[9] = {NULL};
+  ddb_cond *where = NULL;
+  ddb_status status = DDB_OK;
+  for (int i = 0; i < 9 && !status; i++) {
+    ddb_value value = ddb_int(i);
+    status = ddb_cond_compare(DDB_STR("id"), DDB_OP_EQ, &value, &parts[i], NULL);
+  }
+  status = status ? status : ddb_cond_or(parts, 9, &where, NULL);
+  ddb_order order = {.field = DDB_STR("a")};
+  ddb_query query = {.where = where, .order = &order, .order_count = 1, .limit = 5};
+  ddb_view view;
+  ddb_plan plan = {0};
+  status = status ? status : ddb_view_open(table, &view, NULL);
+  if (!status) {
+    status = ddb_view_explain(&view, &query, true, &plan, NULL);
+    ddb_view_close(&view);
+  }
+  if (!status) {
+    assert_string_equal(plan.nodes[0].step, "slice");
+    assert_int_equal(plan.nodes[0].actual, 5);
+    assert_string_equal(plan.nodes[plan.count - 1].step, "key");
+  }
+  ddb_plan_free(&plan);
+  ddb_cond_release(where);
+  for (int i = 0; i < 9; i++) {
+    ddb_cond_release(parts[i]);
+  }
+  return status;
+}
+
 static unsigned fail_each(world *w, statement run, ddb_status expected) {
   for (unsigned n = 1;; n++) {
     support_allocator_fail((long)n);
@@ -462,6 +494,7 @@ static void allocations_fail(void **state) {
   failures += fail_each(&w, insert_one, DDB_OK);
   failures += fail_each(&w, insert_twice, DDB_ERR_DUPLICATE_KEY);
   failures += fail_each(&w, change_one, DDB_OK);
+  failures += fail_each(&w, explain, DDB_OK);
   assert_true(failures > 20);
   world_free(&w);
 }

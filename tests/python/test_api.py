@@ -151,6 +151,10 @@ SIGNATURES: list[tuple[Any, str]] = [
     (Table.has_index, "(self, field)"),
     (Table.indexed_fields, "(self)"),
     (Table.indexes, "(self)"),
+    (
+        Table.explain,
+        "(self, where=None, *, order_by=None, limit=None, offset=0, distinct=False, analyze=False)",
+    ),
     (Table.columns, "(self)"),
     (Table.size, "(self)"),
     (Table.schema_fields, "(self)"),

@@ -262,3 +262,65 @@ def test_readers_go_on_while_indexes_come_and_go() -> None:
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def steps(plan: Any) -> list[str]:
+    return [node.step for node in plan.walk()]
+
+
+def test_explain_tells_the_plan() -> None:
+    table = Table("t")
+    table.insert([{"n": i, "kind": i % 5, "name": f"name {i}"} for i in range(1000)])
+    assert steps(table.explain()) == ["scan"]
+    assert steps(table.explain(table.n == 3)) == ["filter", "scan"]
+    assert steps(table.explain(table.id == 3)) == ["filter", "key"]
+    table.create_index("n", "sorted")
+    table.create_index("kind")
+    table.create_index(["kind", "name"], "sorted")
+    plan = table.explain(table.n.between(10, 19), analyze=True)
+    assert steps(plan) == ["filter", "index"]
+    assert plan.detail == "n.between(10, 19)"
+    index = plan.children[0]
+    assert index.detail == "sorted (n): n.between(10, 19)"
+    assert (index.estimate, index.actual, plan.estimate, plan.actual) == (10, 10, 10, 10)
+    assert plan.seconds is not None
+    assert plan.to_dict()["children"][0]["step"] == "index"
+    lines = repr(plan).splitlines()
+    assert lines[0].startswith("filter n.between(10, 19)  [about 10, 10 met, ")
+    assert lines[1].startswith("  index sorted (n): n.between(10, 19)  [about 10, 10 met, ")
+    either = table.explain((table.n < 10) | (table.n > 990) | (table.id == 5))
+    assert steps(either) == ["filter", "union", "key", "index", "index"]
+    both = table.explain((table.kind == 3) & (table.name == "name 8"))
+    assert both.children[0].detail == "sorted (kind, name): kind == 3 & name == 'name 8'"
+    assert both.children[0].estimate == 1
+    assert steps(table.explain(table.n < 900)) == ["filter", "scan"]
+    assert steps(table.explain(lambda record: True)) == ["callable", "scan"]
+    with pytest.raises(InvalidArgumentError, match="callables"):
+        table.explain(lambda record: True, analyze=True)
+    with pytest.raises(TypeError, match="did you mean 'limit'"):
+        table.explain(limt=3)  # type: ignore[call-arg]
+
+
+def test_explain_tells_the_order() -> None:
+    table = Table("t")
+    table.insert([{"n": i * 7 % 1000, "kind": i % 5} for i in range(1000)])
+    assert steps(table.explain(order_by="n", limit=3)) == ["slice", "top", "scan"]
+    assert steps(table.explain(order_by="-n")) == ["sort", "scan"]
+    table.create_index("n", "sorted")
+    plan = table.explain(order_by="-n", limit=3, analyze=True)
+    assert steps(plan) == ["slice", "walk"]
+    assert plan.detail == "limit 3"
+    assert plan.actual == 3
+    assert plan.children[0].detail == "sorted (n), backwards"
+    assert plan.children[0].actual is not None
+    assert plan.children[0].actual < 10
+    assert [record["n"] for record in table.select(order_by="-n", limit=3)] == [999, 998, 997]
+    nowhere = (table.kind == 3) & (table.kind == 4)
+    plan = table.explain(nowhere, order_by="n", limit=3, analyze=True)
+    assert "given up" in repr(plan)
+    assert steps(plan) == ["slice", "top", "filter", "walk", "scan"]
+    table.create_index(["kind", "n"], "sorted")
+    plan = table.explain(table.kind == 3, order_by="n", limit=5, distinct=True, analyze=True)
+    assert steps(plan) == ["slice", "distinct", "filter", "walk"]
+    assert plan.children[0].children[0].children[0].detail == "sorted (kind, n): kind == 3"
+    assert plan.actual == 5
