@@ -502,6 +502,7 @@ DDB_API ddb_str ddb_table_primary_key(const ddb_table *table);
 DDB_API const ddb_schema_field *ddb_table_schema(const ddb_table *table, size_t *count);
 /* The table's public lock. read_lock: holds writers off, so that every read sees one state.
  * write_lock: nobody else sees what is written until it is released. Lives with the table. */
+DDB_API ddb_db *ddb_table_db(const ddb_table *table); /* its database */
 DDB_API ddb_rwlock *ddb_table_lock(ddb_table *table);
 DDB_API void ddb_table_memory(const ddb_table *table, ddb_memory *out);
 
@@ -795,6 +796,9 @@ DDB_API size_t ddb_rowset_count(const ddb_rowset *rows);
 /* Borrowed from the rowset; index < ddb_rowset_count. */
 DDB_API const ddb_record *ddb_rowset_record(const ddb_rowset *rows, size_t index);
 DDB_API void ddb_rowset_free(ddb_rowset *rows); /* NULL is allowed */
+/* As ddb_projection_new, over these rows. */
+DDB_API ddb_status ddb_rowset_projection(const ddb_rowset *rows, ddb_expr *const *columns,
+                                         size_t count, ddb_projection **out, ddb_error *err);
 
 /*
  * What is made of the values of a field or an expression, of each group of records. Null and missing values are passed
@@ -945,6 +949,55 @@ typedef struct ddb_outcome {
 DDB_API ddb_status ddb_table_run(ddb_table *table, const ddb_run *run, ddb_outcome *out,
                                  ddb_error *err);
 DDB_API void ddb_outcome_fini(ddb_outcome *outcome);
+
+/* ---- Joins -------------------------------------------------------------------------------- */
+
+/*
+ * Pairs of records, one of each side, that are equal (ddb_value_equal) on some fields; null, missing
+ * and NaN equal nothing. A pair is one record of the result, with the fields that `columns` names. They
+ * come in the order of the left side, then of the right one. The right side is looked up through an
+ * index or its primary key where it has one and the left side is small, else through a hash table
+ * of its rows. To join one instant, take both views from one snapshot.
+ */
+typedef enum ddb_join_kind {
+  DDB_JOIN_INNER,
+  DDB_JOIN_LEFT /* a left record without a match is paired with nulls */
+} ddb_join_kind;
+
+typedef struct ddb_join_key {
+  ddb_str left;
+  ddb_str right;
+} ddb_join_key;
+
+typedef struct ddb_join_column {
+  bool is_right; /* of the right side's record */
+  ddb_str field;
+  ddb_str name; /* in the result */
+} ddb_join_column;
+
+typedef struct ddb_join {
+  const ddb_view *left;
+  const ddb_rowset *left_rows; /* instead of `left`: rows of another join */
+  const ddb_view *right;
+  ddb_join_kind kind;
+  const ddb_join_key *keys;
+  size_t key_count;           /* > 0 */
+  const ddb_cond *left_where; /* which records of each side; NULL: all. Not with left_rows */
+  const ddb_cond *right_where;
+  const ddb_join_column *columns;
+  size_t column_count; /* > 0 */
+  bool closed;         /* names that are no column's are errors; else they read as null */
+} ddb_join;
+
+/* Names in the query and in `where` are those of the columns. Errors: INVALID,
+ * FIELD_NOT_FOUND (a side with a schema lacks a field), NOMEM, and those of ddb_view_aggregate. */
+DDB_API ddb_status ddb_join_count(const ddb_join *join, const ddb_cond *where, uint64_t *count,
+                                  ddb_error *err);
+DDB_API ddb_status ddb_join_select(const ddb_join *join, const ddb_query *query, ddb_rowset **out,
+                                   ddb_error *err);
+/* query->records must be NULL. */
+DDB_API ddb_status ddb_join_aggregate(const ddb_join *join, const ddb_aggregate_query *query,
+                                      ddb_rowset **out, ddb_error *err);
 
 /* ---- Snapshots ---------------------------------------------------------------------------- */
 

@@ -67,6 +67,7 @@ from dictdb._core import (
     __version__,
 )
 from dictdb._database import DictDB
+from dictdb._join import Join
 from dictdb._logging import logger
 from dictdb._plan import Plan
 from dictdb._schema import Column
@@ -98,6 +99,7 @@ __all__ = [
     "ForkedProcessError",
     "IndexNotFoundError",
     "InvalidArgumentError",
+    "Join",
     "Last",
     "LimitError",
     "LockOwnershipError",

@@ -399,6 +399,16 @@ class _Source:
         distinct: bool = False,
         batch_size: int = 256,
     ) -> Cursor[RecordView]: ...
+    def join(
+        self,
+        other: Table | TableView,
+        on: _FieldName
+        | tuple[_FieldName, _FieldName]
+        | list[_FieldName | tuple[_FieldName, _FieldName]],
+        how: Literal["inner", "left"] = "inner",
+        *,
+        prefix: str | None = None,
+    ) -> dictdb.Join: ...
     @overload
     def aggregate(
         self, where: _Where | None = None, group_by: None = None, **named: Aggregate
@@ -622,6 +632,21 @@ class DictDB:
 # --- The module ---
 
 def process_memory() -> int: ...
+def _join_views(sources: tuple[Table | TableView, ...], /) -> tuple[TableView, ...]: ...
+def _join_count(base: TableView, steps: tuple[Any, ...], /) -> int: ...
+def _join_select(
+    base: TableView,
+    steps: tuple[Any, ...],
+    columns: Any,
+    order_by: Any,
+    limit: int | None,
+    offset: int,
+    distinct: bool,
+    /,
+) -> list[dict[str, Any]]: ...
+def _join_aggregate(
+    base: TableView, steps: tuple[Any, ...], /, *args: Any, **kwargs: Any
+) -> Any: ...
 def _register(
     table_class: type[Table],
     schema_encode: Callable[[Any], list[tuple[Any, ...]]],

@@ -588,3 +588,23 @@ PyObject *pyddb_source_aggregate(PyObject *self, PyObject *const *args, Py_ssize
   call_fini(&c);
   return result;
 }
+
+PyObject *pyddb_aggregate_join(pyddb_source *source, const ddb_join *join, PyObject *const *args,
+                               Py_ssize_t count, PyObject *kw) {
+  call c;
+  if (call_init(&c, source, args, count, kw) < 0) {
+    return NULL;
+  }
+  PyObject *result = NULL;
+  ddb_rowset *rows = NULL;
+  ddb_error err;
+  if (pyddb_join_where(source->state, c.where, &c.query.where) == 0) {
+    pyddb_detach();
+    ddb_status status = ddb_join_aggregate(join, &c.query, &rows, &err);
+    pyddb_attach();
+    result = status == DDB_OK ? rows_out(&c, rows) : pyddb_raise(source->state, &err);
+    ddb_rowset_free(rows);
+  }
+  call_fini(&c);
+  return result;
+}

@@ -252,6 +252,7 @@ static int module_exec(PyObject *module) {
   if (add_texts(state) < 0 || !state->datetime_capi || pyddb_exceptions_init(state) < 0 ||
       add_types(module, state) < 0 || register_mapping(state) < 0 || add_kinds(module) < 0 ||
       PyModule_AddFunctions(module, pyddb_cond_functions) < 0 || pyddb_changes_add(module) < 0 ||
+      PyModule_AddFunctions(module, pyddb_join_functions) < 0 ||
       PyModule_AddStringConstant(module, "__version__", ddb_version()) < 0) {
     return -1;
   }

@@ -459,6 +459,7 @@ typedef struct pyddb_query {
   pyddb_column_list order_columns;
   ddb_order *order;
   pyddb_form form;
+  const ddb_rowset *rows; /* what expressions are computed of, instead of the source's records */
 } pyddb_query;
 
 /* Arguments of queries, borrowed; NULL: not given. In the order of select(). */
@@ -515,6 +516,17 @@ PyObject *pyddb_source_aggregate(PyObject *self, PyObject *const *args, Py_ssize
 /* A list of dicts; names: a tuple of str, one for each field. */
 PyObject *pyddb_rowset_out(pyddb_state *state, const ddb_rowset *rows, PyObject *names);
 extern const char pyddb_source_aggregate_doc[];
+
+/* Joins: see join.c. `source` stands for the rows: names are not checked by a schema of its own. */
+PyObject *pyddb_aggregate_join(pyddb_source *source, const ddb_join *join, PyObject *const *args,
+                               Py_ssize_t count, PyObject *kw);
+/* NULL or a condition without callables. */
+int pyddb_join_where(pyddb_state *state, const pyddb_cond *where, const ddb_cond **out);
+PyObject *pyddb_source_join(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw);
+extern const char pyddb_join_doc[];
+extern PyMethodDef pyddb_join_functions[];
+/* A TableView. */
+PyObject *pyddb_table_view_new(pyddb_snapshot *snapshot, ddb_table *table);
 PyObject *pyddb_source_all(PyObject *self, PyObject *unused);
 PyObject *pyddb_source_copy(PyObject *self, PyObject *unused);
 PyObject *pyddb_source_columns(PyObject *self, PyObject *unused);

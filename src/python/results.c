@@ -18,8 +18,13 @@ static int init_projection(pyddb_reader *reader) {
     PyErr_NoMemory();
     return -1;
   }
-  if (ddb_projection_new(reader->source->table, columns->exprs, (size_t)columns->count,
-                         &reader->projection, &err) != DDB_OK) {
+  const ddb_rowset *rows = reader->query->rows;
+  size_t count = (size_t)columns->count;
+  ddb_status status =
+      rows ? ddb_rowset_projection(rows, columns->exprs, count, &reader->projection, &err)
+           : ddb_projection_new(reader->source->table, columns->exprs, count, &reader->projection,
+                                &err);
+  if (status != DDB_OK) {
     reader->projection = NULL;
     pyddb_reader_fini(reader);
     pyddb_raise(reader->source->state, &err);

@@ -95,6 +95,19 @@ static ddb_table *find(pyddb_snapshot *snapshot, PyObject *name) {
   return found;
 }
 
+PyObject *pyddb_table_view_new(pyddb_snapshot *snapshot, ddb_table *table) {
+  PyTypeObject *type = snapshot->state->table_view_type;
+  pyddb_source *view = (pyddb_source *)type->tp_alloc(type, 0);
+  if (!view) {
+    return NULL;
+  }
+  view->snapshot = (pyddb_snapshot *)Py_NewRef((PyObject *)snapshot);
+  if (pyddb_source_init(view, snapshot->state, ddb_table_acquire(table)) < 0) {
+    Py_CLEAR(view);
+  }
+  return (PyObject *)view;
+}
+
 static PyObject *snapshot_subscript(PyObject *self, PyObject *name) {
   pyddb_snapshot *snapshot = (pyddb_snapshot *)self;
   if (atomic_load(&snapshot->closed)) {
@@ -106,16 +119,7 @@ static PyObject *snapshot_subscript(PyObject *self, PyObject *name) {
                             : pyddb_raise_format(snapshot->state, DDB_ERR_TABLE_NOT_FOUND,
                                                  "the snapshot has no table %R", name);
   }
-  PyTypeObject *type = snapshot->state->table_view_type;
-  pyddb_source *view = (pyddb_source *)type->tp_alloc(type, 0);
-  if (!view) {
-    return NULL;
-  }
-  view->snapshot = (pyddb_snapshot *)Py_NewRef(self);
-  if (pyddb_source_init(view, snapshot->state, ddb_table_acquire(table)) < 0) {
-    Py_CLEAR(view);
-  }
-  return (PyObject *)view;
+  return pyddb_table_view_new(snapshot, table);
 }
 
 static int snapshot_contains(PyObject *self, PyObject *name) {

@@ -231,6 +231,7 @@ PyDoc_STRVAR(schema_fields_doc,
       {"one", PYDDB_FAST(pyddb_source_one), PYDDB_FAST_FLAGS, pyddb_one_doc},                      \
       {"exists", PYDDB_FAST(pyddb_source_exists), PYDDB_FAST_FLAGS, pyddb_exists_doc},             \
       {"iter", PYDDB_FAST(pyddb_source_iter_by), PYDDB_FAST_FLAGS, pyddb_iter_doc},                \
+      {"join", PYDDB_FAST(pyddb_source_join), PYDDB_FAST_FLAGS, pyddb_join_doc},                   \
       {"aggregate", PYDDB_FAST(pyddb_source_aggregate), PYDDB_FAST_FLAGS,                          \
        pyddb_source_aggregate_doc},                                                                \
       {"count", PYDDB_FAST(pyddb_source_count), PYDDB_FAST_FLAGS, pyddb_count_doc},                \

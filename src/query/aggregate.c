@@ -14,30 +14,11 @@
 
 #include "base/heap.h"
 #include "base/status.h"
-#include "query/aggregator.h"
-#include "query/groups.h"
-#include "query/input.h"
 #include "query/rowset.h"
 
 #define NO_INPUT SIZE_MAX
 
-typedef struct run {
-  const ddb_aggregate_query *query;
-  const ddb__shapes *shapes;
-  bool borrows;
-  size_t count; /* group fields and aggregates: the fields of a row of the result */
-  size_t input_count;
-  ddb__input *inputs;        /* [count] */
-  size_t *reads;             /* [count]: the input of each group field, then of each aggregate */
-  const ddb_value **columns; /* [group_count] */
-  ddb_str *names;            /* [count] */
-  ddb_value *values;         /* [count]: one row of the result */
-  ddb__aggregator *aggregators;
-  size_t aggregator_count; /* initialised ones */
-  ddb__groups groups;      /* when there are group fields */
-  uint32_t numbers[DDB__BATCH_MAX];
-  ddb__arena results; /* what aggregators make for one row */
-} run;
+typedef ddb__aggregation run;
 
 /* ---- Setting up --------------------------------------------------------------------------- */
 
@@ -135,7 +116,7 @@ static ddb_status bind_aggregates(run *r, ddb_error *err) {
   return status;
 }
 
-static void run_fini(run *r) {
+void ddb__aggregation_fini(run *r) {
   for (size_t i = 0; i < r->aggregator_count; i++) {
     ddb__aggregator_fini(&r->aggregators[i]);
   }
@@ -146,38 +127,6 @@ static void run_fini(run *r) {
   ddb__arena_fini(&r->results);
   ddb__free(&ddb__heap_process, r->inputs, room_of(r->count));
 }
-
-static ddb_status run_init(run *r, const ddb__source *source, const ddb_aggregate_query *query,
-                           bool borrows, ddb_error *err) {
-  ddb_status status = check_query(query, err);
-  if (status) {
-    return status;
-  }
-  memset(r, 0, sizeof *r);
-  r->query = query;
-  r->shapes = ddb__table_shapes(source->table);
-  r->borrows = borrows;
-  r->count = query->group_count + query->aggregate_count;
-  ddb__groups_init(&r->groups, query->group_count, borrows);
-  status = allocate(r, err);
-  if (!status) {
-    status = bind_groups(r, err);
-  }
-  if (!status) {
-    status = bind_aggregates(r, err);
-  }
-  if (status) {
-    run_fini(r);
-    return status;
-  }
-  /* Inputs have their places only now. */
-  for (size_t i = 0; i < query->group_count; i++) {
-    r->columns[i] = r->inputs[r->reads[i]].values;
-  }
-  return DDB_OK;
-}
-
-/* ---- Rows --------------------------------------------------------------------------------- */
 
 static uint32_t group_count(const run *r) {
   return r->query->group_count > 0 ? r->groups.count : 1;
@@ -191,7 +140,42 @@ static ddb_status grow(run *r, ddb_error *err) {
   return status;
 }
 
-static ddb_status take_batch(run *r, const ddb__batch *batch, ddb_error *err) {
+ddb_status ddb__aggregation_init(run *r, const ddb__shapes *shapes,
+                                 const ddb_aggregate_query *query, bool borrows, ddb_error *err) {
+  ddb_status status = check_query(query, err);
+  if (status) {
+    return status;
+  }
+  memset(r, 0, sizeof *r);
+  r->query = query;
+  r->shapes = shapes;
+  r->borrows = borrows;
+  r->count = query->group_count + query->aggregate_count;
+  ddb__groups_init(&r->groups, query->group_count, borrows);
+  status = allocate(r, err);
+  if (!status) {
+    status = bind_groups(r, err);
+  }
+  if (!status) {
+    status = bind_aggregates(r, err);
+  }
+  if (!status) {
+    status = grow(r, err);
+  }
+  if (status) {
+    ddb__aggregation_fini(r);
+    return status;
+  }
+  /* Inputs have their places only now. */
+  for (size_t i = 0; i < query->group_count; i++) {
+    r->columns[i] = r->inputs[r->reads[i]].values;
+  }
+  return DDB_OK;
+}
+
+/* ---- Rows --------------------------------------------------------------------------------- */
+
+ddb_status ddb__aggregation_take(run *r, const ddb__batch *batch, ddb_error *err) {
   ddb_status status = DDB_OK;
   for (size_t i = 0; i < r->input_count && !status; i++) {
     status = ddb__input_fill(&r->inputs[i], batch->records, batch->mask, err);
@@ -213,12 +197,12 @@ static ddb_status take_batch(run *r, const ddb__batch *batch, ddb_error *err) {
 }
 
 static ddb_status take_records(run *r, const ddb_records *records, ddb_error *err) {
-  ddb_status status = grow(r, err);
+  ddb_status status = DDB_OK;
   for (size_t from = 0; from < records->count && !status; from += DDB__BATCH_MAX) {
     size_t count = records->count - from;
     uint64_t mask = count < DDB__BATCH_MAX ? (UINT64_C(1) << count) - 1 : UINT64_MAX;
     ddb__batch batch = {.records = records->items + from, .mask = mask};
-    status = take_batch(r, &batch, err);
+    status = ddb__aggregation_take(r, &batch, err);
   }
   return status;
 }
@@ -234,10 +218,9 @@ static ddb_status take_rows(run *r, const ddb__source *source, ddb_error *err) {
   }
   ddb__scan scan;
   ddb__batch batch;
-  status = grow(r, err);
   ddb__scan_init(&scan, &plan, r->input_count > 0);
   while (!status && ddb__scan_next(&scan, &batch)) {
-    status = take_batch(r, &batch, err);
+    status = ddb__aggregation_take(r, &batch, err);
   }
   ddb__plan_fini(&plan);
   return status;
@@ -263,11 +246,10 @@ static ddb_status append_group(run *r, uint32_t group, ddb_rowset *rows, ddb_err
   return status ? status : ddb__rowset_append(rows, record, err);
 }
 
-static ddb_status make_rows(run *r, ddb_rowset **out, ddb_error *err) {
+ddb_status ddb__aggregation_rows(run *r, ddb_rowset **out, ddb_error *err) {
   const ddb_aggregate_query *query = r->query;
   ddb_rowset *rows;
-  ddb_status status =
-      ddb__rowset_new(DDB_STR("(aggregates)"), r->names, r->count, true, &rows, err);
+  ddb_status status = ddb__rowset_new(DDB_STR("(aggregates)"), r->names, r->count, &rows, err);
   if (status) {
     return status;
   }
@@ -289,26 +271,21 @@ static ddb_status make_rows(run *r, ddb_rowset **out, ddb_error *err) {
   return DDB_OK;
 }
 
-ddb_status ddb__aggregate_run(const ddb__source *source, const ddb_aggregate_query *query,
-                              bool borrows, ddb_rowset **out, ddb_error *err) {
-  run r;
-  ddb_status status = run_init(&r, source, query, borrows, err);
-  if (status) {
-    return status;
-  }
-  status = take_rows(&r, source, err);
-  if (!status) {
-    status = make_rows(&r, out, err);
-  }
-  run_fini(&r);
-  return status;
-}
-
 ddb_status ddb_view_aggregate(const ddb_view *view, const ddb_aggregate_query *query,
                               ddb_rowset **out, ddb_error *err) {
   if (!view || !query || !out) {
     return ddb__fail(err, DDB_ERR_INVALID, "aggregate needs a view, a query and a result");
   }
   ddb__source source = {view->table, ddb__view_root(view)};
-  return ddb__aggregate_run(&source, query, true, out, err);
+  run r;
+  ddb_status status = ddb__aggregation_init(&r, ddb__table_shapes(view->table), query, true, err);
+  if (status) {
+    return status;
+  }
+  status = take_rows(&r, &source, err);
+  if (!status) {
+    status = ddb__aggregation_rows(&r, out, err);
+  }
+  ddb__aggregation_fini(&r);
+  return status;
 }

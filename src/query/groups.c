@@ -170,6 +170,38 @@ static bool is_same(const ddb__groups *groups, uint32_t number, const ddb_value 
   return true;
 }
 
+static uint64_t hash_row(const ddb__groups *groups, const ddb_value *const *columns, unsigned row) {
+  uint64_t hash = 0;
+  for (size_t i = 0; i < groups->width; i++) {
+    hash = ddb__hash_mix(hash + ddb_value_hash(&columns[i][row]));
+  }
+  return hash;
+}
+
+/* The slot of the row's group, or the free one where it would be. */
+static size_t find_slot(const ddb__groups *groups, const ddb_value *const *columns, unsigned row,
+                        uint64_t hash) {
+  size_t at = (size_t)hash & (groups->slot_count - 1);
+  for (; groups->slots[at] != 0; at = (at + 1) & (groups->slot_count - 1)) {
+    uint32_t candidate = groups->slots[at] - 1;
+    if (DDB__FAULT(GROUP_BY_SLOT) ||
+        (groups->hashes[candidate] == hash && is_same(groups, candidate, columns, row))) {
+      break;
+    }
+  }
+  return at;
+}
+
+bool ddb__groups_seek(const ddb__groups *groups, const ddb_value *const *columns, unsigned row,
+                      uint32_t *number) {
+  if (groups->count == 0) {
+    return false;
+  }
+  size_t at = find_slot(groups, columns, row, hash_row(groups, columns, row));
+  *number = groups->slots[at] - 1;
+  return groups->slots[at] != 0;
+}
+
 static ddb_status find_row(ddb__groups *groups, const ddb_value *const *columns, unsigned row,
                            uint32_t *number, ddb_error *err) {
   if (groups->count >= groups->slot_count / 2) {
@@ -178,25 +210,17 @@ static ddb_status find_row(ddb__groups *groups, const ddb_value *const *columns,
       return status;
     }
   }
-  uint64_t hash = 0;
-  for (size_t i = 0; i < groups->width; i++) {
-    hash = ddb__hash_mix(hash + ddb_value_hash(&columns[i][row]));
-  }
-  size_t at = (size_t)hash & (groups->slot_count - 1);
-  for (; groups->slots[at] != 0; at = (at + 1) & (groups->slot_count - 1)) {
-    uint32_t candidate = groups->slots[at] - 1;
-    if (DDB__FAULT(GROUP_BY_SLOT) ||
-        (groups->hashes[candidate] == hash && is_same(groups, candidate, columns, row))) {
-      *number = candidate;
-      return DDB_OK;
+  uint64_t hash = hash_row(groups, columns, row);
+  size_t at = find_slot(groups, columns, row, hash);
+  if (groups->slots[at] == 0) {
+    ddb_status status = add_group(groups, columns, row, hash, err);
+    if (status) {
+      return status;
     }
-  }
-  ddb_status status = add_group(groups, columns, row, hash, err);
-  if (!status) {
     groups->slots[at] = groups->count;
-    *number = groups->count - 1;
   }
-  return status;
+  *number = groups->slots[at] - 1;
+  return DDB_OK;
 }
 
 ddb_status ddb__groups_find(ddb__groups *groups, const ddb_value *const *columns, uint64_t mask,

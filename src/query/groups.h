@@ -38,6 +38,9 @@ void ddb__groups_fini(ddb__groups *groups);
  * No value is MISSING. */
 ddb_status ddb__groups_find(ddb__groups *groups, const ddb_value *const *columns, uint64_t mask,
                             uint32_t *numbers, ddb_error *err);
+/* The group of one row, without making one; false: there is none. */
+bool ddb__groups_seek(const ddb__groups *groups, const ddb_value *const *columns, unsigned row,
+                      uint32_t *number);
 static inline const ddb_value *ddb__groups_key(const ddb__groups *groups, uint32_t number) {
   return &groups->keys[number * groups->width];
 }

@@ -14,32 +14,25 @@
 
 /* ---- Making ------------------------------------------------------------------------------- */
 
-static ddb_status registry_new(ddb_str what, const ddb_str *names, size_t name_count, bool closed,
+/* With a schema of these names. */
+static ddb_status registry_new(ddb_str what, ddb_str key, const ddb_str *names, size_t name_count,
                                ddb__shapes **out, ddb_error *err) {
-  ddb_table_options options = {.primary_key = names[0]};
-  for (size_t i = 0; i < name_count && options.primary_key.size == 0; i++) {
-    options.primary_key = names[i]; /* any will do, but it must not be empty */
+  ddb_table_options options = {.primary_key = key, .schema_count = name_count};
+  size_t bytes = name_count * sizeof(ddb_schema_field);
+  ddb_schema_field *fields = ddb__alloc(&ddb__heap_process, bytes);
+  if (!fields) {
+    return ddb__fail_memory(err, bytes);
   }
-  ddb_schema_field *fields = NULL;
-  size_t bytes = name_count * sizeof *fields;
-  if (closed) {
-    fields = ddb__alloc(&ddb__heap_process, bytes);
-    if (!fields) {
-      return ddb__fail_memory(err, bytes);
-    }
-    for (size_t i = 0; i < name_count; i++) {
-      fields[i] = (ddb_schema_field){.name = names[i], .types = UINT32_MAX};
-    }
-    options.schema = fields;
-    options.schema_count = name_count;
+  for (size_t i = 0; i < name_count; i++) {
+    fields[i] = (ddb_schema_field){.name = names[i], .types = UINT32_MAX};
   }
+  options.schema = fields;
   ddb_status status = ddb__shapes_new(&ddb__heap_process, what, &options, out, err);
   ddb__free(&ddb__heap_process, fields, bytes);
   return status;
 }
 
-ddb_status ddb__rowset_new(ddb_str what, const ddb_str *names, size_t name_count, bool closed,
-                           ddb_rowset **out, ddb_error *err) {
+static ddb_status rowset_alloc(size_t name_count, ddb_rowset **out, ddb_error *err) {
   if (name_count == 0) {
     return ddb__fail(err, DDB_ERR_INVALID, "rows need at least one field");
   }
@@ -47,7 +40,22 @@ ddb_status ddb__rowset_new(ddb_str what, const ddb_str *names, size_t name_count
   if (!rows) {
     return ddb__fail_memory(err, sizeof *rows);
   }
-  ddb_status status = registry_new(what, names, name_count, closed, &rows->shapes, err);
+  *out = rows;
+  return DDB_OK;
+}
+
+ddb_status ddb__rowset_new(ddb_str what, const ddb_str *names, size_t name_count, ddb_rowset **out,
+                           ddb_error *err) {
+  ddb_rowset *rows = NULL;
+  ddb_status status = rowset_alloc(name_count, &rows, err);
+  if (status) {
+    return status;
+  }
+  ddb_str key = names[0];
+  for (size_t i = 0; i < name_count && key.size == 0; i++) {
+    key = names[i]; /* any will do, but it must not be empty */
+  }
+  status = registry_new(what, key, names, name_count, &rows->shapes, err);
   if (!status) {
     status = ddb__shapes_get(rows->shapes, DDB_SHAPE_RECORD, names, name_count, &rows->shape, err);
   }
@@ -58,6 +66,34 @@ ddb_status ddb__rowset_new(ddb_str what, const ddb_str *names, size_t name_count
   rows->shape = rows->shape->stored;
   *out = rows;
   return DDB_OK;
+}
+
+/* A registry must have a key. No row of these has it: its name is one that nobody gives a field. */
+ddb_status ddb__rowset_open(ddb_str what, const ddb_str *names, size_t name_count, bool closed,
+                            ddb_rowset **out, ddb_error *err) {
+  ddb_rowset *rows = NULL;
+  ddb_status status = rowset_alloc(name_count, &rows, err);
+  if (status) {
+    return status;
+  }
+  ddb_table_options options = {.primary_key = DDB_STR("\x01row")};
+  status = closed ? registry_new(what, options.primary_key, names, name_count, &rows->shapes, err)
+                  : ddb__shapes_new(&ddb__heap_process, what, &options, &rows->shapes, err);
+  if (!status) {
+    status = ddb__rowset_settle(rows, names, name_count, err);
+    rows->shape = NULL;
+  }
+  if (status) {
+    ddb_rowset_free(rows);
+    return status;
+  }
+  *out = rows;
+  return DDB_OK;
+}
+
+ddb_status ddb__rowset_settle(ddb_rowset *rows, const ddb_str *names, size_t name_count,
+                              ddb_error *err) {
+  return ddb__shapes_get(rows->shapes, DDB_SHAPE_CHANGES, names, name_count, &rows->shape, err);
 }
 
 static size_t aligned(uint8_t kind, size_t offset) {

@@ -22,10 +22,17 @@ struct ddb_rowset {
   ddb_records records; /* in order */
 };
 
-/* `what` names the rows in messages. closed: names that are not among these are unknown; else they
- * read as null. INVALID: no name but the empty one, or a name twice. */
-ddb_status ddb__rowset_new(ddb_str what, const ddb_str *names, size_t name_count, bool closed,
-                           ddb_rowset **out, ddb_error *err);
+/* `what` names the rows in messages. Names that are not among these are unknown. INVALID: no name but
+ * the empty one, or a name twice. */
+ddb_status ddb__rowset_new(ddb_str what, const ddb_str *names, size_t name_count, ddb_rowset **out,
+                           ddb_error *err);
+/* The same for rows whose shape is settled later (ddb__rowset_settle): `shape` is NULL. Unless it is
+ * closed, names beyond these read as null. INVALID: a name twice. */
+ddb_status ddb__rowset_open(ddb_str what, const ddb_str *names, size_t name_count, bool closed,
+                            ddb_rowset **out, ddb_error *err);
+/* The rows have these of the names. */
+ddb_status ddb__rowset_settle(ddb_rowset *rows, const ddb_str *names, size_t name_count,
+                              ddb_error *err);
 /* An encoded block of values: its size, and its bytes, into room for them. */
 size_t ddb__rowset_block_size(const ddb_value *values, size_t count);
 void ddb__rowset_block_fill(ddb__block *block, size_t size, const ddb_value *values, size_t count);

@@ -145,6 +145,10 @@ const ddb_schema_field *ddb_table_schema(const ddb_table *table, size_t *count) 
   return schema->fields;
 }
 
+ddb_db *ddb_table_db(const ddb_table *table) {
+  return table->db;
+}
+
 ddb_rwlock *ddb_table_lock(ddb_table *table) {
   return table->lock;
 }

@@ -195,13 +195,13 @@ def groups_of(rows: list[dict[str, Any]], fields: list[str]) -> list[list[dict[s
     return groups
 
 
-def same(name: str, got: Any, expected: Any) -> bool:
-    if name in ("stddev", "pstddev") and expected == math.inf:
-        return True
+def same(name: str, got: Any, expected: Any, values: list[Any]) -> bool:
     if name in ("stddev", "pstddev") and isinstance(expected, float):
-        return math.isclose(got, expected, rel_tol=1e-6, abs_tol=1e-6) or (
-            math.isnan(got) and math.isnan(expected)
-        )
+        if not math.isfinite(expected):
+            return expected == math.inf or math.isnan(got)
+        # A float that a value was rounded to may be off by half its last place.
+        largest = max(abs(float(v)) for v in values if v is not None)
+        return math.isclose(got, expected, rel_tol=1e-6, abs_tol=1e-6 + 1e-15 * largest)
     if name == "median":  # Of equal numbers of different types, any.
         return alike(got, expected)
     return exactly(got, expected)
@@ -230,10 +230,10 @@ decimal_numbers = st.one_of(
     st.decimals(-(10**30), 10**30),
     st.sampled_from([Decimal("Infinity"), Decimal("NaN"), Decimal("1E+40"), Decimal("0E-9")]),
 )
-# The total order among sets and UUIDs, and among dicts, is no matter of this file.
-any_values = st.sampled_from(
-    [v for v in VALUES if not any(word in repr(v) for word in ("{", "set(", "UUID", "sNaN"))]
-)
+# The total order among sets, UUIDs and dicts, and of the hour that comes twice, is no matter of
+# this file.
+OTHERS = ("{", "set(", "UUID", "sNaN", "fold=1")
+any_values = st.sampled_from([v for v in VALUES if not any(word in repr(v) for word in OTHERS)])
 keys = st.one_of(
     st.sampled_from([None, 1, 1.0, True, Decimal(1), 0, -0.0, "a", "b", "", math.nan, b"a"]),
     st.sampled_from(
@@ -261,8 +261,9 @@ def check(rows: list[dict[str, Any]], names: list[str], fields: list[str] | None
         for field in fields or []:
             assert exactly(result[field], group[0].get(field))
         for name in names:
-            expected = naive(name, [row.get("v") for row in group])
-            assert same(name, result[name], expected), (name, result[name], expected, group)
+            values = [row.get("v") for row in group]
+            expected = naive(name, values)
+            assert same(name, result[name], expected, values), (name, result[name], expected, group)
 
 
 def rows_of(values: Any) -> Any:

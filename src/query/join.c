@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * join.c - joins of two sides: pairs of records become records of the result's own shape, so that
+ * conditions, expressions, orders and aggregates work on them as on any others.
+ *
+ *   left records --matches of the right side (join_side.h)--> pairs --the columns that somebody
+ *     reads--> records, a batch at a time --where--> a sink: count, rows, or aggregates
+ *
+ * What nobody reads is not copied: `where`, order and aggregates are bound first, to the names of all
+ * columns; then the rows get those of them that were found there (all, for a selection).
+ * Locks: none; the caller's views keep everything. Memory: the left side's record pointers, the right
+ * side's hash table, and the result.
+ */
+#include "base/heap.h"
+#include "base/status.h"
+#include "query/aggregate.h"
+#include "query/distinct.h"
+#include "query/join_side.h"
+#include "query/rowset.h"
+
+/* Where a column's values are. */
+typedef struct column {
+  uint32_t field_id; /* in its side's registry */
+  uint32_t name_id;  /* in the result's */
+  bool is_right;
+  bool is_used;
+  const ddb_shape *shape; /* the last one seen, and its place there */
+  uint32_t index;
+} column;
+
+typedef struct joining {
+  const ddb_join *join;
+  const ddb__shapes *left_shapes;
+  ddb_records left;
+  bool owns_left;
+  ddb__input *keys; /* [key_count], of the left side */
+  size_t key_count; /* initialised ones */
+  ddb__join_side right;
+  bool has_right;
+  ddb_str *names; /* [column_count] */
+  column *columns;
+  ddb_value *values; /* [column_count]: of one row */
+  size_t used_count;
+  ddb_rowset *rows;
+  ddb__bound where;
+  bool has_where;
+  /* The batch. */
+  ddb__arena arena;
+  size_t count;
+  const ddb_record *records[DDB__BATCH_MAX];
+  /* What becomes of the rows: */
+  ddb_status (*sink)(struct joining *j, uint64_t mask, bool *done, ddb_error *err);
+  const ddb_query *query;
+  ddb__distinct distinct;
+  ddb__aggregation *aggregation;
+  uint64_t counted;
+} joining;
+
+/* ---- Setting up --------------------------------------------------------------------------- */
+
+static ddb_status check_join(const ddb_join *join, ddb_error *err) {
+  if (!join || (!join->left == !join->left_rows) || !join->right) {
+    return ddb__fail(err, DDB_ERR_INVALID, "a join needs a left and a right side");
+  }
+  if (join->key_count == 0 || !join->keys || join->column_count == 0 || !join->columns) {
+    return ddb__fail(err, DDB_ERR_INVALID, "a join needs fields to join on, and columns");
+  }
+  if (join->key_count > DDB__JOIN_KEYS_MAX) {
+    return ddb__fail(err, DDB_ERR_LIMIT, "a join on more than %u fields", DDB__JOIN_KEYS_MAX);
+  }
+  if ((unsigned)join->kind > DDB_JOIN_LEFT || (join->left_rows && join->left_where)) {
+    return ddb__fail(err, DDB_ERR_INVALID, "no such join");
+  }
+  return DDB_OK;
+}
+
+static size_t room_of(const ddb_join *join) {
+  return join->column_count * (sizeof(ddb_value) + sizeof(ddb_str) + sizeof(column)) +
+         join->key_count * sizeof(ddb__input);
+}
+
+static ddb_status allocate(joining *j, ddb_error *err) {
+  size_t bytes = room_of(j->join);
+  j->keys = ddb__alloc_zero(&ddb__heap_process, bytes);
+  if (!j->keys) {
+    return ddb__fail_memory(err, bytes);
+  }
+  j->values = (ddb_value *)(void *)(j->keys + j->join->key_count);
+  j->names = (ddb_str *)(void *)(j->values + j->join->column_count);
+  j->columns = (column *)(void *)(j->names + j->join->column_count);
+  return DDB_OK;
+}
+
+static ddb_status bind_columns(joining *j, ddb_error *err) {
+  const ddb_join *join = j->join;
+  const ddb__shapes *right = ddb__table_shapes(join->right->table);
+  ddb_status status = DDB_OK;
+  for (size_t i = 0; i < join->column_count && !status; i++) {
+    const ddb_join_column *from = &join->columns[i];
+    j->names[i] = from->name;
+    j->columns[i].is_right = from->is_right;
+    j->columns[i].index = DDB__NO_FIELD;
+    status = ddb__bound_field(from->is_right ? right : j->left_shapes, from->field,
+                              &j->columns[i].field_id, err);
+  }
+  for (; j->key_count < join->key_count && !status; j->key_count++) {
+    uint32_t unused;
+    const ddb_join_key *key = &join->keys[j->key_count];
+    status = ddb__bound_field(right, key->right, &unused, err);
+    if (!status) {
+      status = ddb__input_init(&j->keys[j->key_count], j->left_shapes, key->left, NULL, err);
+    }
+  }
+  if (!status) {
+    status = ddb__rowset_open(DDB_STR("(join)"), j->names, join->column_count, join->closed,
+                              &j->rows, err);
+  }
+  for (size_t i = 0; i < join->column_count && !status; i++) {
+    j->columns[i].name_id = ddb__shapes_field_find(j->rows->shapes, j->names[i]);
+  }
+  return status;
+}
+
+static void joining_fini(joining *j) {
+  for (size_t i = 0; i < j->key_count; i++) {
+    ddb__input_fini(&j->keys[i]);
+  }
+  if (j->owns_left) {
+    ddb_records_free(&j->left);
+  }
+  if (j->has_right) {
+    ddb__join_side_fini(&j->right);
+  }
+  if (j->has_where) {
+    ddb__bound_fini(&j->where);
+  }
+  ddb__distinct_fini(&j->distinct);
+  ddb_rowset_free(j->rows);
+  ddb__arena_fini(&j->arena);
+  ddb__free(&ddb__heap_process, j->keys, room_of(j->join));
+}
+
+static ddb_status joining_init(joining *j, const ddb_join *join, const ddb_cond *where,
+                               ddb_error *err) {
+  ddb_status status = check_join(join, err);
+  if (status) {
+    return status;
+  }
+  memset(j, 0, offsetof(joining, records));
+  j->join = join;
+  j->left_shapes = join->left ? ddb__table_shapes(join->left->table) : join->left_rows->shapes;
+  ddb__distinct_init(&j->distinct, NULL, 0);
+  j->aggregation = NULL;
+  j->counted = 0;
+  status = allocate(j, err);
+  if (!status) {
+    status = bind_columns(j, err);
+  }
+  if (!status && where) {
+    status = ddb__bound_init(&j->where, where, j->rows->shapes, err);
+    j->has_where = status == DDB_OK;
+  }
+  if (status) {
+    joining_fini(j);
+  }
+  return status;
+}
+
+/* ---- Which columns are read --------------------------------------------------------------- */
+
+static void use_field(joining *j, uint32_t name_id) {
+  for (size_t i = 0; i < j->join->column_count; i++) {
+    j->columns[i].is_used = j->columns[i].is_used || j->columns[i].name_id == name_id;
+  }
+}
+
+static void use_expr(joining *j, const ddb__expr_bound *expr) {
+  for (uint32_t i = 0; expr && i < expr->count; i++) {
+    if (expr->nodes[i].kind == DDB__EXPR_FIELD) {
+      use_field(j, expr->nodes[i].path.field_id);
+    }
+  }
+}
+
+static void use_where(joining *j) {
+  for (size_t i = 0; j->has_where && i < j->where.count; i++) {
+    const ddb__bound_node *node = &j->where.nodes[i];
+    if (node->kind == DDB__BOUND_EXPR) {
+      use_expr(j, node->left);
+      use_expr(j, node->right);
+    } else if (node->cond) {
+      use_field(j, node->field_id);
+    }
+  }
+}
+
+static void use_inputs(joining *j) {
+  for (size_t i = 0; i < j->aggregation->input_count; i++) {
+    use_field(j, j->aggregation->inputs[i].field_id);
+    use_expr(j, j->aggregation->inputs[i].expr);
+  }
+}
+
+/* The rows get the columns that are used; what is not is taken off the list. */
+static ddb_status settle(joining *j, ddb_error *err) {
+  bool any = !j->has_where && !j->aggregation;
+  for (size_t i = 0; i < j->join->column_count; i++) {
+    any = any || j->columns[i].is_used;
+  }
+  j->columns[0].is_used = j->columns[0].is_used || !any; /* there must be a record to look at */
+  for (size_t i = 0; i < j->join->column_count; i++) {
+    if (j->columns[i].is_used) {
+      j->columns[j->used_count] = j->columns[i];
+      j->names[j->used_count++] = j->names[i];
+    }
+  }
+  return j->used_count > 0 ? ddb__rowset_settle(j->rows, j->names, j->used_count, err) : DDB_OK;
+}
+
+/* ---- Rows --------------------------------------------------------------------------------- */
+
+static ddb_status collect_left(joining *j, ddb_error *err) {
+  if (j->join->left_rows) {
+    j->left = j->join->left_rows->records;
+    return DDB_OK;
+  }
+  ddb_query query = DDB_QUERY_INIT;
+  query.where = j->join->left_where;
+  ddb_status status = ddb_view_select(j->join->left, &query, &j->left, err);
+  j->owns_left = status == DDB_OK;
+  return status;
+}
+
+static ddb_value column_value(column *c, const ddb_record *record) {
+  if (!record || c->field_id == DDB__NO_FIELD) {
+    return ddb_null();
+  }
+  if (record->shape != c->shape) {
+    c->shape = record->shape;
+    c->index = ddb__shape_find(record->shape, c->field_id);
+  }
+  return c->index == DDB__NO_FIELD ? ddb_null() : ddb__record_at(record, c->index);
+}
+
+static ddb_status flush(joining *j, bool *done, ddb_error *err) {
+  uint64_t mask = j->count < DDB__BATCH_MAX ? (UINT64_C(1) << j->count) - 1 : UINT64_MAX;
+  if (j->has_where && mask != 0) {
+    mask = ddb__bound_eval(&j->where, j->records, mask);
+  }
+  ddb_status status = mask != 0 ? j->sink(j, mask, done, err) : DDB_OK;
+  j->count = 0;
+  ddb__arena_clear(&j->arena);
+  return status;
+}
+
+/* right: NULL: nulls. */
+static ddb_status emit(joining *j, const ddb_record *left, const ddb_record *right, bool *done,
+                       ddb_error *err) {
+  ddb_record *record = NULL;
+  if (j->used_count > 0) {
+    for (size_t i = 0; i < j->used_count; i++) {
+      column *c = &j->columns[i];
+      j->values[i] = column_value(c, c->is_right ? right : left);
+    }
+    ddb_status status = ddb__rowset_make(j->rows->shape, &j->arena, j->values, &record, err);
+    if (status) {
+      return status;
+    }
+  }
+  j->records[j->count++] = record;
+  return j->count == DDB__BATCH_MAX ? flush(j, done, err) : DDB_OK;
+}
+
+static ddb_status pair(joining *j, const ddb_record *left, const ddb_value *keys, bool *done,
+                       ddb_error *err) {
+  uint64_t match;
+  ddb_status status = ddb__join_side_find(&j->right, keys, &match, err);
+  const ddb_record *right = status ? NULL : ddb__join_side_next(&j->right, &match);
+  if (!status && !right && j->join->kind == DDB_JOIN_LEFT) {
+    return emit(j, left, NULL, done, err);
+  }
+  for (; right && !status && !*done; right = ddb__join_side_next(&j->right, &match)) {
+    status = emit(j, left, right, done, err);
+  }
+  return status;
+}
+
+static ddb_status pair_batch(joining *j, const ddb_record *const *records, size_t count, bool *done,
+                             ddb_error *err) {
+  uint64_t mask = count < DDB__BATCH_MAX ? (UINT64_C(1) << count) - 1 : UINT64_MAX;
+  ddb_status status = DDB_OK;
+  for (size_t i = 0; i < j->key_count && !status; i++) {
+    status = ddb__input_fill(&j->keys[i], records, mask, err);
+  }
+  for (size_t row = 0; row < count && !status && !*done; row++) {
+    ddb_value keys[DDB__JOIN_KEYS_MAX];
+    for (size_t i = 0; i < j->key_count; i++) {
+      keys[i] = j->keys[i].values[row];
+    }
+    status = pair(j, records[row], keys, done, err);
+  }
+  return status;
+}
+
+static ddb_status run(joining *j, ddb_error *err) {
+  use_where(j);
+  ddb_status status = settle(j, err);
+  if (!status) {
+    status = collect_left(j, err);
+  }
+  if (!status) {
+    status = ddb__join_side_init(&j->right, j->join, j->left.count, err);
+    j->has_right = status == DDB_OK;
+  }
+  bool done = false;
+  for (size_t from = 0; from < j->left.count && !status && !done; from += DDB__BATCH_MAX) {
+    size_t count = j->left.count - from;
+    count = count < DDB__BATCH_MAX ? count : DDB__BATCH_MAX;
+    status = pair_batch(j, j->left.items + from, count, &done, err);
+  }
+  return status || done ? status : flush(j, &done, err);
+}
+
+/* ---- Counting ----------------------------------------------------------------------------- */
+
+static ddb_status sink_count(joining *j, uint64_t mask, bool *done, ddb_error *err) {
+  (void)done;
+  (void)err;
+  j->counted += (uint64_t)__builtin_popcountll(mask);
+  return DDB_OK;
+}
+
+ddb_status ddb_join_count(const ddb_join *join, const ddb_cond *where, uint64_t *count,
+                          ddb_error *err) {
+  joining j;
+  if (!count) {
+    return ddb__fail(err, DDB_ERR_INVALID, "a join's count needs a result");
+  }
+  ddb_status status = joining_init(&j, join, where, err);
+  if (status) {
+    return status;
+  }
+  j.sink = sink_count;
+  status = run(&j, err);
+  if (!status) {
+    *count = j.counted;
+  }
+  joining_fini(&j);
+  return status;
+}
+
+/* ---- Selecting ---------------------------------------------------------------------------- */
+
+/* The records go into the result's own arena. Without an order, no more are taken than are wanted. */
+static ddb_status sink_rows(joining *j, uint64_t mask, bool *done, ddb_error *err) {
+  const ddb_query *query = j->query;
+  uint64_t enough = query->order_count > 0 || query->limit > UINT64_MAX - query->offset
+                        ? UINT64_MAX
+                        : query->limit + query->offset;
+  ddb_status status = DDB_OK;
+  for (; mask != 0 && !status && !*done; mask &= mask - 1) {
+    const ddb_record *made = j->records[__builtin_ctzll(mask)];
+    size_t size = ddb__record_size(made);
+    ddb_record *kept = ddb__arena_take(&j->rows->arena, size);
+    if (!kept) {
+      return ddb__fail_memory(err, size);
+    }
+    memcpy(kept, made, size);
+    bool added = true;
+    if (query->distinct && query->order_count == 0) {
+      status = ddb__distinct_add(&j->distinct, kept, &added, err);
+    }
+    if (!status && added) {
+      status = ddb__rowset_append(j->rows, kept, err);
+    }
+    *done = j->rows->records.count >= enough;
+  }
+  return status;
+}
+
+/* "First" in distinct is first in the order asked for. */
+static ddb_status drop_repeats(joining *j, ddb_error *err) {
+  ddb_records *records = &j->rows->records;
+  size_t kept = 0;
+  for (size_t i = 0; i < records->count; i++) {
+    bool added;
+    ddb_status status = ddb__distinct_add(&j->distinct, records->items[i], &added, err);
+    if (status) {
+      return status;
+    }
+    if (added) {
+      records->items[kept++] = records->items[i];
+    }
+  }
+  records->count = kept;
+  return DDB_OK;
+}
+
+static ddb_status finish_rows(joining *j, ddb_error *err) {
+  const ddb_query *query = j->query;
+  ddb_status status = DDB_OK;
+  if (query->order_count > 0) {
+    status =
+        ddb__rowset_refine(j->rows, NULL, query->order, query->order_count, 0, DDB_NO_LIMIT, err);
+  }
+  if (!status && query->distinct && query->order_count > 0) {
+    status = drop_repeats(j, err);
+  }
+  return status ? status
+                : ddb__rowset_refine(j->rows, NULL, NULL, 0, query->offset, query->limit, err);
+}
+
+/* What distinct goes by; none: all fields. */
+static ddb_status bind_distinct(joining *j, ddb__distinct_column **columns, ddb_error *err) {
+  const ddb_query *query = j->query;
+  size_t count = query->distinct_count;
+  *columns = NULL;
+  if (!query->distinct || (!query->distinct_fields && !query->distinct_exprs) || count == 0) {
+    return DDB_OK;
+  }
+  *columns = ddb__alloc_zero(&ddb__heap_process, count * sizeof **columns);
+  if (!*columns) {
+    return ddb__fail_memory(err, count * sizeof **columns);
+  }
+  ddb_status status = DDB_OK;
+  for (size_t i = 0; i < count && !status; i++) {
+    const ddb_expr *expr = query->distinct_exprs ? query->distinct_exprs[i] : NULL;
+    ddb_str name = expr ? (ddb_str){NULL, 0} : query->distinct_fields[i];
+    status = ddb__term_bind(&(*columns)[i].new, j->rows->shapes, name, expr, err);
+    if (!status) {
+      status = ddb__term_bind(&(*columns)[i].old, j->rows->shapes, name, expr, err);
+    }
+  }
+  ddb__distinct_init(&j->distinct, *columns, count);
+  return status;
+}
+
+static void unbind_distinct(ddb__distinct_column *columns, size_t count) {
+  for (size_t i = 0; columns && i < count; i++) {
+    ddb__term_unbind(&columns[i].new);
+    ddb__term_unbind(&columns[i].old);
+  }
+  ddb__free(&ddb__heap_process, columns, count * sizeof *columns);
+}
+
+ddb_status ddb_join_select(const ddb_join *join, const ddb_query *query, ddb_rowset **out,
+                           ddb_error *err) {
+  joining j;
+  if (!query || !out || (query->order_count > 0 && !query->order)) {
+    return ddb__fail(err, DDB_ERR_INVALID, "a join's select needs a query and a result");
+  }
+  ddb_status status = joining_init(&j, join, query->where, err);
+  if (status) {
+    return status;
+  }
+  j.sink = sink_rows;
+  j.query = query;
+  for (size_t i = 0; i < join->column_count; i++) {
+    j.columns[i].is_used = true;
+  }
+  ddb__distinct_column *columns;
+  status = bind_distinct(&j, &columns, err);
+  if (!status) {
+    status = query->limit > 0 ? run(&j, err) : settle(&j, err);
+  }
+  if (!status) {
+    status = finish_rows(&j, err);
+  }
+  if (!status) {
+    *out = j.rows;
+    j.rows = NULL;
+  }
+  joining_fini(&j);
+  unbind_distinct(columns, query->distinct_count);
+  return status;
+}
+
+/* ---- Aggregates --------------------------------------------------------------------------- */
+
+static ddb_status sink_aggregate(joining *j, uint64_t mask, bool *done, ddb_error *err) {
+  (void)done;
+  ddb__batch batch = {.records = j->records, .mask = mask};
+  return ddb__aggregation_take(j->aggregation, &batch, err);
+}
+
+static ddb_status run_aggregation(joining *j, ddb__aggregation *r, const ddb_aggregate_query *query,
+                                  ddb_rowset **out, ddb_error *err) {
+  ddb_status status = ddb__aggregation_init(r, j->rows->shapes, query, false, err);
+  if (status) {
+    return status;
+  }
+  j->sink = sink_aggregate;
+  j->aggregation = r;
+  use_inputs(j);
+  status = run(j, err);
+  if (!status) {
+    status = ddb__aggregation_rows(r, out, err);
+  }
+  ddb__aggregation_fini(r);
+  return status;
+}
+
+ddb_status ddb_join_aggregate(const ddb_join *join, const ddb_aggregate_query *query,
+                              ddb_rowset **out, ddb_error *err) {
+  joining j;
+  if (!query || !out || query->records) {
+    return ddb__fail(err, DDB_ERR_INVALID, "a join's aggregate needs a query and a result");
+  }
+  ddb_status status = joining_init(&j, join, query->where, err);
+  if (status) {
+    return status;
+  }
+  ddb__aggregation r;
+  status = run_aggregation(&j, &r, query, out, err);
+  joining_fini(&j);
+  return status;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * join_side.h - the right side of a join: the records that are equal to a left record's keys, in
+ * insertion order.
+ *
+ *   looked up   a condition `field == value & ...` for each left record, through the planner
+ *   hashed      groups of rows with equal keys; from each group's first row on, `next` leads on
+ *
+ * Records borrow from the right view. Memory: the process heap. Thread-safety: distinct.
+ */
+#ifndef DDB_QUERY_JOIN_SIDE_H
+#define DDB_QUERY_JOIN_SIDE_H
+
+#include "dictdb.h"
+#include "query/groups.h"
+#include "query/input.h"
+
+#define DDB__JOIN_KEYS_MAX 16u
+
+typedef struct ddb__join_row {
+  const ddb_record *record;
+  uint32_t next; /* index + 1 of the next row of its group; 0: none */
+} ddb__join_row;
+
+typedef struct ddb__join_group {
+  uint32_t first; /* index of a row */
+  uint32_t last;
+} ddb__join_group;
+
+typedef struct ddb__join_side {
+  const ddb_join *join;
+  ddb__source source;
+  bool hashed;
+  ddb__groups keys;
+  ddb__join_group *groups; /* [group_capacity] */
+  size_t group_capacity;
+  ddb__join_row *rows; /* [row_capacity] */
+  size_t row_count;
+  size_t row_capacity;
+  ddb_records found; /* looked up: of the last left record */
+} ddb__join_side;
+
+/* left_count: records that will be looked for. */
+ddb_status ddb__join_side_init(ddb__join_side *side, const ddb_join *join, uint64_t left_count,
+                               ddb_error *err);
+void ddb__join_side_fini(ddb__join_side *side);
+/* Starts with the matches of a left record's keys (one value each): *match: an opaque place. */
+ddb_status ddb__join_side_find(ddb__join_side *side, const ddb_value *keys, uint64_t *match,
+                               ddb_error *err);
+/* The next match, NULL: no more. */
+const ddb_record *ddb__join_side_next(const ddb__join_side *side, uint64_t *match);
+
+#endif

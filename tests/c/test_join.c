@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Joins through the C library: what a C program writes, every allocation made to fail, and what a
+ * caller can get wrong. What they mean is held against a naive evaluation in the Python tests.
+ */
+#include "support.h"
+
+#define USERS  20
+#define ORDERS 90
+
+static ddb_db *db;
+static ddb_table *users;
+static ddb_table *orders;
+static ddb_view left;
+static ddb_view right;
+
+static const ddb_join_key key = {.left = {"id", 2}, .right = {"user", 4}};
+static const ddb_join_column columns[] = {
+    {.field = {"id", 2}, .name = {"id", 2}},
+    {.field = {"name", 4}, .name = {"name", 4}},
+    {.is_right = true, .field = {"id", 2}, .name = {"order", 5}},
+    {.is_right = true, .field = {"total", 5}, .name = {"total", 5}},
+};
+
+static ddb_join make_join(ddb_join_kind kind) {
+  return (ddb_join){.left = &left,
+                    .right = &right,
+                    .kind = kind,
+                    .keys = &key,
+                    .key_count = 1,
+                    .columns = columns,
+                    .column_count = 4,
+                    .closed = true};
+}
+
+/* User 1 to 20; each order is of user 1 to 15, but for every tenth, which has none. */
+static int setup(void **state) {
+  (void)state;
+  assert_ok(ddb_db_new(&db, NULL));
+  assert_ok(ddb_db_table_create(db, DDB_STR("users"), NULL, &users, NULL));
+  assert_ok(ddb_db_table_create(db, DDB_STR("orders"), NULL, &orders, NULL));
+  for (int i = 1; i <= USERS; i++) {
+    char name[32];
+    size_t size = (size_t)snprintf(name, sizeof name, "a user named %d", i);
+    ddb_field field = {DDB_STR("name"), ddb_text((ddb_str){name, size})};
+    assert_ok(ddb_table_insert_fields(users, &field, 1, NULL, NULL));
+  }
+  for (int i = 0; i < ORDERS; i++) {
+    ddb_field fields[] = {{DDB_STR("user"), i % 10 == 0 ? ddb_null() : ddb_int(i % 15 + 1)},
+                          {DDB_STR("total"), ddb_int(i)}};
+    assert_ok(ddb_table_insert_fields(orders, fields, 2, NULL, NULL));
+  }
+  assert_ok(ddb_view_open(users, &left, NULL));
+  assert_ok(ddb_view_open(orders, &right, NULL));
+  return 0;
+}
+
+static int teardown(void **state) {
+  (void)state;
+  ddb_view_close(&right);
+  ddb_view_close(&left);
+  ddb_table_release(orders);
+  ddb_table_release(users);
+  ddb_db_release(db);
+  return 0;
+}
+
+static void test_count_and_select(void **state) {
+  (void)state;
+  ddb_join inner = make_join(DDB_JOIN_INNER);
+  ddb_join outer = make_join(DDB_JOIN_LEFT);
+  uint64_t count;
+  assert_ok(ddb_join_count(&inner, NULL, &count, NULL));
+  assert_int_equal(count, ORDERS - ORDERS / 10);
+  assert_ok(ddb_join_count(&outer, NULL, &count, NULL));
+  assert_int_equal(count, ORDERS - ORDERS / 10 + 5);
+  ddb_query query = DDB_QUERY_INIT;
+  query.offset = 2;
+  query.limit = 3;
+  ddb_rowset *rows;
+  assert_ok(ddb_join_select(&inner, &query, &rows, NULL));
+  assert_int_equal(ddb_rowset_count(rows), 3);
+  const ddb_record *record = ddb_rowset_record(rows, 0);
+  assert_int_equal(ddb_record_count(record), 4);
+  assert_int_equal(ddb_record_get(record, DDB_STR("id")).as.integer, 1);
+  assert_int_equal(ddb_record_get(record, DDB_STR("total")).as.integer, 75); /* 15, 45, 75 */
+  ddb_rowset_free(rows);
+}
+
+static ddb_status run_all(const ddb_cond *where) {
+  ddb_join join = make_join(DDB_JOIN_LEFT);
+  ddb_order order[] = {{.field = DDB_STR("total"), .descending = true}, {.field = DDB_STR("id")}};
+  ddb_query query = DDB_QUERY_INIT;
+  query.where = where;
+  query.order = order;
+  query.order_count = 2;
+  query.distinct = true;
+  query.distinct_fields = &columns[1].name;
+  query.distinct_count = 1;
+  ddb_rowset *rows = NULL;
+  ddb_rowset *groups = NULL;
+  ddb_status status = ddb_join_select(&join, &query, &rows, NULL);
+  if (!status) {
+    ddb_join again = {.left_rows = rows,
+                      .right = &right,
+                      .keys = &key,
+                      .key_count = 1,
+                      .columns = columns,
+                      .column_count = 4};
+    ddb_group_field by_name = {.field = DDB_STR("name")};
+    ddb_aggregate sum = {
+        .name = DDB_STR("sum"), .kind = DDB_AGGREGATE_SUM, .field = DDB_STR("total")};
+    ddb_aggregate last = {
+        .name = DDB_STR("l"), .kind = DDB_AGGREGATE_LAST, .field = DDB_STR("name")};
+    ddb_aggregate aggregates[] = {sum, last};
+    ddb_aggregate_query aggregate = {.where = where,
+                                     .groups = &by_name,
+                                     .group_count = 1,
+                                     .aggregates = aggregates,
+                                     .aggregate_count = 2,
+                                     .limit = DDB_NO_LIMIT};
+    status = ddb_join_aggregate(&again, &aggregate, &groups, NULL);
+    if (!status) {
+      assert_int_equal(ddb_rowset_count(groups), 15);
+    }
+  }
+  ddb_rowset_free(groups);
+  ddb_rowset_free(rows);
+  return status;
+}
+
+static void test_every_allocation_fails(void **state) {
+  (void)state;
+  ddb_value three = ddb_int(3);
+  ddb_expr *name;
+  ddb_expr *size;
+  ddb_expr *number;
+  ddb_cond *where;
+  assert_ok(ddb_expr_field(DDB_STR("name"), &name, NULL));
+  assert_ok(ddb_expr_len(name, &size, NULL));
+  assert_ok(ddb_expr_value(&three, &number, NULL));
+  assert_ok(ddb_cond_compare_expr(size, DDB_OP_GT, number, &where, NULL));
+  int64_t before = support_allocator_bytes();
+  long failures = 0;
+  for (bool failed = true; failed; failures += failed) {
+    support_allocator_fail(failures + 1);
+    ddb_status status = run_all(where);
+    failed = support_allocator_failed();
+    assert_int_equal(status, failed ? DDB_ERR_NOMEM : DDB_OK);
+    assert_int_equal(support_allocator_bytes(), before);
+  }
+  assert_true(failures > 40);
+  ddb_cond_release(where);
+  ddb_expr_release(number);
+  ddb_expr_release(size);
+  ddb_expr_release(name);
+}
+
+static void test_bad_joins(void **state) {
+  (void)state;
+  ddb_join bad[6];
+  for (size_t i = 0; i < 6; i++) {
+    bad[i] = make_join(DDB_JOIN_INNER);
+  }
+  bad[0].left = NULL;
+  bad[1].right = NULL;
+  bad[2].key_count = 0;
+  bad[3].columns = NULL;
+  bad[4].kind = (ddb_join_kind)7;
+  bad[5].key_count = 17;
+  for (size_t i = 0; i < 6; i++) {
+    uint64_t count;
+    assert_int_equal(ddb_join_count(&bad[i], NULL, &count, NULL),
+                     i < 5 ? DDB_ERR_INVALID : DDB_ERR_LIMIT);
+  }
+  ddb_join join = make_join(DDB_JOIN_INNER);
+  ddb_cond *where;
+  ddb_error err;
+  uint64_t count;
+  assert_ok(ddb_cond_is_null(DDB_STR("totl"), &where, NULL));
+  assert_int_equal(ddb_join_count(&join, where, &count, &err), DDB_ERR_FIELD_NOT_FOUND);
+  assert_non_null(strstr(err.message, "did you mean 'total'"));
+  ddb_cond_release(where);
+}
+
+int main(void) {
+  (void)support_seed("join");
+  support_allocator_install();
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_count_and_select),
+      cmocka_unit_test(test_every_allocation_fails),
+      cmocka_unit_test(test_bad_joins),
+  };
+  return cmocka_run_group_tests(tests, setup, teardown);
+}
