@@ -75,7 +75,9 @@ extern "C" {
   X(ERR_FORKED, "not usable in a forked child", "ForkedProcessError")                              \
   X(ERR_LIMIT, "limit exceeded", "LimitError")                                                     \
   X(ERR_CORRUPT, "damaged file", "CorruptFileError")                                               \
-  X(ERR_IO, "input/output error", "StorageError")
+  X(ERR_IO, "input/output error", "StorageError")                                                  \
+  X(ERR_IN_USE, "database in use", "DatabaseInUseError")                                           \
+  X(ERR_READ_ONLY, "database is read-only", "ReadOnlyDatabaseError")
 
 typedef enum ddb_status {
 #define DDB_X(code, text, exception) DDB_##code,
@@ -1048,6 +1050,44 @@ DDB_API ddb_status ddb_db_load(const char *path, ddb_progress progress, void *co
                                ddb_error *err);
 /* Does the file begin as native ones do? Errors: IO, NOMEM. */
 DDB_API ddb_status ddb_file_is_native(const char *path, bool *out, ddb_error *err);
+
+/*
+ * A database in memory whose commits are in an append-only log in a directory of their own, made if
+ * it is not there. One process at a time: IN_USE names the holder. What a commit that returned OK
+ * survives:
+ *   COMMIT     a crash of the machine: the log was synced (commits of several threads share a sync)
+ *   INTERVAL   a crash of the process; one of the machine but for the last interval
+ *   NONE       a crash of the process; one of the machine but for what the system has not written
+ * A statement is in the log whole or not at all. Memory or space that is lacking fails the statement,
+ * and nothing changed. When the log cannot be written or synced, the statements that wait for it
+ * fail with READ_ONLY: memory may then be ahead of the disk. From then on every statement fails so.
+ * Errors of open: IN_USE, CORRUPT (with offset), IO, NOMEM, INTERRUPTED, INVALID.
+ */
+typedef enum ddb_durability {
+  DDB_DURABILITY_COMMIT,
+  DDB_DURABILITY_INTERVAL,
+  DDB_DURABILITY_NONE
+} ddb_durability;
+typedef struct ddb_open_options {
+  ddb_durability durability;
+  uint64_t interval_ns; /* of INTERVAL; 0: one second */
+  ddb_progress progress;
+  void *context;
+} ddb_open_options;
+/* options may be NULL. Releasing the last reference closes as well, without a checkpoint: at once, or
+ * when a checkpoint that is on its way ends. */
+DDB_API ddb_status ddb_db_open(const char *path, const ddb_open_options *options, ddb_db **out,
+                               ddb_error *err);
+/* Everything committed so far is on the disk. INVALID for a database that was not opened. */
+DDB_API ddb_status ddb_db_sync(ddb_db *db, ddb_error *err);
+/* Writes one instant of the database to a new native file and trims the log. Also done by itself when
+ * the log has grown, and on close. Holds nobody up. If it fails, the log goes on. */
+DDB_API ddb_status ddb_db_checkpoint(ddb_db *db, ddb_progress progress, void *context,
+                                     ddb_error *err);
+/* Checkpoint, sync, and the directory is free for others. Statements then fail with READ_ONLY, reads
+ * go on. A database that was not opened, or is closed: nothing happens. READ_ONLY when something
+ * acknowledged could not be made as durable as was asked for. */
+DDB_API ddb_status ddb_db_close(ddb_db *db, ddb_error *err);
 
 /*
  * JSON, format in docs/file-format.md. save writes one instant to a temporary file beside `path`,

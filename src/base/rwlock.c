@@ -301,15 +301,17 @@ ddb_status ddb_rwlock_release_write(ddb_rwlock *lock, ddb_error *err) {
   if (!ddb__rwlock_held_exclusively(lock)) {
     return fail_named(err, lock, DDB_ERR_NOT_OWNER, "write side", "this thread does not hold it");
   }
+  uint64_t token = 0;
+  const ddb__rwlock_owner owner = lock->owner;
   if (lock->public_count == 1) {
-    if (lock->owner.releasing != NULL && !ddb__rwlock_forked(lock)) {
-      lock->owner.releasing(lock->owner.context);
+    if (owner.releasing != NULL && !ddb__rwlock_forked(lock)) {
+      token = owner.releasing(owner.context);
     }
     count_alone(&lock->write_hold_ns, ddb__rwlock_now() - lock->public_since_ns);
   }
   lock->public_count--;
   ddb__rwlock_leave_write(lock);
-  return DDB_OK;
+  return token ? owner.released(owner.context, token, err) : DDB_OK;
 }
 
 uint32_t ddb__rwlock_exclusive_depth(const ddb_rwlock *lock) {

@@ -54,6 +54,18 @@ static ddb_wait_hooks hooks_now(void) {
   return wait_hooks;
 }
 
+void *ddb__wait_begin(void) {
+  ddb_wait_hooks hooks = hooks_now();
+  return hooks.begin != NULL ? hooks.begin(hooks.context) : NULL;
+}
+
+void ddb__wait_end(void *state) {
+  ddb_wait_hooks hooks = hooks_now();
+  if (hooks.end != NULL) {
+    hooks.end(hooks.context, state);
+  }
+}
+
 /* ---- Time ---- */
 
 uint64_t ddb__rwlock_now(void) {

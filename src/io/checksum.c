@@ -24,9 +24,13 @@ void ddb__checksum_add(ddb__checksum *checksum, const void *data, size_t size) {
   (void)XXH3_64bits_update(state_of(checksum), data, size);
 }
 
+uint64_t ddb__checksum_value(const ddb__checksum *checksum) {
+  return XXH3_64bits_digest(state_of(checksum));
+}
+
 void ddb__checksum_text(const ddb__checksum *checksum, char *out) {
   static const char digits[] = "0123456789abcdef";
-  uint64_t hash = XXH3_64bits_digest(state_of(checksum));
+  uint64_t hash = ddb__checksum_value(checksum);
   for (int i = 0; i < DDB__CHECKSUM_TEXT_SIZE; i++) {
     out[i] = digits[hash >> (60 - 4 * i) & 15];
   }

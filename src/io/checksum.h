@@ -18,6 +18,7 @@ typedef struct ddb__checksum {
 uint64_t ddb__checksum_of(const void *data, size_t size, uint64_t seed);
 void ddb__checksum_start(ddb__checksum *checksum);
 void ddb__checksum_add(ddb__checksum *checksum, const void *data, size_t size);
+uint64_t ddb__checksum_value(const ddb__checksum *checksum);
 /* Of what was added so far; more may follow. Writes DDB__CHECKSUM_TEXT_SIZE bytes, no NUL. */
 void ddb__checksum_text(const ddb__checksum *checksum, char *out);
 

@@ -36,7 +36,7 @@ static const ddb__file no_file = {.fd = -1, .directory = -1};
 
 /* ---- Errors ------------------------------------------------------------------------------- */
 
-static ddb_status fail_io(ddb_error *err, int error, const char *action, const char *path) {
+ddb_status ddb__file_fail(ddb_error *err, int error, const char *action, const char *path) {
   char text[128] = "";
 #if defined(__GLIBC__)
   const char *reason = strerror_r(error, text, sizeof text);
@@ -80,13 +80,13 @@ static ddb_status resolve_target(ddb__file *file, const char *path, ddb_error *e
     found = ddb__sys_realpath(path, resolved);
   } while (!found && errno == EINTR);
   if (!found && errno != ENOENT) {
-    return fail_io(err, errno, "resolve", path);
+    return ddb__file_fail(err, errno, "resolve", path);
   }
   DDB__TRY(keep_path(file, found ? found : path, err));
-  return *file->name ? DDB_OK : fail_io(err, EISDIR, "replace", path);
+  return *file->name ? DDB_OK : ddb__file_fail(err, EISDIR, "replace", path);
 }
 
-static uint64_t unique_number(void) {
+uint64_t ddb__file_unique(void) {
   static _Atomic uint64_t counter;
   struct timespec now = {0};
   (void)clock_gettime(CLOCK_REALTIME, &now);
@@ -120,7 +120,8 @@ static ddb_status open_directory(ddb__file *file, ddb_error *err) {
   if (slash) {
     *slash = kept;
   }
-  return file->directory < 0 ? fail_io(err, error, "open the directory of", file->path) : DDB_OK;
+  return file->directory < 0 ? ddb__file_fail(err, error, "open the directory of", file->path)
+                             : DDB_OK;
 }
 
 /* *mode: of the file that is there now; untouched when there is none. */
@@ -135,10 +136,10 @@ static ddb_status check_target(const ddb__file *file, mode_t *mode, bool *exists
       *exists = false;
       return DDB_OK;
     }
-    return fail_io(err, errno, "look at", file->path);
+    return ddb__file_fail(err, errno, "look at", file->path);
   }
   if (!S_ISREG(info.st_mode)) {
-    return fail_io(err, S_ISDIR(info.st_mode) ? EISDIR : EINVAL, "replace", file->path);
+    return ddb__file_fail(err, S_ISDIR(info.st_mode) ? EISDIR : EINVAL, "replace", file->path);
   }
   *exists = true;
   *mode = info.st_mode & 0777;
@@ -148,7 +149,7 @@ static ddb_status check_target(const ddb__file *file, mode_t *mode, bool *exists
 static ddb_status create_temporary(ddb__file *file, ddb_error *err) {
   for (int tries = 0; tries < CREATE_TRIES; tries++) {
     (void)snprintf(file->temporary, sizeof file->temporary, ".%.*s.%016llx.tmp", NAME_BYTES_KEPT,
-                   file->name, (unsigned long long)unique_number());
+                   file->name, (unsigned long long)ddb__file_unique());
     file->fd = ddb__sys_openat(file->directory, file->temporary,
                                O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (file->fd >= 0) {
@@ -159,7 +160,7 @@ static ddb_status create_temporary(ddb__file *file, ddb_error *err) {
       break;
     }
   }
-  return fail_io(err, errno, "create a temporary file beside", file->path);
+  return ddb__file_fail(err, errno, "create a temporary file beside", file->path);
 }
 
 static ddb_status prepare(ddb__file *file, const char *path, ddb_error *err) {
@@ -172,7 +173,7 @@ static ddb_status prepare(ddb__file *file, const char *path, ddb_error *err) {
   int result = 0;
   while (exists && (result = ddb__sys_fchmod(file->fd, mode)) < 0 && errno == EINTR) {
   }
-  return result < 0 ? fail_io(err, errno, "set the mode of the new", file->path) : DDB_OK;
+  return result < 0 ? ddb__file_fail(err, errno, "set the mode of the new", file->path) : DDB_OK;
 }
 
 ddb_status ddb__file_replace(ddb__file *file, const char *path, ddb_error *err) {
@@ -194,14 +195,14 @@ ddb_status ddb__file_write(ddb__file *file, const void *data, size_t size, ddb_e
       at += written;
       left -= (size_t)written;
     } else if (written == 0 || errno != EINTR) {
-      return fail_io(err, written == 0 ? ENOSPC : errno, "write", file->path);
+      return ddb__file_fail(err, written == 0 ? ENOSPC : errno, "write", file->path);
     }
   }
   file->size += size;
   return DDB_OK;
 }
 
-static int sync_descriptor(int fd) {
+int ddb__file_sync(int fd) {
   int result;
   do {
     result = ddb__sys_fsync(fd);
@@ -211,20 +212,20 @@ static int sync_descriptor(int fd) {
 
 /* Everything up to the instant from which the path is the new file. */
 static ddb_status put_in_place(ddb__file *file, ddb_error *err) {
-  if (sync_descriptor(file->fd) < 0) {
-    return fail_io(err, errno, "sync", file->path);
+  if (ddb__file_sync(file->fd) < 0) {
+    return ddb__file_fail(err, errno, "sync", file->path);
   }
   int result = ddb__sys_close(file->fd);
   file->fd = -1;
   /* EINTR: the descriptor is closed, and the sync before it has succeeded. */
   if (result < 0 && errno != EINTR) {
-    return fail_io(err, errno, "close", file->path);
+    return ddb__file_fail(err, errno, "close", file->path);
   }
   do {
     result = ddb__sys_renameat(file->directory, file->temporary, file->name);
   } while (result < 0 && errno == EINTR);
   if (result < 0) {
-    return fail_io(err, errno, "replace", file->path);
+    return ddb__file_fail(err, errno, "replace", file->path);
   }
   file->temporary_made = false;
   return DDB_OK;
@@ -232,9 +233,9 @@ static ddb_status put_in_place(ddb__file *file, ddb_error *err) {
 
 ddb_status ddb__file_commit(ddb__file *file, ddb_error *err) {
   ddb_status status = put_in_place(file, err);
-  if (status == DDB_OK && sync_descriptor(file->directory) < 0 && errno != EINVAL) {
+  if (status == DDB_OK && ddb__file_sync(file->directory) < 0 && errno != EINVAL) {
     /* EINVAL: this file system does not sync directories. */
-    status = fail_io(err, errno, "sync the directory of", file->path);
+    status = ddb__file_fail(err, errno, "sync the directory of", file->path);
   }
   ddb__file_cancel(file);
   return status;
@@ -265,7 +266,7 @@ static ddb_status open_for_reading(ddb__file *file, ddb_error *err) {
     file->fd = ddb__sys_open(file->path, O_RDONLY | O_CLOEXEC);
   } while (file->fd < 0 && errno == EINTR);
   if (file->fd < 0) {
-    return fail_io(err, errno, "open", file->path);
+    return ddb__file_fail(err, errno, "open", file->path);
   }
   struct stat info;
   int result;
@@ -273,10 +274,10 @@ static ddb_status open_for_reading(ddb__file *file, ddb_error *err) {
     result = ddb__sys_fstat(file->fd, &info);
   } while (result < 0 && errno == EINTR);
   if (result < 0) {
-    return fail_io(err, errno, "look at", file->path);
+    return ddb__file_fail(err, errno, "look at", file->path);
   }
   if (S_ISDIR(info.st_mode)) {
-    return fail_io(err, EISDIR, "read", file->path);
+    return ddb__file_fail(err, EISDIR, "read", file->path);
   }
   file->size = S_ISREG(info.st_mode) ? (uint64_t)info.st_size : 0;
   return DDB_OK;
@@ -300,9 +301,24 @@ ddb_status ddb__file_read(ddb__file *file, void *buffer, size_t capacity, size_t
     count = ddb__sys_read(file->fd, buffer, capacity);
   } while (count < 0 && errno == EINTR);
   if (count < 0) {
-    return fail_io(err, errno, "read", file->path);
+    return ddb__file_fail(err, errno, "read", file->path);
   }
   *size = (size_t)count;
+  return DDB_OK;
+}
+
+ddb_status ddb__file_read_full(ddb__file *file, void *buffer, size_t wanted, size_t *size,
+                               ddb_error *err) {
+  size_t done = 0;
+  while (done < wanted) {
+    size_t piece;
+    DDB__TRY(ddb__file_read(file, (char *)buffer + done, wanted - done, &piece, err));
+    if (piece == 0) {
+      break;
+    }
+    done += piece;
+  }
+  *size = done;
   return DDB_OK;
 }
 
@@ -311,7 +327,7 @@ ddb_status ddb__file_seek(ddb__file *file, uint64_t offset, ddb_error *err) {
   do {
     result = ddb__sys_lseek(file->fd, (off_t)offset);
   } while (result < 0 && errno == EINTR);
-  return result < 0 ? fail_io(err, errno, "seek in", file->path) : DDB_OK;
+  return result < 0 ? ddb__file_fail(err, errno, "seek in", file->path) : DDB_OK;
 }
 
 void ddb__file_close(ddb__file *file) {

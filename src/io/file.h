@@ -41,8 +41,18 @@ ddb_status ddb__file_open(ddb__file *file, const char *path, ddb_error *err);
 /* *size: bytes read, 0 at the end of the file. */
 ddb_status ddb__file_read(ddb__file *file, void *buffer, size_t capacity, size_t *size,
                           ddb_error *err);
+/* *size: bytes read, fewer than `wanted` at the end of the file only. */
+ddb_status ddb__file_read_full(ddb__file *file, void *buffer, size_t wanted, size_t *size,
+                               ddb_error *err);
 /* The next read starts at this byte. */
 ddb_status ddb__file_seek(ddb__file *file, uint64_t offset, ddb_error *err);
 void ddb__file_close(ddb__file *file);
+
+/* IO with os_error `error` (an errno value): "cannot <action> '<path>': ...". */
+ddb_status ddb__file_fail(ddb_error *err, int error, const char *action, const char *path);
+/* A number that no other call, in no other process, is likely to give. */
+uint64_t ddb__file_unique(void);
+/* fsync, again after EINTR. -1: errno says why. */
+int ddb__file_sync(int fd);
 
 #endif

@@ -445,8 +445,7 @@ static ddb_status use_keys_up(table_load *load) {
   write.next->next_key = INT64_MAX;
   write.next->keys_used_up = true;
   write.changed = true;
-  ddb__write_commit(&write);
-  return DDB_OK;
+  return ddb__write_commit(&write, load->loader->err);
 }
 
 static ddb_status restore_next_key(table_load *load) {

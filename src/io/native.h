@@ -51,6 +51,32 @@ static inline uint64_t ddb__native_block_sum(const ddb__native_head *head,
   return ddb__checksum_of(stored, block->stored_size, seed);
 }
 
+/* A segment of a log: a head with this magic and its own number, then records, each a commit. */
+#define DDB__LOG_MAGIC                                                                             \
+  "\x89"                                                                                           \
+  "DictDL\n"
+
+typedef struct ddb__log_place {
+  uint64_t segment;
+  uint64_t offset;
+} ddb__log_place;
+
+typedef struct ddb__log_record {
+  char magic[8]; /* DDB__RECORD_MAGIC */
+  uint64_t size; /* bytes of operations that follow; a multiple of 8 */
+  uint64_t commit;
+  ddb__log_place synced; /* up to here the log was on the disk when this was written */
+  uint64_t before;       /* where the segment before this one ended */
+  uint64_t body_checksum;
+  uint64_t checksum; /* of the bytes before it, seeded with the segment's head's */
+} ddb__log_record;
+#define DDB__RECORD_MAGIC "DictCmt\n"
+_Static_assert(sizeof(ddb__log_record) == 64, "as the format says");
+
+static inline uint64_t ddb__log_record_sum(const ddb__log_record *record, uint64_t seed) {
+  return ddb__checksum_of(record, offsetof(ddb__log_record, checksum), seed);
+}
+
 typedef enum ddb__op_kind {
   DDB__OP_END = 1,    /* [tables, records]: the last one of a snapshot */
   DDB__OP_TABLE,      /* [name, primary key, None | [[name, types, has default, default], ...]] */

@@ -45,16 +45,8 @@ static ddb_status corrupt(const loader *l, uint64_t offset, const char *problem)
 
 /* *size: bytes read, fewer than asked for at the end of the file only. */
 static ddb_status read_up_to(loader *l, void *buffer, size_t wanted, size_t *size) {
-  *size = 0;
-  while (*size < wanted) {
-    size_t piece;
-    DDB__TRY(ddb__file_read(&l->file, (char *)buffer + *size, wanted - *size, &piece, l->err));
-    if (piece == 0) {
-      break;
-    }
-    *size += piece;
-    l->at += piece;
-  }
+  DDB__TRY(ddb__file_read_full(&l->file, buffer, wanted, size, l->err));
+  l->at += *size;
   return DDB_OK;
 }
 

@@ -36,6 +36,16 @@ void ddb__ops_fini(ddb__ops *ops) {
   *ops = (ddb__ops){0};
 }
 
+void ddb__ops_cut(ddb__ops *ops, size_t size) {
+  assert(!ops->flush && size <= ops->size);
+  ddb__free(&ddb__heap_process, ops->shapes, ops->shape_capacity * sizeof *ops->shapes);
+  ops->shapes = NULL;
+  ops->shape_capacity = 0;
+  ops->shape_count = 0;
+  ops->last = (ddb__ops_shape){0};
+  ops->size = size;
+}
+
 /* ---- Bytes -------------------------------------------------------------------------------- */
 
 ddb_status ddb__ops_finish(ddb__ops *ops, ddb_error *err) {

@@ -53,6 +53,8 @@ ddb_status ddb__ops_counter(ddb__ops *ops, const ddb_table *table, const ddb__ro
 ddb_status ddb__ops_index(ddb__ops *ops, ddb__op_kind kind, const ddb_table *table,
                           const ddb__index *index, ddb_error *err);
 ddb_status ddb__ops_end(ddb__ops *ops, uint64_t table_count, uint64_t record_count, ddb_error *err);
+/* Forgets what came after the first `size` bytes, without `flush`. Shapes count from 0 again. */
+void ddb__ops_cut(ddb__ops *ops, size_t size);
 /* Hands over what is left. */
 ddb_status ddb__ops_finish(ddb__ops *ops, ddb_error *err);
 

@@ -111,8 +111,7 @@ static ddb_status write_end(ddb__replay *replay) {
   replay->writing = false;
   replay->write_count = 0;
   ddb__write_trust(&replay->write);
-  ddb__write_commit(&replay->write);
-  return DDB_OK;
+  return ddb__write_commit(&replay->write, replay->err);
 }
 
 /* The open statement is one on this table. */

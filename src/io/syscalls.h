@@ -26,6 +26,12 @@
   X(FSTATAT, "fstatat")                                                                            \
   X(FCHMOD, "fchmod")                                                                              \
   X(FSYNC, "fsync")                                                                                \
+  X(FDATASYNC, "fdatasync")                                                                        \
+  X(FTRUNCATE, "ftruncate")                                                                        \
+  X(FALLOCATE, "fallocate")                                                                        \
+  X(FLOCK, "flock")                                                                                \
+  X(MKDIR, "mkdir")                                                                                \
+  X(READDIR, "readdir")                                                                            \
   X(RENAMEAT, "renameat")                                                                          \
   X(UNLINKAT, "unlinkat")                                                                          \
   X(CLOSE, "close")
@@ -47,6 +53,14 @@ int ddb__sys_fstat(int fd, struct stat *out);
 int ddb__sys_fstatat(int directory, const char *name, struct stat *out);
 int ddb__sys_fchmod(int fd, mode_t mode);
 int ddb__sys_fsync(int fd);
+int ddb__sys_fdatasync(int fd);
+int ddb__sys_ftruncate(int fd, uint64_t size);
+/* Room on the disk for the bytes from 0 to `size`; the file's size stays as it is. */
+int ddb__sys_fallocate(int fd, uint64_t size);
+int ddb__sys_flock(int fd, int operation);
+int ddb__sys_mkdir(const char *path, mode_t mode);
+/* Calls `each` for every name in the directory but "." and "..". -1: errno says why. */
+int ddb__sys_readdir(int directory, void (*each)(void *context, const char *name), void *context);
 int ddb__sys_renameat(int directory, const char *from, const char *to);
 int ddb__sys_unlinkat(int directory, const char *name);
 /* When it is made to fail, the descriptor is closed all the same, as Linux does. */
@@ -60,11 +74,27 @@ int ddb__sys_close(int fd);
 /* From now on: the nth call (1 is the next one) fails with `error`, an errno value or
  * DDB__SYS_SHORT; with `repeat`, all after it too. nth 0: none. Restarts the count. */
 DDB_API void ddb__test_sys_fail(uint64_t nth, int error, bool repeat);
+/* Only this call is counted and made to fail; DDB__SYS_COUNT: all are. */
+DDB_API void ddb__test_sys_only(ddb__sys_call call);
 /* Calls made since ddb__test_sys_fail. */
 DDB_API uint64_t ddb__test_sys_count(void);
 /* The call that failed last, DDB__SYS_COUNT when none has since ddb__test_sys_fail. */
 DDB_API ddb__sys_call ddb__test_sys_failed(void);
 DDB_API const char *ddb__test_sys_name(ddb__sys_call call);
+
+/* What changed files: told after each call that did. */
+typedef struct ddb__sys_event {
+  ddb__sys_call call; /* OPENAT (that may create), WRITE, FSYNC, FDATASYNC, FTRUNCATE, RENAMEAT,
+                         UNLINKAT, CLOSE */
+  int fd;             /* the file; of RENAMEAT and UNLINKAT the directory */
+  const char *name;   /* OPENAT, RENAMEAT, UNLINKAT */
+  const char *to;     /* RENAMEAT */
+  const void *data;   /* WRITE: size bytes */
+  uint64_t size;      /* WRITE; FTRUNCATE: the new size */
+} ddb__sys_event;
+/* NULL ends it. quick: nothing is really synced. */
+DDB_API void ddb__test_sys_trace(void (*trace)(void *context, const ddb__sys_event *event),
+                                 void *context, bool quick);
 #endif
 
 #endif

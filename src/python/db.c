@@ -450,6 +450,41 @@ static PyObject *db_load(PyObject *class, PyObject *const *args, Py_ssize_t coun
   return core ? db_make(state, type, core, PYDDB_MISSING_IGNORE) : NULL;
 }
 
+static PyObject *db_open(PyObject *class, PyObject *const *args, Py_ssize_t count, PyObject *kw) {
+  PyTypeObject *type = (PyTypeObject *)class;
+  pyddb_missing missing;
+  pyddb_state *state = pyddb_state_of(type);
+  ddb_db *core = state ? pyddb_open(state, args, count, kw, &missing) : NULL;
+  return core ? db_make(state, type, core, missing) : NULL;
+}
+
+static PyObject *db_sync(PyObject *self, PyObject *unused) {
+  (void)unused;
+  return pyddb_sync(((pyddb_db *)self)->state, ((pyddb_db *)self)->db);
+}
+
+static PyObject *db_checkpoint(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                               PyObject *kw) {
+  pyddb_db *db = (pyddb_db *)self;
+  return pyddb_checkpoint(db->state, db->db, args, count, kw);
+}
+
+static PyObject *db_close(PyObject *self, PyObject *unused) {
+  (void)unused;
+  return pyddb_close(((pyddb_db *)self)->state, ((pyddb_db *)self)->db);
+}
+
+static PyObject *db_enter(PyObject *self, PyObject *unused) {
+  (void)unused;
+  return Py_NewRef(self);
+}
+
+static PyObject *db_exit(PyObject *self, PyObject *const *args, Py_ssize_t count) {
+  (void)args;
+  (void)count;
+  return db_close(self, NULL);
+}
+
 /* ---- The type ------------------------------------------------------------------------------ */
 
 static PyMethodDef db_methods[] = {
@@ -461,6 +496,12 @@ static PyMethodDef db_methods[] = {
     {"snapshot", db_snapshot, METH_NOARGS, snapshot_doc},
     {"memory", db_memory, METH_NOARGS, memory_doc},
     {"save", PYDDB_FAST(db_save), PYDDB_FAST_FLAGS, pyddb_save_doc},
+    {"open", PYDDB_FAST(db_open), PYDDB_FAST_FLAGS | METH_CLASS, pyddb_open_doc},
+    {"sync", db_sync, METH_NOARGS, pyddb_sync_doc},
+    {"checkpoint", PYDDB_FAST(db_checkpoint), PYDDB_FAST_FLAGS, pyddb_checkpoint_doc},
+    {"close", db_close, METH_NOARGS, pyddb_close_doc},
+    {"__enter__", db_enter, METH_NOARGS, "Returns the database."},
+    {"__exit__", PYDDB_FAST(db_exit), METH_FASTCALL, "Closes the database."},
     {"load", PYDDB_FAST(db_load), PYDDB_FAST_FLAGS | METH_CLASS, pyddb_load_doc},
     {NULL, NULL, 0, NULL},
 };

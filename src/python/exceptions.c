@@ -30,7 +30,9 @@
   X(ERR_FORKED, PyExc_RuntimeError, "What was made before a fork cannot be changed in the child.") \
   X(ERR_LIMIT, PyExc_ValueError, "Too deep, too large, or too many.")                              \
   X(ERR_CORRUPT, PyExc_ValueError, "A file is damaged; `offset` is the byte position.")            \
-  X(ERR_IO, PyExc_OSError, "A file could not be read or written.")
+  X(ERR_IO, PyExc_OSError, "A file could not be read or written.")                                 \
+  X(ERR_IN_USE, PyExc_OSError, "The database is open already; the message says where.")            \
+  X(ERR_READ_ONLY, PyExc_OSError, "The database is closed, or its log could not be written.")
 
 static int add_class(pyddb_state *state, PyObject **out, const char *name, const char *doc,
                      PyObject *bases, PyObject *attributes) {

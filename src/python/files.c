@@ -22,12 +22,6 @@ typedef struct request {
   int compression;
 } request;
 
-typedef struct progress {
-  PyObject *function; /* or NULL */
-  uint64_t last_ns;
-  uint64_t done, total;
-} progress;
-
 static uint64_t clock_ns(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
@@ -35,7 +29,7 @@ static uint64_t clock_ns(void) {
 }
 
 static int progress_attached(void *context) {
-  progress *p = context;
+  pyddb_progress *p = context;
   if (PyErr_CheckSignals() < 0) {
     return -1;
   }
@@ -48,8 +42,8 @@ static int progress_attached(void *context) {
   return result ? 0 : -1;
 }
 
-static int on_progress(void *context, uint64_t done, uint64_t total) {
-  progress *p = context;
+int pyddb_progress_tell(void *context, uint64_t done, uint64_t total) {
+  pyddb_progress *p = context;
   uint64_t now_ns = clock_ns();
   bool is_last = total > 0 && done >= total;
   if (p->last_ns != 0 && !is_last && now_ns - p->last_ns < PROGRESS_NS) {
@@ -116,30 +110,30 @@ static int format_by_suffix(PyObject *path, format *out) {
 }
 
 /* With the exception of the conversion set: in words of ours when it is about the type or a NUL. */
-static PyObject *refuse_path(pyddb_state *state, PyObject *path) {
+static PyObject *refuse_path(pyddb_state *state, PyObject *path, const char *name) {
   if (PyErr_ExceptionMatches(PyExc_TypeError)) {
     PyErr_Clear();
-    return pyddb_raise_format(state, DDB_ERR_TYPE, "filename must be a str or a Path, not '%s'",
+    return pyddb_raise_format(state, DDB_ERR_TYPE, "%s must be a str or a Path, not '%s'", name,
                               Py_TYPE(path)->tp_name);
   }
   if (PyErr_ExceptionMatches(PyExc_ValueError)) {
     PyErr_Clear();
-    return pyddb_raise_format(state, DDB_ERR_INVALID, "filename %R cannot be the name of a file",
+    return pyddb_raise_format(state, DDB_ERR_INVALID, "%s %R cannot be the name of a file", name,
                               path);
   }
   return NULL;
 }
 
-static int take_path(pyddb_state *state, PyObject *given, PyObject **out) {
+int pyddb_path_argument(pyddb_state *state, PyObject *given, const char *name, PyObject **out) {
   if (!PyUnicode_FSConverter(given, out)) {
-    refuse_path(state, given);
+    refuse_path(state, given, name);
     return -1;
   }
   return 0;
 }
 
-static int take_progress(pyddb_state *state, PyObject *given, progress *p) {
-  *p = (progress){0};
+int pyddb_progress_init(pyddb_state *state, PyObject *given, pyddb_progress *p) {
+  *p = (pyddb_progress){0};
   if (!given || given == Py_None) {
     return 0;
   }
@@ -195,16 +189,16 @@ static int take_compression(pyddb_state *state, PyObject *given, request *r) {
   return 0;
 }
 
-static ddb_status save_to(ddb_db *db, pyddb_snapshot *snapshot, const request *r, progress *p,
+static ddb_status save_to(ddb_db *db, pyddb_snapshot *snapshot, const request *r, pyddb_progress *p,
                           ddb_error *err) {
   const char *path = PyBytes_AS_STRING(r->path);
-  ddb_save_options options = {r->compression, on_progress, p};
+  ddb_save_options options = {r->compression, pyddb_progress_tell, p};
   if (r->format == FORMAT_NATIVE) {
     return snapshot ? ddb_snapshot_save(snapshot->snapshot, path, &options, err)
                     : ddb_db_save(db, path, &options, err);
   }
-  return snapshot ? ddb_snapshot_save_json(snapshot->snapshot, path, on_progress, p, err)
-                  : ddb_db_save_json(db, path, on_progress, p, err);
+  return snapshot ? ddb_snapshot_save_json(snapshot->snapshot, path, pyddb_progress_tell, p, err)
+                  : ddb_db_save_json(db, path, pyddb_progress_tell, p, err);
 }
 
 PyObject *pyddb_save(pyddb_state *state, ddb_db *db, pyddb_snapshot *snapshot,
@@ -213,12 +207,12 @@ PyObject *pyddb_save(pyddb_state *state, ddb_db *db, pyddb_snapshot *snapshot,
   static const pyddb_signature signature = {"save", names, 4, 2, 1};
   PyObject *slots[4];
   request r = {0};
-  progress p;
+  pyddb_progress p;
   if (pyddb_bind(&signature, args, count, kw, slots) < 0 ||
-      take_path(state, slots[0], &r.path) < 0) {
+      pyddb_path_argument(state, slots[0], "filename", &r.path) < 0) {
     return NULL;
   }
-  if (take_progress(state, slots[3], &p) < 0 || take_format(state, slots[1], &r) < 0 ||
+  if (pyddb_progress_init(state, slots[3], &p) < 0 || take_format(state, slots[1], &r) < 0 ||
       (r.format == FORMAT_BY_CONTENT && refuse_suffix(state, r.path) < 0) ||
       take_compression(state, slots[2], &r) < 0) {
     Py_DECREF(r.path);
@@ -242,7 +236,7 @@ const char pyddb_load_doc[] =
     "Raises CorruptFileError (with offset, the byte position), MissingFileError (a\n"
     "FileNotFoundError), StorageError, InvalidArgumentError.";
 
-static ddb_status load_from(const request *r, progress *p, ddb_db **db, ddb_error *err) {
+static ddb_status load_from(const request *r, pyddb_progress *p, ddb_db **db, ddb_error *err) {
   const char *path = PyBytes_AS_STRING(r->path);
   bool native = r->format == FORMAT_NATIVE;
   if (r->format == FORMAT_BY_CONTENT) {
@@ -251,8 +245,8 @@ static ddb_status load_from(const request *r, progress *p, ddb_db **db, ddb_erro
       return status;
     }
   }
-  return native ? ddb_db_load(path, on_progress, p, db, err)
-                : ddb_db_load_json(path, on_progress, p, db, err);
+  return native ? ddb_db_load(path, pyddb_progress_tell, p, db, err)
+                : ddb_db_load_json(path, pyddb_progress_tell, p, db, err);
 }
 
 ddb_db *pyddb_load(pyddb_state *state, PyObject *const *args, Py_ssize_t count, PyObject *kw) {
@@ -260,12 +254,12 @@ ddb_db *pyddb_load(pyddb_state *state, PyObject *const *args, Py_ssize_t count, 
   static const pyddb_signature signature = {"load", names, 3, 2, 1};
   PyObject *slots[3];
   request r = {0};
-  progress p;
+  pyddb_progress p;
   if (pyddb_bind(&signature, args, count, kw, slots) < 0 ||
-      take_path(state, slots[0], &r.path) < 0) {
+      pyddb_path_argument(state, slots[0], "filename", &r.path) < 0) {
     return NULL;
   }
-  if (take_progress(state, slots[2], &p) < 0 || take_format(state, slots[1], &r) < 0) {
+  if (pyddb_progress_init(state, slots[2], &p) < 0 || take_format(state, slots[1], &r) < 0) {
     Py_DECREF(r.path);
     return NULL;
   }

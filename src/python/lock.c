@@ -69,10 +69,15 @@ static PyObject *lock_tp_new(PyTypeObject *type, PyObject *args, PyObject *keywo
   return (PyObject *)lock;
 }
 
+/* The lock's end may fail for what was written under it: it is released all the same. */
+static bool is_released(ddb_status status) {
+  return status == DDB_OK || status == DDB_ERR_READ_ONLY;
+}
+
 static void release_own_holds(pyddb_lock *lock) {
   while (atomic_load(&lock->hold_count) > 0 &&
          (ddb_rwlock_release_read(lock->lock, NULL) == DDB_OK ||
-          ddb_rwlock_release_write(lock->lock, NULL) == DDB_OK)) {
+          is_released(ddb_rwlock_release_write(lock->lock, NULL)))) {
     atomic_fetch_sub(&lock->hold_count, 1);
   }
 }
@@ -111,11 +116,10 @@ static PyObject *release(pyddb_lock *lock, bool is_write) {
   ddb_error err;
   ddb_status status = is_write ? ddb_rwlock_release_write(lock->lock, &err)
                                : ddb_rwlock_release_read(lock->lock, &err);
-  if (status != DDB_OK) {
-    return pyddb_raise(lock->state, &err);
+  if (is_released(status)) {
+    atomic_fetch_sub(&lock->hold_count, 1);
   }
-  atomic_fetch_sub(&lock->hold_count, 1);
-  Py_RETURN_NONE;
+  return status == DDB_OK ? Py_NewRef(Py_None) : pyddb_raise(lock->state, &err);
 }
 
 /* blocking and timeout as threading.Lock.acquire() takes them. */

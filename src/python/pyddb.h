@@ -427,6 +427,27 @@ PyObject *pyddb_save(pyddb_state *state, ddb_db *db, pyddb_snapshot *snapshot,
 ddb_db *pyddb_load(pyddb_state *state, PyObject *const *args, Py_ssize_t count, PyObject *kw);
 extern const char pyddb_save_doc[], pyddb_load_doc[];
 
+/* What long work of the library calls, and what it needs for that. */
+typedef struct pyddb_progress {
+  PyObject *function; /* borrowed from the arguments, or NULL */
+  uint64_t last_ns;
+  uint64_t done, total;
+} pyddb_progress;
+int pyddb_progress_init(pyddb_state *state, PyObject *given, pyddb_progress *p);
+int pyddb_progress_tell(void *context, uint64_t done, uint64_t total);
+/* *out: bytes, a new reference. name: of the argument. */
+int pyddb_path_argument(pyddb_state *state, PyObject *given, const char *name, PyObject **out);
+
+/* ---- open.c: databases in a directory ----------------------------------------------------- */
+
+ddb_db *pyddb_open(pyddb_state *state, PyObject *const *args, Py_ssize_t count, PyObject *kw,
+                   pyddb_missing *missing);
+PyObject *pyddb_sync(pyddb_state *state, ddb_db *db);
+PyObject *pyddb_checkpoint(pyddb_state *state, ddb_db *db, PyObject *const *args, Py_ssize_t count,
+                           PyObject *kw);
+PyObject *pyddb_close(pyddb_state *state, ddb_db *db);
+extern const char pyddb_open_doc[], pyddb_sync_doc[], pyddb_checkpoint_doc[], pyddb_close_doc[];
+
 /* DictDB.write_lock: tables is a tuple of Table objects. */
 PyObject *pyddb_db_guard_new(pyddb_state *state, PyObject *tables, int64_t timeout_ns);
 PyObject *pyddb_memory_dict(const ddb_memory *memory);

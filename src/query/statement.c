@@ -35,16 +35,9 @@ static ddb_status run(ddb_table *table, const ddb__item *changes, const ddb_cond
   if (!status) {
     status = change_matches(&write, &found, changes, err);
   }
-  if (!status) {
-    status = ddb__write_verify(&write, err);
-  }
-  if (status) {
-    ddb__write_abort(&write);
-  } else {
-    ddb__write_commit(&write);
-    if (count) {
-      *count = found.count;
-    }
+  status = ddb__write_finish(&write, status, err);
+  if (!status && count) {
+    *count = found.count;
   }
   ddb__matches_fini(&found);
   return status;

@@ -162,7 +162,10 @@ ddb_status ddb_table_run(ddb_table *table, const ddb_run *run, ddb_outcome *out,
     ddb__write_abort(&r.write);
     drop_outcome(&r);
   } else {
-    ddb__write_commit(&r.write);
+    status = ddb__write_commit(&r.write, err);
+    if (status) {
+      drop_outcome(&r); /* it was published; the log has failed */
+    }
   }
   ddb__maker_fini(&r.maker);
   if (!status) {

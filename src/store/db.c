@@ -32,8 +32,18 @@ static void after_fork(void) {
   pthread_mutex_unlock(&registry_mutex);
 }
 
+/* The child lets go of the parent's files, so that locks on them end with the parent. */
+static void after_fork_in_child(void) {
+  for (ddb_db *db = registry_first; db; db = db->registry_next) {
+    if (db->journal) {
+      db->journal->calls->forked(db->journal);
+    }
+  }
+  after_fork();
+}
+
 static void install_fork_handlers(void) {
-  (void)pthread_atfork(before_fork, after_fork, after_fork);
+  (void)pthread_atfork(before_fork, after_fork, after_fork_in_child);
 }
 
 static void registry_add(ddb_db *db) {
@@ -78,14 +88,50 @@ ddb_db *ddb_db_acquire(ddb_db *db) {
 
 static void db_free(ddb_db *db) {
   assert(!db->oldest && "a snapshot holds a reference");
+  ddb__journal *journal = db->journal;
   registry_remove(db);
   for (size_t i = 0; i < db->table_count; i++) {
     ddb__table_free(db->tables[i]);
   }
   ddb__free(&db->heap, db->tables, db->table_capacity * sizeof *db->tables);
+  if (journal) {
+    journal->calls->release(journal);
+  }
   pthread_mutex_destroy(&db->latch);
   pthread_mutex_destroy(&db->catalogue);
   ddb__free(&ddb__heap_process, db, sizeof *db);
+}
+
+bool ddb__db_try_acquire(ddb_db *db) {
+  uint64_t seen = atomic_load_explicit(&db->references, memory_order_relaxed);
+  while (seen > 0) {
+    if (atomic_compare_exchange_weak_explicit(&db->references, &seen, seen + 1,
+                                              memory_order_relaxed, memory_order_relaxed)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* ---- The journal -------------------------------------------------------------------------- */
+
+void ddb__db_journal_set(ddb_db *db, ddb__journal *journal) {
+  db->journal = journal;
+}
+
+ddb__journal *ddb__db_journal(const ddb_db *db) {
+  return db->journal;
+}
+
+bool ddb__db_forked(const ddb_db *db) {
+  return db->fork_generation != ddb__fork_generation();
+}
+
+uint64_t ddb__db_journal_commit(ddb_db *db) {
+  pthread_mutex_lock(&db->latch);
+  uint64_t commit = db->commit;
+  pthread_mutex_unlock(&db->latch);
+  return commit;
 }
 
 void ddb_db_release(ddb_db *db) {
@@ -193,15 +239,20 @@ static ddb_status reserve_locked(ddb_db *db, ddb_error *err) {
   return DDB_OK;
 }
 
-/* The table appears: its first root gets its commit number. */
-static void list_locked(ddb_db *db, ddb_table *table, uint32_t number) {
-  table->number = db->last_number = number;
+/* The table appears: its first root gets its commit number, which is returned. */
+static uint64_t list_locked(ddb_db *db, ddb_table *table, uint32_t number) {
+  db->last_number = number;
   pthread_mutex_lock(&db->latch);
   ddb__root *root = (ddb__root *)(uintptr_t)table->visible;
-  root->commit = ++db->commit;
+  uint64_t commit = root->commit = ++db->commit;
+  if (table->entry) {
+    ddb__journal_append_locked(db->journal, table->entry, commit);
+    table->entry = NULL;
+  }
   pthread_mutex_unlock(&db->latch);
   db->tables[db->table_count++] = table;
   table->listed = true;
+  return commit;
 }
 
 static ddb_status forked(ddb_error *err) {
@@ -216,6 +267,16 @@ static ddb_status check_number_locked(const ddb_db *db, uint32_t *number, ddb_er
   *number = *number ? *number : db->last_number + 1;
   return *number > db->last_number ? DDB_OK
                                    : ddb__fail(err, DDB_ERR_INVALID, "a table's number is taken");
+}
+
+/* Nobody else has the table yet. */
+static ddb_status describe_creation(ddb_db *db, ddb_table *table, uint32_t number, ddb_error *err) {
+  table->number = number;
+  ddb_status status = ddb__journal_check(db->journal, err);
+  return status == DDB_OK && db->journal
+             ? db->journal->calls->statement(db->journal, table, NULL, table->visible,
+                                             &table->entry, err)
+             : status;
 }
 
 ddb_status ddb_db_table_create(ddb_db *db, ddb_str name, const ddb_table_options *options,
@@ -247,12 +308,21 @@ ddb_status ddb__db_table_create(ddb_db *db, ddb_str name, const ddb_table_option
     status = check_number_locked(db, &number, err);
   }
   if (status == DDB_OK) {
-    list_locked(db, table, number);
+    status = describe_creation(db, table, number, err);
+  }
+  uint64_t commit = 0;
+  if (status == DDB_OK) {
+    commit = list_locked(db, table, number);
     ddb__table_reference_locked(table);
   }
   pthread_mutex_unlock(&db->catalogue);
   if (status != DDB_OK) {
     ddb__table_free(table);
+    return status;
+  }
+  status = db->journal ? ddb__journal_wait(db->journal, commit, err) : DDB_OK;
+  if (status != DDB_OK) { /* it is there all the same: memory is ahead of the disk */
+    ddb_table_release(table);
     return status;
   }
   *out = table;
@@ -289,8 +359,7 @@ static ddb_status publish_drop(ddb_table *table, ddb_error *err) {
   write.next->dropped = true;
   write.next->owner = NULL;
   write.changed = true;
-  ddb__write_commit(&write);
-  return DDB_OK;
+  return ddb__write_commit(&write, err);
 }
 
 ddb_status ddb_db_table_drop(ddb_db *db, ddb_str name, ddb_error *err) {

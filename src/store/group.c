@@ -112,11 +112,13 @@ ddb_status ddb_tables_write_unlock(ddb_table *const *tables, size_t count, ddb_e
   if (status != DDB_OK || count == 0) {
     return status;
   }
+  uint64_t commit = 0;
+  ddb_db *db = tables[0]->db;
   if (!ddb__table_forked(tables[0])) {
-    ddb__publish_release_group(tables, count);
+    commit = ddb__publish_release_group(tables, count);
   }
   for (size_t i = 0; i < count; i++) {
     (void)ddb_rwlock_release_write(tables[i]->lock, NULL);
   }
-  return DDB_OK;
+  return ddb__journal_wait(db->journal, commit, err);
 }

@@ -311,10 +311,9 @@ static ddb_status finish(ddb__write *write, ddb_status status, ddb_error *err) {
     status = ddb__publish_reserve_release(write->table, write->next->index_count, err);
   }
   if (status == DDB_OK) {
-    ddb__write_commit(write);
-  } else {
-    ddb__write_abort(write);
+    return ddb__write_commit(write, err);
   }
+  ddb__write_abort(write);
   return status;
 }
 

@@ -21,16 +21,6 @@ static ddb_status check_batch(const ddb_table *table, const ddb_builder *batch, 
   return DDB_OK;
 }
 
-static ddb_status finish(ddb__write *write, ddb_status status, ddb_error *err) {
-  status = status == DDB_OK ? ddb__write_verify(write, err) : status;
-  if (status == DDB_OK) {
-    ddb__write_commit(write);
-  } else {
-    ddb__write_abort(write);
-  }
-  return status;
-}
-
 ddb_status ddb_table_insert(ddb_table *table, ddb_builder *batch, ddb_value *keys, ddb_error *err) {
   ddb_status status = check_batch(table, batch, err);
   ddb__write write;
@@ -53,7 +43,7 @@ ddb_status ddb_table_insert(ddb_table *table, ddb_builder *batch, ddb_value *key
       keys[i] = key;
     }
   }
-  return finish(&write, status, err);
+  return ddb__write_finish(&write, status, err);
 }
 
 static ddb_status upsert_one(ddb__write *write, const ddb__item *item, ddb_conflict conflict,
@@ -100,7 +90,7 @@ ddb_status ddb_table_upsert(ddb_table *table, ddb_builder *batch, ddb_conflict c
       actions[i] = action;
     }
   }
-  return finish(&write, status, err);
+  return ddb__write_finish(&write, status, err);
 }
 
 static ddb_status build_record(ddb_table *table, ddb_builder *batch, const ddb_field *fields,
@@ -173,5 +163,5 @@ ddb_status ddb__table_next_key_raise(ddb_table *table, int64_t next_key, ddb_err
     write.next->next_key = next_key;
     write.changed = true;
   }
-  return finish(&write, DDB_OK, err);
+  return ddb__write_finish(&write, DDB_OK, err);
 }

@@ -53,8 +53,14 @@ static void keep_visible(ddb_table *table, uint64_t superseded) {
   table->kept = kept;
 }
 
-static void publish_locked(ddb_table *table, ddb__root *root, uint64_t commit) {
+/* True: the journal got something. */
+static bool publish_locked(ddb_table *table, ddb__root *root, uint64_t commit) {
+  ddb__entry *entry = root->owner ? NULL : table->entry; /* J3 */
   root->commit = commit;
+  if (entry) {
+    table->entry = NULL;
+    ddb__journal_append_locked(table->db->journal, entry, commit);
+  }
   if (!root->owner) {
     const ddb_snapshot *newest = table->db->newest;
     bool seen = newest && newest->commit >= table->visible->commit;
@@ -70,13 +76,16 @@ static void publish_locked(ddb_table *table, ddb__root *root, uint64_t commit) {
   /* Pairs with the readers' load in ddb__pin_short (P1); the counter follows the root. */
   atomic_store_explicit(&table->current, root, memory_order_seq_cst);
   atomic_store_explicit(&table->version, root->version, memory_order_release);
+  return entry != NULL;
 }
 
-void ddb__publish(ddb_table *table, ddb__root *root) {
+uint64_t ddb__publish(ddb_table *table, ddb__root *root) {
   ddb_db *db = table->db;
   pthread_mutex_lock(&db->latch);
-  publish_locked(table, root, ++db->commit);
+  uint64_t commit = ++db->commit;
+  bool written = publish_locked(table, root, commit);
   pthread_mutex_unlock(&db->latch);
+  return written ? commit : 0;
 }
 
 void ddb__publish_retire(ddb_table *table, const ddb__root *old, ddb__edit *edit) {
@@ -154,7 +163,7 @@ ddb_status ddb__publish_acquired(void *context, ddb_error *err) {
   table->group_published = false;
   table->visible_pin = ddb__pins_add(&table->pins, base->version, &fresh);
   ddb__free(&table->db->heap, fresh, sizeof *fresh);
-  ddb__publish(table, owned);
+  (void)ddb__publish(table, owned); /* nobody sees it: nothing for the journal */
   ddb__publish_retire(table, base, &table->edit);
   return DDB_OK;
 }
@@ -187,7 +196,7 @@ static void finish_release(ddb_table *table) {
   ddb__unpin_long(table, pin);
 }
 
-void ddb__publish_release_group(ddb_table *const *tables, size_t count) {
+uint64_t ddb__publish_release_group(ddb_table *const *tables, size_t count) {
   ddb_db *db = tables[0]->db;
   for (size_t i = 0; i < count; i++) {
     tables[i]->group_published = ddb__rwlock_exclusive_depth(tables[i]->lock) == 1;
@@ -195,6 +204,7 @@ void ddb__publish_release_group(ddb_table *const *tables, size_t count) {
       fill_release_root(tables[i]);
     }
   }
+  bool written = false;
   pthread_mutex_lock(&db->latch);
   uint64_t commit = ++db->commit;
   for (size_t i = 0; i < count; i++) {
@@ -203,7 +213,7 @@ void ddb__publish_release_group(ddb_table *const *tables, size_t count) {
       ddb__root *root = tables[i]->release_root;
       assert(root && "reserved when the lock was acquired");
       tables[i]->release_root = NULL;
-      publish_locked(tables[i], root, commit);
+      written |= publish_locked(tables[i], root, commit);
     }
   }
   pthread_mutex_unlock(&db->latch);
@@ -212,12 +222,17 @@ void ddb__publish_release_group(ddb_table *const *tables, size_t count) {
       finish_release(tables[i]);
     }
   }
+  return written ? commit : 0;
 }
 
-void ddb__publish_releasing(void *context) {
+uint64_t ddb__publish_releasing(void *context) {
   ddb_table *table = context;
-  if (!table->group_published) {
-    ddb__publish_release_group(&table, 1);
-  }
+  uint64_t commit = table->group_published ? 0 : ddb__publish_release_group(&table, 1);
   table->group_published = false;
+  return commit;
+}
+
+ddb_status ddb__publish_released(void *context, uint64_t commit, ddb_error *err) {
+  const ddb_table *table = context;
+  return ddb__journal_wait(table->db->journal, commit, err);
 }

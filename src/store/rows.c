@@ -377,6 +377,52 @@ void ddb__rows_free(ddb__rows *rows, ddb__heap *heap) {
   *rows = (ddb__rows){0};
 }
 
+typedef struct diff {
+  uint64_t end; /* of the old rows */
+  ddb__rows_change change;
+  void *context;
+  ddb_error *err;
+} diff;
+
+/* The rows below two nodes of one level; either may be NULL. */
+static ddb_status diff_nodes(const diff *d, const ddb__rows_node *old, const ddb__rows_node *new,
+                             uint32_t level, uint64_t start) {
+  uint64_t step = level > 1 ? span_of(level - 1) : 1;
+  for (size_t i = 0; i < DDB__ROWS_FAN && start + i * step < d->end; i++) {
+    void *before = old ? old->slots[i] : NULL;
+    void *after = new ? new->slots[i] : NULL;
+    if (before == after) {
+      continue;
+    }
+    ddb_status status = level > 1 ? diff_nodes(d, before, after, level - 1, start + i * step)
+                                  : d->change(d->context, before, after, d->err);
+    if (status != DDB_OK) {
+      return status;
+    }
+  }
+  return DDB_OK;
+}
+
+ddb_status ddb__rows_diff(const ddb__rows *old, const ddb__rows *new, ddb__rows_change change,
+                          void *context, ddb_error *err) {
+  diff d = {.end = old->end, .change = change, .context = context, .err = err};
+  const ddb__rows_node *node = new->root;
+  for (uint32_t level = new->height; level > old->height; level--) {
+    node = node ? node->slots[0] : NULL; /* grown: the old rows are at the left */
+  }
+  ddb_status status = DDB_OK;
+  if (old->height && node != old->root) {
+    status = diff_nodes(&d, old->root, node, old->height, 0);
+  }
+  for (uint64_t seq = old->end, count; seq < new->end &&status == DDB_OK; seq += count) {
+    const ddb_record *const *run = ddb__rows_run(new, seq, &count);
+    for (uint64_t i = 0; run && i < count && status == DDB_OK; i++) {
+      status = run[i] ? change(context, NULL, run[i], err) : DDB_OK;
+    }
+  }
+  return status;
+}
+
 static const char *check(const ddb__rows_node *node, uint32_t level, uint64_t start, uint64_t end,
                          uint64_t version, uint64_t *count) {
   if (node->node.birth > version) {

@@ -62,6 +62,13 @@ void ddb__rows_free_born(ddb__rows *rows, ddb__heap *heap, uint64_t version, uin
 void ddb__rows_block_free(ddb__heap *heap, ddb__rows_node *block);
 /* Frees everything, records too: the table goes. */
 void ddb__rows_free(ddb__rows *rows, ddb__heap *heap);
+/* Calls `change` for every row below old->end that differs, in order, then for the later ones: before
+ * is NULL for an appended row, after for a deleted one. `new` comes from `old` by sets and appends. A
+ * status other than OK ends it and is returned. Cost: nodes that both share are not looked into. */
+typedef ddb_status (*ddb__rows_change)(void *context, const ddb_record *before,
+                                       const ddb_record *after, ddb_error *err);
+ddb_status ddb__rows_diff(const ddb__rows *old, const ddb__rows *new, ddb__rows_change change,
+                          void *context, ddb_error *err);
 /* For tests. NULL, or what is wrong. *count: live rows found. */
 const char *ddb__rows_check(const ddb__rows *rows, uint64_t version, uint64_t *count);
 

@@ -12,19 +12,51 @@
 
 #include "store/db.h"
 
-ddb_status ddb_snapshot_open(ddb_db *db, ddb_snapshot **out, ddb_error *err) {
+static ddb_snapshot *snapshot_new(ddb_db *db, ddb_error *err) {
   ddb_snapshot *snapshot = ddb__alloc_zero(&ddb__heap_process, sizeof *snapshot);
   if (!snapshot) {
-    return ddb__fail_memory(err, sizeof *snapshot);
+    (void)ddb__fail_memory(err, sizeof *snapshot);
+    return NULL;
   }
   snapshot->db = ddb_db_acquire(db);
-  pthread_mutex_lock(&db->latch);
+  return snapshot;
+}
+
+/* Under the latch. */
+static void register_locked(ddb_db *db, ddb_snapshot *snapshot) {
   snapshot->commit = db->commit;
   snapshot->previous = db->newest;
   *(db->newest ? &db->newest->next : &db->oldest) = snapshot;
   db->newest = snapshot;
+}
+
+ddb_status ddb_snapshot_open(ddb_db *db, ddb_snapshot **out, ddb_error *err) {
+  ddb_snapshot *snapshot = snapshot_new(db, err);
+  if (!snapshot) {
+    return DDB_ERR_NOMEM;
+  }
+  pthread_mutex_lock(&db->latch);
+  register_locked(db, snapshot);
   pthread_mutex_unlock(&db->latch);
   *out = snapshot;
+  return DDB_OK;
+}
+
+ddb_status ddb__db_journal_take(ddb_db *db, ddb__entry **entries, uint64_t *commit,
+                                ddb_snapshot **snapshot, ddb_error *err) {
+  ddb_snapshot *fresh = snapshot ? snapshot_new(db, err) : NULL;
+  if (snapshot && !fresh) {
+    return DDB_ERR_NOMEM;
+  }
+  pthread_mutex_lock(&db->latch);
+  *entries = db->journal->head;
+  *commit = db->commit;
+  db->journal->head = db->journal->tail = NULL;
+  if (fresh) {
+    register_locked(db, fresh);
+    *snapshot = fresh;
+  }
+  pthread_mutex_unlock(&db->latch);
   return DDB_OK;
 }
 

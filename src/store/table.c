@@ -29,7 +29,8 @@ static ddb_status table_fill(ddb_table *table, ddb_str name, const ddb_table_opt
   if (status != DDB_OK) {
     return status;
   }
-  ddb__rwlock_owner owner = {ddb__publish_acquired, ddb__publish_releasing, table};
+  ddb__rwlock_owner owner = {ddb__publish_acquired, ddb__publish_releasing, ddb__publish_released,
+                             table};
   ddb__rwlock_owner_set(table->lock, &owner);
   status = ddb__keyindex_init(&table->keys, &table->heap, err);
   if (status != DDB_OK) {
@@ -97,6 +98,9 @@ void ddb__table_free(ddb_table *table) {
   ddb__index_defs_free(table);
   ddb__free(&table->db->heap, table->spare_kept, sizeof *table->spare_kept);
   ddb__free(&table->db->heap, table->spare_pin, sizeof *table->spare_pin);
+  if (table->entry) {
+    table->db->journal->calls->discard(table->db->journal, table->entry);
+  }
   ddb_rwlock_free(table->lock);
   if (table->shapes) {
     ddb__shapes_release(table->shapes);
@@ -176,7 +180,7 @@ static ddb_status drop_columns(ddb_table *table, ddb_error *err) {
   }
   bool whole = ddb__memo_pool_drop(&table->memos, &write.next->rows);
   write.changed = true; /* also when not all could go: those that did are retired */
-  ddb__write_commit(&write);
+  status = ddb__write_commit(&write, err);
   while (ddb__rwlock_enter_write(table->lock, 0, NULL) == DDB_OK) { /* else the next writer does */
     bool more = ddb__pins_reclaim(table, (size_t)8 * DDB__RETIRED_CHUNK_ITEMS);
     ddb__rwlock_leave_write(table->lock);
@@ -184,7 +188,7 @@ static ddb_status drop_columns(ddb_table *table, ddb_error *err) {
       break;
     }
   }
-  return whole ? DDB_OK : ddb__fail_memory(err, sizeof(ddb__stale));
+  return whole || status != DDB_OK ? status : ddb__fail_memory(err, sizeof(ddb__stale));
 }
 
 ddb_status ddb_table_column_budget_set(ddb_table *table, uint64_t bytes, ddb_error *err) {

@@ -19,6 +19,7 @@
 #include "base/status.h"
 #include "base/testing.h"
 #include "base/thread.h"
+#include "store/journal.h"
 #include "store/keyindex.h"
 #include "store/memo.h"
 #include "store/pin.h"
@@ -62,6 +63,7 @@ struct ddb_table {
   /* Under the write lock. */
   ddb__index_def *index_defs; /* all that there ever were: roots and snapshots refer to them */
   ddb__edit edit;             /* scratch of the next statement */
+  ddb__entry *entry;          /* what the next commit gives the journal; NULL: nothing yet */
   ddb__kept *spare_kept;      /* reserved for a publication that snapshots need kept */
   ddb__long_pin *spare_pin;
   ddb__root *release_root;       /* reserved for the end of an explicit write lock */
@@ -91,6 +93,7 @@ struct ddb_db {
   _Atomic uint64_t references; /* handles, snapshots, and one for each table with users */
   uint64_t fork_generation;
   ddb__heap heap;
+  ddb__journal *journal; /* constant; NULL: in memory only */
 
   pthread_mutex_t catalogue;
   ddb_table **tables; /* in order of creation; dropped ones while a snapshot may see them */
@@ -118,8 +121,9 @@ ddb_status ddb__table_dropped(const ddb_table *table, ddb_error *err); /* the er
 
 /* Publishing (publish.c). Room is reserved under the write lock; what follows cannot fail. */
 ddb_status ddb__publish_reserve(ddb_table *table, ddb_error *err);
-/* Makes `root` the table's newest. */
-void ddb__publish(ddb_table *table, ddb__root *root);
+/* Makes `root` the table's newest. Returns the commit number when the journal got something, else
+ * 0: what ddb__journal_wait takes. */
+uint64_t ddb__publish(ddb_table *table, ddb__root *root);
 /* After it: retire the old root and what the edit retired, make the edit ready for
  * the next statement, reclaim. */
 void ddb__publish_retire(ddb_table *table, const ddb__root *old, ddb__edit *edit);
@@ -128,11 +132,12 @@ void ddb__publish_retire(ddb_table *table, const ddb__root *old, ddb__edit *edit
 ddb_status ddb__publish_reserve_release(ddb_table *table, uint32_t index_count, ddb_error *err);
 void ddb__publish_free_release(ddb_table *table);
 /* Ends the exclusive versions of all these tables at one instant; the locks are released next. Not in
- * a forked child. */
-void ddb__publish_release_group(ddb_table *const *tables, size_t count);
+ * a forked child. Returns what ddb__publish does. */
+uint64_t ddb__publish_release_group(ddb_table *const *tables, size_t count);
 /* What the table's lock calls (base/rwlock.h); context: the table. */
 ddb_status ddb__publish_acquired(void *context, ddb_error *err);
-void ddb__publish_releasing(void *context);
+uint64_t ddb__publish_releasing(void *context);
+ddb_status ddb__publish_released(void *context, uint64_t commit, ddb_error *err);
 
 /* Indexes (index_make.c). */
 void ddb__index_defs_free(ddb_table *table);

@@ -3,7 +3,7 @@
  * write.c - see write.h.
  *
  *   W1  Between begin and end this thread holds the table's write lock, and nothing here calls out.
- *   W2  Every step that can fail comes before commit; an abort leaves rows, indexes, counters and
+ *   W2  Every step that can fail comes before the publication; an abort leaves rows, indexes, counters and
  *       accounting as they were (index segments that were replaced stay replaced: same entries).
  *   W3  A key hint is added before the row is published: until then it leads readers to a row that
  *       their version does not have.
@@ -23,7 +23,10 @@ static ddb_status begin_locked(ddb__write *write, ddb_table *table, ddb_error *e
   if (base->dropped) {
     return ddb__table_dropped(table, err);
   }
-  ddb_status status = ddb__publish_reserve(table, err);
+  ddb_status status = ddb__journal_check(table->db->journal, err);
+  if (status == DDB_OK) {
+    status = ddb__publish_reserve(table, err);
+  }
   if (status == DDB_OK) {
     status = ddb__edit_reserve(&table->edit, 0, err); /* room for the root itself */
   }
@@ -300,8 +303,7 @@ ddb_status ddb__write_put(ddb__write *write, const ddb__item *item, ddb_error *e
   if (!ddb__value_hashable(&key) || !ddb__write_find(write, &key, &seq, &record)) {
     return ddb__write_insert(write, item, &key, err);
   }
-  ddb_record *new = ddb__record_new(&write->table->heap, item->shape->stored, item->block);
-  return new ? replace(write, seq, record, new, err) : ddb__fail_memory(err, item->block->size);
+  return ddb__write_replace(write, seq, record, item->shape->stored, item->block, err);
 }
 
 ddb_status ddb__write_replace(ddb__write *write, uint64_t seq, const ddb_record *record,
@@ -380,7 +382,8 @@ void ddb__write_abort(ddb__write *write) {
   ddb_table *table = write->table;
   forget_clashes(write);
   if (write->changed && DDB__FAULT(ABORT_PUBLISHES)) {
-    ddb__write_commit(write);
+    ddb_status ignored = ddb__write_commit(write, NULL);
+    (void)ignored;
     return;
   }
   if (write->changed) {
@@ -399,18 +402,42 @@ void ddb__write_abort(ddb__write *write) {
   ddb__rwlock_leave_write(table->lock);
 }
 
-void ddb__write_commit(ddb__write *write) {
+static ddb_status tell_journal(ddb__write *write, ddb_error *err) {
+  ddb_table *table = write->table;
+  ddb__journal *journal = table->db->journal;
+  return journal ? journal->calls->statement(journal, table, write->base, write->next,
+                                             &table->entry, err)
+                 : DDB_OK;
+}
+
+ddb_status ddb__write_commit(ddb__write *write, ddb_error *err) {
   if (!write->changed) {
     ddb__write_abort(write);
-    return;
+    return DDB_OK;
   }
   assert(write->clash_count == 0 && "W5: verified");
   ddb_table *table = write->table;
+  ddb__journal *journal = table->db->journal;
+  ddb_status status = tell_journal(write, err);
+  if (status != DDB_OK) {
+    ddb__write_abort(write);
+    return status;
+  }
   DDB__POINT(EDITED);
   ddb__memo_pool_retire(&table->memos, write->edit); /* before publishing: M3 */
-  ddb__publish(table, write->next);
+  uint64_t commit = ddb__publish(table, write->next);
   DDB__POINT(PUBLISHED);
   ddb__publish_retire(table, write->base, write->edit);
   ddb__rwlock_leave_write(table->lock);
   DDB__POINT(UNLOCKED);
+  return ddb__journal_wait(journal, commit, err);
+}
+
+ddb_status ddb__write_finish(ddb__write *write, ddb_status status, ddb_error *err) {
+  status = status == DDB_OK ? ddb__write_verify(write, err) : status;
+  if (status == DDB_OK) {
+    return ddb__write_commit(write, err);
+  }
+  ddb__write_abort(write);
+  return status;
 }

@@ -5,12 +5,13 @@
  *   ddb__write w;
  *   status = ddb__write_begin(&w, table, err);        the table's write lock; a private next root
  *   ... ddb__write_insert / _update / _delete ...     copy on write, hints, retire list
- *   status = status ? status : ddb__write_verify(&w, err);   unique indexes
- *   status ? ddb__write_abort(&w) : ddb__write_commit(&w);   neither can fail
+ *   status = ddb__write_finish(&w, status, err);      verifies, and commits or aborts
  *
  * Between begin and commit `w.next` is the statement's own view of the table; `w.base` the published
  * one. After a failed step only abort is allowed. commit publishes under the commit latch, then
- * reclaims, then unlocks; a statement that changed nothing publishes nothing.
+ * reclaims, then unlocks; a statement that changed nothing publishes nothing. In memory it cannot
+ * fail. With a journal it may: before it publishes, and has then aborted; or after, when the log
+ * could not be written or synced (READ_ONLY).
  */
 #ifndef DDB_STORE_WRITE_H
 #define DDB_STORE_WRITE_H
@@ -56,7 +57,9 @@ ddb_status ddb__write_delete(ddb__write *write, uint64_t seq, const ddb_record *
 ddb_status ddb__write_verify(ddb__write *write, ddb_error *err);
 /* Instead of it, for statements that were verified when they were made, and may be seen in parts now. */
 void ddb__write_trust(ddb__write *write);
-void ddb__write_commit(ddb__write *write);
+ddb_status ddb__write_commit(ddb__write *write, ddb_error *err) __attribute__((warn_unused_result));
 void ddb__write_abort(ddb__write *write);
+/* Verifies and commits when `status` is OK, else aborts and returns it. */
+ddb_status ddb__write_finish(ddb__write *write, ddb_status status, ddb_error *err);
 
 #endif

@@ -288,6 +288,9 @@ typedef struct owner_log {
   int releasing;
   ddb_status answer;
   bool held; /* in every call so far */
+  uint64_t token;
+  int released;
+  bool free; /* in every call so far */
 } owner_log;
 
 static ddb_status note_acquired(void *context, ddb_error *err) {
@@ -300,16 +303,25 @@ static ddb_status note_acquired(void *context, ddb_error *err) {
   return log->answer;
 }
 
-static void note_releasing(void *context) {
+static uint64_t note_releasing(void *context) {
   owner_log *log = context;
   log->releasing++;
   log->held &= ddb__rwlock_held_exclusively(lock) && ddb__rwlock_exclusive_depth(lock) == 1;
+  return log->token;
+}
+
+static ddb_status note_released(void *context, uint64_t token, ddb_error *err) {
+  (void)err;
+  owner_log *log = context;
+  log->released++;
+  log->free &= token == log->token && !ddb__rwlock_write_held(lock);
+  return DDB_ERR_READ_ONLY;
 }
 
 static void test_owner_is_called_by_outermost_public_acquires(void **state) {
   (void)state;
-  owner_log log = {.answer = DDB_OK, .held = true};
-  const ddb__rwlock_owner owner = {note_acquired, note_releasing, &log};
+  owner_log log = {.answer = DDB_OK, .held = true, .free = true};
+  const ddb__rwlock_owner owner = {note_acquired, note_releasing, note_released, &log};
   ddb__rwlock_owner_set(lock, &owner);
   assert_ok(ddb__rwlock_enter_write(lock, 0, NULL));
   assert_true(ddb__rwlock_write_held(lock));
@@ -332,7 +344,14 @@ static void test_owner_is_called_by_outermost_public_acquires(void **state) {
   assert_int_equal(log.acquired, 2);
   assert_int_equal(log.releasing, 1);
   assert_true(lock_is_idle(lock));
-  assert_true(log.held);
+  log.answer = DDB_OK;
+  assert_ok(ddb_rwlock_acquire_write(lock, 0, NULL));
+  assert_int_equal(log.released, 0);
+  log.token = 7; /* from now on the end of the lock is told, and may fail */
+  assert_int_equal(ddb_rwlock_release_write(lock, NULL), DDB_ERR_READ_ONLY);
+  assert_int_equal(log.released, 1);
+  assert_true(lock_is_idle(lock));
+  assert_true(log.held && log.free);
   expect_try(&a, ENTER, DDB_OK);
   assert_ok(actor_do(&a, LEAVE, lock));
 }

@@ -533,9 +533,10 @@ static void test_fork_while_others_hold(void **state) {
 
 static _Atomic int releasing_count;
 
-static void note_releasing(void *unused) {
+static uint64_t note_releasing(void *unused) {
   (void)unused;
   atomic_fetch_add(&releasing_count, 1);
+  return 0;
 }
 
 /* The blocks that the forking thread was in can be left. */

@@ -50,6 +50,8 @@ EXCEPTIONS: dict[str, tuple[type[Exception], ...]] = {
     "LimitError": (ValueError, OverflowError),
     "CorruptFileError": (ValueError,),
     "StorageError": (OSError,),
+    "DatabaseInUseError": (OSError,),
+    "ReadOnlyDatabaseError": (OSError,),
 }
 PUBLIC = [
     *("DictDB", "Table", "Condition", "And", "Or", "Not", "RWLock", "Column", "BackupManager"),

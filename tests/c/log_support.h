@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * log_support.h - what the tests of opened databases share: folders, a random workload whose every
+ * state is remembered as one number.
+ */
+#ifndef DDB_TESTS_LOG_SUPPORT_H
+#define DDB_TESTS_LOG_SUPPORT_H
+
+#include "support.h"
+
+/* A folder of this run, in memory where there is such a place; removed with all that is in it. */
+extern char log_folder[128];
+int log_setup(void **state);
+int log_teardown(void **state);
+/* Removes a directory of files. */
+void log_remove(const char *path);
+
+/* A number for everything that can be read of a database. */
+uint64_t log_digest(ddb_db *db);
+ddb_db *log_open(const char *path, ddb_durability durability);
+ddb_status log_try_open(const char *path, ddb_db **db, ddb_error *err);
+
+typedef enum log_step {
+  LOG_STATEMENT, /* something changed, or nothing */
+  LOG_SYNC,
+  LOG_CHECKPOINT
+} log_step;
+/* One random step: statements on a few tables, locks over two of them, tables that come and go, indexes.
+ * It must succeed. */
+log_step log_do(ddb_db *db, uint64_t *seed);
+
+#endif

@@ -1,0 +1,633 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_log.c - databases that live in a directory: what was committed is there again, one process at a
+ * time, damage is found, failures make the database read-only and never lie.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "log_support.h"
+#include "rows.h"
+
+#include "io/native.h"
+#include "io/syscalls.h"
+
+static char path[160];
+
+static int begin(void **state) {
+  (void)state;
+  (void)snprintf(path, sizeof path, "%s/db", log_folder);
+  return 0;
+}
+
+static int end(void **state) {
+  (void)state;
+  log_remove(path);
+  return 0;
+}
+
+static void close_db(ddb_db *db) {
+  ddb_error err;
+  if (ddb_db_close(db, &err) != DDB_OK) {
+    fail_msg("%s", err.message);
+  }
+  ddb_db_release(db);
+}
+
+static ddb_table *table_of(ddb_db *db, const char *name) {
+  ddb_table *table;
+  if (ddb_db_table_get(db, ddb_str_from(name), &table, NULL) != DDB_OK) {
+    assert_ok(ddb_db_table_create(db, ddb_str_from(name), NULL, &table, NULL));
+  }
+  return table;
+}
+
+/* ---- Whatever happens is there again ------------------------------------------------------ */
+
+static void test_random_histories(void **state) {
+  (void)state;
+  uint64_t seed = support_seed("histories");
+  for (int round = 0; round < 12; round++) {
+    log_remove(path);
+    ddb_durability durability = (ddb_durability)support_below(&seed, 3);
+    ddb_db *db = log_open(path, durability);
+    for (int i = 0; i < 250; i++) {
+      (void)log_do(db, &seed);
+      if (support_below(&seed, 25) == 0) {
+        uint64_t digest = log_digest(db);
+        if (support_below(&seed, 2)) {
+          assert_ok(ddb_db_close(db, NULL));
+        }
+        ddb_db_release(db);
+        db = log_open(path, durability);
+        assert_int_equal(log_digest(db), digest);
+      }
+    }
+    close_db(db);
+  }
+}
+
+/* A failed statement leaves nothing in the log, under an explicit lock neither. */
+static void test_failed_statements_are_not_logged(void **state) {
+  (void)state;
+  ddb_db *db = log_open(path, DDB_DURABILITY_NONE);
+  ddb_table *table = table_of(db, "t");
+  assert_ok(rows_insert_many(table, 1, 5));
+  assert_int_equal(rows_insert_many(table, 4, 10), DDB_ERR_DUPLICATE_KEY);
+  assert_ok(ddb_tables_write_lock(&table, 1, DDB_WAIT_FOREVER, NULL));
+  assert_ok(rows_insert_many(table, 6, 2));
+  assert_int_equal(rows_insert_many(table, 1, 3), DDB_ERR_DUPLICATE_KEY);
+  assert_ok(rows_delete(table, 1));
+  assert_ok(ddb_tables_write_unlock(&table, 1, NULL));
+  uint64_t digest = log_digest(db);
+  ddb_table_release(table);
+  ddb_db_release(db);
+  db = log_open(path, DDB_DURABILITY_NONE);
+  assert_int_equal(log_digest(db), digest);
+  ddb_db_release(db);
+}
+
+/* Statements larger than the log's buffer, and checkpoints that come by themselves. */
+static void test_large_commits(void **state) {
+  (void)state;
+  ddb_db *db = log_open(path, DDB_DURABILITY_NONE);
+  ddb_table *table = table_of(db, "t");
+  assert_ok(rows_insert_many(table, 1, 8000));
+  assert_ok(rows_update_all(table, 3));
+  for (int i = 0; i < 300; i++) {
+    assert_ok(rows_insert_many(table, 10000 + 10 * i, 10));
+  }
+  uint64_t digest = log_digest(db);
+  ddb_table_release(table);
+  ddb_db_release(db);
+  db = log_open(path, DDB_DURABILITY_COMMIT);
+  assert_int_equal(log_digest(db), digest);
+  close_db(db);
+}
+
+static void test_closed(void **state) {
+  (void)state;
+  ddb_error err;
+  ddb_db *db = log_open(path, DDB_DURABILITY_COMMIT);
+  ddb_table *table = table_of(db, "t");
+  ddb_table *other;
+  assert_ok(rows_insert(table, 1, 1));
+  assert_ok(ddb_db_close(db, NULL));
+  assert_ok(ddb_db_close(db, NULL));
+  assert_int_equal(rows_insert(table, 2, 2), DDB_ERR_READ_ONLY);
+  assert_int_equal(ddb_table_index_create(table, DDB_STR("a"), DDB_INDEX_HASH, &err),
+                   DDB_ERR_READ_ONLY);
+  assert_non_null(strstr(err.message, "closed"));
+  assert_int_equal(ddb_db_table_create(db, DDB_STR("x"), NULL, &other, NULL), DDB_ERR_READ_ONLY);
+  assert_int_equal(ddb_db_table_drop(db, DDB_STR("t"), NULL), DDB_ERR_READ_ONLY);
+  assert_int_equal(ddb_db_checkpoint(db, NULL, NULL, NULL), DDB_ERR_READ_ONLY);
+  ddb_view view;
+  assert_ok(ddb_view_open(table, &view, NULL));
+  assert_int_equal(ddb_view_count(&view), 1);
+  ddb_view_close(&view);
+  ddb_table_release(table);
+  ddb_db_release(db);
+}
+
+static void test_in_memory(void **state) {
+  (void)state;
+  ddb_db *db;
+  assert_ok(ddb_db_new(&db, NULL));
+  assert_int_equal(ddb_db_sync(db, NULL), DDB_ERR_INVALID);
+  assert_int_equal(ddb_db_checkpoint(db, NULL, NULL, NULL), DDB_ERR_INVALID);
+  assert_ok(ddb_db_close(db, NULL));
+  ddb_table *table = table_of(db, "t");
+  assert_ok(rows_insert(table, 1, 1));
+  ddb_table_release(table);
+  ddb_db_release(db);
+}
+
+/* ---- One at a time ------------------------------------------------------------------------ */
+
+static void test_one_at_a_time(void **state) {
+  (void)state;
+  ddb_error err;
+  ddb_db *second;
+  ddb_db *db = log_open(path, DDB_DURABILITY_COMMIT);
+  assert_int_equal(log_try_open(path, &second, &err), DDB_ERR_IN_USE);
+  assert_non_null(strstr(err.message, "in this process"));
+  pid_t child = fork();
+  if (child == 0) {
+    /* The child inherits nothing that keeps the lock, and cannot write. */
+    ddb_table *table;
+    int wrong = ddb_db_table_create(db, DDB_STR("x"), NULL, &table, NULL) != DDB_ERR_FORKED;
+    wrong |= ddb_db_sync(db, NULL) != DDB_ERR_FORKED;
+    wrong |= log_try_open(path, &second, &err) != DDB_ERR_IN_USE;
+    char pid[32];
+    (void)snprintf(pid, sizeof pid, "process %ld", (long)getppid());
+    _exit(wrong || !strstr(err.message, pid));
+  }
+  int result;
+  assert_int_equal(waitpid(child, &result, 0), child);
+  assert_int_equal(result, 0);
+  child = fork();
+  if (child == 0) {
+    (void)pause();
+    _exit(0);
+  }
+  close_db(db); /* though the child lives */
+  ddb_status status = log_try_open(path, &db, &err);
+  assert_int_equal(kill(child, SIGKILL), 0);
+  assert_int_equal(waitpid(child, &result, 0), child);
+  assert_ok(status);
+  close_db(db);
+}
+
+static void test_what_cannot_be_opened(void **state) {
+  (void)state;
+  ddb_error err;
+  ddb_db *db;
+  char file[200];
+  assert_int_equal(log_try_open("", &db, &err), DDB_ERR_INVALID);
+  assert_int_equal(log_try_open(NULL, &db, &err), DDB_ERR_INVALID);
+  assert_int_equal(log_try_open("/nonexistent/folder/db", &db, &err), DDB_ERR_IO);
+  assert_int_equal(err.os_error, ENOENT);
+  const ddb_open_options options = {.durability = (ddb_durability)7};
+  assert_int_equal(ddb_db_open(path, &options, &db, &err), DDB_ERR_INVALID);
+  assert_int_equal(mkdir(path, 0700), 0);
+  (void)snprintf(file, sizeof file, "%s/letter.txt", path);
+  int fd = open(file, O_WRONLY | O_CREAT, 0600);
+  assert_true(fd >= 0);
+  close(fd);
+  assert_int_equal(log_try_open(path, &db, &err), DDB_ERR_INVALID);
+  assert_non_null(strstr(err.message, "letter.txt"));
+  assert_int_equal(log_try_open(file, &db, &err), DDB_ERR_IO);
+  assert_int_equal(err.os_error, ENOTDIR);
+}
+
+/* ---- Damage ------------------------------------------------------------------------------- */
+
+typedef struct file_text {
+  char data[60000];
+  size_t size;
+} file_text;
+
+static void read_file(const char *name, file_text *out) {
+  char file[300];
+  (void)snprintf(file, sizeof file, "%s/%s", path, name);
+  int fd = open(file, O_RDONLY);
+  assert_true(fd >= 0);
+  ssize_t size = read(fd, out->data, sizeof out->data);
+  assert_in_range(size, 1, sizeof out->data - 1);
+  out->size = (size_t)size;
+  close(fd);
+}
+
+static void write_file(const char *name, const char *data, size_t size) {
+  char file[300];
+  (void)snprintf(file, sizeof file, "%s/%s", path, name);
+  int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  assert_true(fd >= 0);
+  assert_int_equal(write(fd, data, size), size);
+  close(fd);
+}
+
+#define SEGMENT    "log-0000000000000002.ddl"
+#define CHECKPOINT "checkpoint-0000000000000002.dictdb"
+enum { STATES = 24 };
+
+/* A checkpoint and a log of STATES synced commits; digests[i]: after i of them. */
+static void make_history(uint64_t *digests, uint64_t seed) {
+  ddb_db *db = log_open(path, DDB_DURABILITY_COMMIT);
+  ddb_table *table = table_of(db, "a");
+  assert_ok(rows_insert_many(table, 1, 10));
+  assert_ok(ddb_db_checkpoint(db, NULL, NULL, NULL));
+  digests[0] = log_digest(db);
+  for (int i = 1; i <= STATES; i++) {
+    assert_ok(i % 3 ? rows_insert(table, 100 + i, (int64_t)support_below(&seed, 50))
+                    : rows_update(table, 1 + i % 10, i));
+    digests[i] = log_digest(db);
+  }
+  ddb_table_release(table);
+  ddb_db_release(db);
+}
+
+/* The state that opens, or -1 when it is refused. */
+static int state_that_opens(const uint64_t *digests) {
+  ddb_db *db;
+  ddb_error err;
+  ddb_status status = log_try_open(path, &db, &err);
+  if (status == DDB_ERR_CORRUPT) {
+    return -1;
+  }
+  if (status != DDB_OK) {
+    fail_msg("%s", err.message);
+  }
+  uint64_t digest = log_digest(db);
+  ddb_db_release(db);
+  for (int i = 0; i <= STATES; i++) {
+    if (digests[i] == digest) {
+      return i;
+    }
+  }
+  fail_msg("a state that never was");
+  return -1;
+}
+
+static void test_every_byte_of_a_log(void **state) {
+  (void)state;
+  static file_text log;
+  static file_text checkpoint;
+  uint64_t digests[STATES + 1];
+  uint64_t seed = support_seed("log bytes");
+  make_history(digests, seed);
+  read_file(SEGMENT, &log);
+  read_file(CHECKPOINT, &checkpoint);
+  unsigned refused = 0;
+  for (size_t i = 0; i < log.size; i++) {
+    char kept = log.data[i];
+    log.data[i] = (char)(kept ^ (1 << support_below(&seed, 8)));
+    write_file(SEGMENT, log.data, log.size);
+    write_file(CHECKPOINT, checkpoint.data, checkpoint.size);
+    int found = state_that_opens(digests);
+    refused += found < 0;
+    /* What a later commit had seen on the disk is never lost in silence: only the last one may be. */
+    assert_true(found < 0 || found >= STATES - 1);
+    log.data[i] = kept;
+  }
+  assert_true(refused > log.size / 2);
+  int before = 0;
+  for (size_t size = 0; size <= log.size; size++) {
+    write_file(SEGMENT, log.data, size);
+    int found = state_that_opens(digests);
+    assert_true(size < sizeof(ddb__native_head) ? found == -1 : found >= before);
+    before = found;
+  }
+  assert_int_equal(before, STATES);
+  for (size_t i = 0; i < checkpoint.size; i++) {
+    char kept = checkpoint.data[i];
+    checkpoint.data[i] = (char)(kept ^ (1 << support_below(&seed, 8)));
+    write_file(CHECKPOINT, checkpoint.data, checkpoint.size);
+    assert_int_equal(state_that_opens(digests), -1);
+    checkpoint.data[i] = kept;
+  }
+}
+
+static void test_a_missing_segment(void **state) {
+  (void)state;
+  ddb_error err;
+  ddb_db *db;
+  uint64_t digests[STATES + 1];
+  make_history(digests, 1);
+  char file[300];
+  (void)snprintf(file, sizeof file, "%s/" SEGMENT, path);
+  assert_int_equal(unlink(file), 0);
+  assert_int_equal(log_try_open(path, &db, &err), DDB_ERR_CORRUPT);
+  assert_non_null(strstr(err.message, "missing"));
+}
+
+/* ---- Threads ------------------------------------------------------------------------------ */
+
+typedef struct committer {
+  pthread_t thread;
+  ddb_table *table;
+  int64_t first;
+  _Atomic bool *stop;
+  int64_t count;
+  unsigned wrong;
+} committer;
+
+static void *commit_rows(void *context) {
+  committer *c = context;
+  while (!atomic_load(c->stop) && c->count < 100000) {
+    c->wrong += rows_insert(c->table, c->first + c->count, 1) != DDB_OK;
+    c->count++;
+  }
+  return NULL;
+}
+
+enum { COMMITTERS = 4 };
+
+static void commit_together(ddb_durability durability) {
+  ddb_db *db = log_open(path, durability);
+  ddb_table *tables[2] = {table_of(db, "a"), table_of(db, "b")};
+  _Atomic bool stop = false;
+  committer committers[COMMITTERS];
+  for (int i = 0; i < COMMITTERS; i++) {
+    committers[i] =
+        (committer){.table = tables[i % 2], .first = 1 + (int64_t)i * 1000000, .stop = &stop};
+    assert_int_equal(pthread_create(&committers[i].thread, NULL, commit_rows, &committers[i]), 0);
+  }
+  for (int i = 0; i < 15; i++) {
+    usleep(10000);
+    assert_ok(i % 3 ? ddb_db_checkpoint(db, NULL, NULL, NULL) : ddb_db_sync(db, NULL));
+  }
+  atomic_store(&stop, true);
+  int64_t count = 0;
+  for (int i = 0; i < COMMITTERS; i++) {
+    pthread_join(committers[i].thread, NULL);
+    assert_int_equal(committers[i].wrong, 0);
+    count += committers[i].count;
+  }
+  assert_true(count > COMMITTERS);
+  uint64_t digest = log_digest(db);
+  ddb_table_release(tables[0]);
+  ddb_table_release(tables[1]);
+  ddb_db_release(db);
+  db = log_open(path, durability);
+  assert_int_equal(log_digest(db), digest);
+  close_db(db);
+  log_remove(path);
+}
+
+static void test_threads_commit_together(void **state) {
+  (void)state;
+  commit_together(DDB_DURABILITY_COMMIT);
+  commit_together(DDB_DURABILITY_INTERVAL);
+  commit_together(DDB_DURABILITY_NONE);
+}
+
+/* Commits that race with the end of the database are in it, or have failed. */
+static void test_closing_under_commits(void **state) {
+  (void)state;
+  for (int round = 0; round < 10; round++) {
+    ddb_db *db = log_open(path, DDB_DURABILITY_COMMIT);
+    ddb_table *table = table_of(db, "t");
+    assert_ok(rows_delete_all(table));
+    _Atomic bool stop = false;
+    committer c = {.table = table, .first = 1, .stop = &stop};
+    assert_int_equal(pthread_create(&c.thread, NULL, commit_rows, &c), 0);
+    usleep(3000);
+    assert_ok(ddb_db_close(db, NULL));
+    atomic_store(&stop, true);
+    pthread_join(c.thread, NULL);
+    ddb_table_release(table);
+    ddb_db_release(db);
+    db = log_open(path, DDB_DURABILITY_COMMIT);
+    table = table_of(db, "t");
+    ddb_view view;
+    assert_ok(ddb_view_open(table, &view, NULL));
+    assert_in_range(ddb_view_count(&view), c.count - c.wrong, c.count - c.wrong + 1);
+    ddb_view_close(&view);
+    ddb_table_release(table);
+    ddb_db_release(db);
+  }
+}
+
+/* ---- Failures ----------------------------------------------------------------------------- */
+
+static void test_no_memory(void **state) {
+  (void)state;
+  ddb_db *db = log_open(path, DDB_DURABILITY_NONE);
+  ddb_table *table = table_of(db, "t");
+  assert_ok(rows_insert_many(table, 1, 40));
+  assert_ok(ddb_db_sync(db, NULL));
+  for (int statement = 0; statement < 5; statement++) {
+    for (long n = 1;; n++) {
+      uint64_t digest = log_digest(db);
+      support_allocator_fail(n);
+      ddb_status status = statement == 0   ? rows_insert_many(table, 100, 20)
+                          : statement == 1 ? rows_update_all(table, 77)
+                          : statement == 2 ? rows_delete_all(table)
+                          : statement == 3
+                              ? ddb_table_index_create(table, DDB_STR("a"), DDB_INDEX_HASH, NULL)
+                              : ddb_db_checkpoint(db, NULL, NULL, NULL);
+      bool failed = support_allocator_failed();
+      if (!failed) {
+        assert_ok(status);
+        break;
+      }
+      if (status != DDB_OK) {
+        assert_int_equal(status, DDB_ERR_NOMEM);
+        assert_int_equal(log_digest(db), digest);
+      } else {
+        break;
+      }
+    }
+  }
+  uint64_t digest = log_digest(db);
+  ddb_table_release(table);
+  ddb_db_release(db);
+  for (long n = 1;; n++) {
+    support_allocator_fail(n);
+    ddb_status status = log_try_open(path, &db, NULL);
+    bool failed = support_allocator_failed();
+    if (status == DDB_OK) {
+      assert_int_equal(log_digest(db), digest);
+      ddb_db_release(db);
+    } else {
+      assert_int_equal(status, DDB_ERR_NOMEM);
+    }
+    if (!failed) {
+      assert_ok(status);
+      break;
+    }
+  }
+}
+
+#ifdef DDB_TESTING
+/* Commits until something fails; returns how many were acknowledged. */
+static int commit_until_failure(ddb_db *db, ddb_status *failure, ddb_error *err) {
+  int count = 0;
+  *failure = DDB_OK;
+  ddb_table *table;
+  if ((*failure = ddb_db_table_get(db, DDB_STR("t"), &table, err)) != DDB_OK) {
+    return 0;
+  }
+  for (; count < 6 && *failure == DDB_OK; count += *failure == DDB_OK) {
+    ddb_field field = {DDB_STR("a"), ddb_int(count)};
+    *failure = ddb_table_insert_fields(table, &field, 1, NULL, err);
+    if (count == 3 && *failure == DDB_OK) {
+      (void)ddb_db_checkpoint(db, NULL, NULL, NULL); /* may fail without harm */
+    }
+  }
+  ddb_table_release(table);
+  return count;
+}
+
+static uint64_t count_rows(const char *at) {
+  ddb_db *db = log_open(at, DDB_DURABILITY_COMMIT);
+  ddb_table *table = table_of(db, "t");
+  ddb_view view;
+  assert_ok(ddb_view_open(table, &view, NULL));
+  uint64_t count = ddb_view_count(&view);
+  ddb_view_close(&view);
+  ddb_table_release(table);
+  ddb_db_release(db);
+  return count;
+}
+
+/* Every system call of a life made to fail once: what was acknowledged is there. */
+static void test_every_call_fails(void **state) {
+  (void)state;
+  static const int errors[] = {ENOSPC, EIO, EINTR, DDB__SYS_SHORT};
+  for (size_t e = 0; e < sizeof errors / sizeof errors[0]; e++) {
+    for (uint64_t n = 1;; n++) {
+      log_remove(path);
+      ddb_error err = {0};
+      ddb_status failure;
+      ddb_db *db;
+      int count = 0;
+      bool tried = false;
+      ddb__test_sys_fail(n, errors[e], false);
+      ddb_status status = log_try_open(path, &db, &err);
+      if (status == DDB_OK) {
+        ddb_table *table;
+        status = ddb_db_table_create(db, DDB_STR("t"), NULL, &table, &err);
+        if (status == DDB_OK) {
+          ddb_table_release(table);
+          count = commit_until_failure(db, &failure, &err);
+          tried = failure != DDB_OK;
+          status = failure;
+        }
+        (void)ddb_db_close(db, NULL);
+        ddb_db_release(db);
+      }
+      ddb__sys_call failed = ddb__test_sys_failed();
+      ddb__test_sys_fail(0, 0, false);
+      if (status != DDB_OK) {
+        bool told = status == DDB_ERR_IO || status == DDB_ERR_READ_ONLY;
+        assert_true(told && err.os_error == errors[e]);
+        assert_true(errors[e] != EINTR && errors[e] != DDB__SYS_SHORT);
+      }
+      uint64_t found = count_rows(path);
+      if (found < (uint64_t)count || found > (uint64_t)count + tried) {
+        fail_msg("%s failed at call %d: %d acknowledged, %d there", ddb__test_sys_name(failed),
+                 (int)n, count, (int)found);
+      }
+      if (failed == DDB__SYS_COUNT) {
+        assert_ok(status);
+        assert_true(n > 20);
+        break;
+      }
+    }
+  }
+}
+
+/* Space that is lacking fails the statement before anything has changed. */
+static void test_no_space_changes_nothing(void **state) {
+  (void)state;
+  ddb_db *db = log_open(path, DDB_DURABILITY_COMMIT);
+  ddb_table *table = table_of(db, "t");
+  ddb__test_sys_only(DDB__SYS_FALLOCATE);
+  for (int64_t i = 0; i < 4; i++) { /* each more than is ever reserved ahead */
+    uint64_t digest = log_digest(db);
+    ddb__test_sys_fail(1, ENOSPC, false);
+    ddb_status status = rows_insert_many(table, 1 + 3000 * i, 3000);
+    assert_int_equal(ddb__test_sys_failed(), DDB__SYS_FALLOCATE);
+    ddb__test_sys_fail(0, 0, false);
+    assert_int_equal(status, DDB_ERR_IO);
+    assert_int_equal(log_digest(db), digest);
+    assert_ok(rows_insert_many(table, 1 + 3000 * i, 3000));
+  }
+  ddb__test_sys_only(DDB__SYS_WRITE);
+  ddb__test_sys_fail(1, ENOSPC, true);
+  assert_int_equal(rows_insert(table, 999999, 1), DDB_ERR_READ_ONLY);
+  ddb__test_sys_fail(0, 0, false);
+  ddb__test_sys_only(DDB__SYS_COUNT);
+  assert_int_equal(rows_insert(table, 1000000, 1), DDB_ERR_READ_ONLY);
+  assert_int_equal(ddb_db_sync(db, NULL), DDB_ERR_READ_ONLY);
+  assert_int_equal(ddb_db_close(db, NULL), DDB_ERR_READ_ONLY);
+  ddb_table_release(table);
+  ddb_db_release(db);
+}
+
+/* Nobody is told that a commit is safe when the sync that it waits for fails. */
+static void test_a_failed_sync_is_told_to_all(void **state) {
+  (void)state;
+  ddb_db *db = log_open(path, DDB_DURABILITY_COMMIT);
+  ddb_table *table = table_of(db, "t");
+  _Atomic bool stop = false;
+  committer committers[COMMITTERS];
+  for (int i = 0; i < COMMITTERS; i++) {
+    committers[i] = (committer){.table = table, .first = 1 + (int64_t)i * 1000000, .stop = &stop};
+    assert_int_equal(pthread_create(&committers[i].thread, NULL, commit_rows, &committers[i]), 0);
+  }
+  usleep(20000);
+  ddb__test_sys_only(DDB__SYS_FDATASYNC);
+  ddb__test_sys_fail(1, EIO, true);
+  usleep(20000);
+  atomic_store(&stop, true);
+  int64_t acknowledged = 0;
+  for (int i = 0; i < COMMITTERS; i++) {
+    pthread_join(committers[i].thread, NULL);
+    assert_true(committers[i].wrong > 0);
+    acknowledged += committers[i].count - committers[i].wrong;
+  }
+  ddb_error err;
+  assert_int_equal(ddb_table_index_create(table, DDB_STR("a"), DDB_INDEX_HASH, &err),
+                   DDB_ERR_READ_ONLY);
+  assert_int_equal(err.os_error, EIO);
+  assert_non_null(strstr(err.message, "ahead of the disk"));
+  ddb_table_release(table);
+  ddb_db_release(db);
+  ddb__test_sys_fail(0, 0, false);
+  ddb__test_sys_only(DDB__SYS_COUNT);
+  assert_in_range(count_rows(path), acknowledged, acknowledged + COMMITTERS);
+}
+#endif
+
+int main(void) {
+#define TEST(function) cmocka_unit_test_setup_teardown(function, begin, end)
+  const struct CMUnitTest tests[] = {
+      TEST(test_random_histories),
+      TEST(test_failed_statements_are_not_logged),
+      TEST(test_large_commits),
+      TEST(test_closed),
+      TEST(test_in_memory),
+      TEST(test_one_at_a_time),
+      TEST(test_what_cannot_be_opened),
+      TEST(test_every_byte_of_a_log),
+      TEST(test_a_missing_segment),
+      TEST(test_threads_commit_together),
+      TEST(test_closing_under_commits),
+      TEST(test_no_memory),
+#ifdef DDB_TESTING
+      TEST(test_every_call_fails),
+      TEST(test_no_space_changes_nothing),
+      TEST(test_a_failed_sync_is_told_to_all),
+#endif
+  };
+  support_allocator_install();
+  return cmocka_run_group_tests(tests, log_setup, log_teardown);
+}

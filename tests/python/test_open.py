@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0
+# mypy: disable-error-code="index,misc,no-untyped-call,func-returns-value,operator"
+"""Databases in a directory: what was committed is there again, also after a kill."""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dictdb import (
+    CorruptFileError,
+    DatabaseInUseError,
+    DictDB,
+    DuplicateKeyError,
+    InvalidArgumentError,
+    MissingFileError,
+    ReadOnlyDatabaseError,
+    UnsupportedTypeError,
+)
+from helpers import check_python, nothing_leaked, python_command, python_environment, sized
+from samples import VALUES, exactly
+from test_save_load import same
+
+LEVELS = ["commit", "interval", "none"]
+
+
+def fill(db: DictDB) -> None:
+    users = db.create_table("users", schema={"name": str, "age": int | None})
+    users.insert([{"name": f"n{n}", "age": n} for n in range(20)])
+    users.create_index("name")
+    users.update({"age": None}, where=users.age > 15)
+    users.delete(where=users.id == 20)
+    things = db.create_table("things", primary_key="key")
+    things.insert([{"key": f"k{n}", "value": value} for n, value in enumerate(VALUES)])
+    db.create_table("gone").insert({"a": 1})
+    db.drop_table("gone")
+
+
+@pytest.mark.parametrize("durability", LEVELS)
+@pytest.mark.parametrize("closed", [True, False])
+def test_it_is_there_again(tmp_path: Path, durability: Any, closed: bool) -> None:
+    expected = DictDB()
+    fill(expected)
+    db = DictDB.open(tmp_path / "db", durability)
+    fill(db)
+    if closed:
+        db.close()
+    del db
+    gc.collect()
+    with DictDB.open(str(tmp_path / "db"), durability=durability, interval=0.01) as again:
+        same(expected, again)
+        assert exactly(expected["things"].select(), again["things"].select())
+        assert again["users"].insert({"name": "new", "age": 1}) == 21
+        with pytest.raises(ValueError):
+            again["users"].insert({"name": 1, "age": 1})
+        with pytest.raises(DuplicateKeyError):
+            again["users"].insert({"id": 3, "name": "x", "age": 1})
+
+
+def test_checkpoints_trim_the_log(tmp_path: Path) -> None:
+    def size() -> int:
+        return sum(path.stat().st_size for path in (tmp_path / "db").glob("log-*"))
+
+    with DictDB.open(tmp_path / "db", "none") as db:
+        table = db.create_table("t")
+        table.insert([{"a": n} for n in range(500)])
+        for n in range(20):
+            table.update({"a": n})
+        before = size()
+        calls: list[int] = []
+        db.checkpoint(progress=lambda done, total: calls.append(done))
+        assert size() < before / 10
+        assert calls
+        assert [path.name for path in (tmp_path / "db").glob("checkpoint-*")] != []
+    with DictDB.open(tmp_path / "db") as db:
+        assert db["t"].count(where=db["t"].a == 19) == 500
+
+
+def test_blocks_are_one_commit(tmp_path: Path) -> None:
+    db = DictDB.open(tmp_path / "db", "none")
+    a, b = db.create_table("a"), db.create_table("b")
+    with db.write_lock(a, b):
+        a.insert({"n": 1})
+        b.insert({"n": 1})
+        a.update({"n": 2})
+    with a.lock.write_lock():
+        a.insert({"n": 5})
+        with pytest.raises(DuplicateKeyError):
+            a.insert([{"n": 6}, {"id": 1}])
+    expected = a.select(), b.select()
+    del db, a, b
+    gc.collect()
+    with DictDB.open(tmp_path / "db") as db:
+        assert (db["a"].select(), db["b"].select()) == expected
+
+
+def test_closed(tmp_path: Path) -> None:
+    db = DictDB.open(tmp_path / "db")
+    table = db.create_table("t")
+    table.insert({"a": 1})
+    db.close()
+    db.close()
+    for statement in (
+        lambda: table.insert({"a": 2}),
+        lambda: table.update({"a": 2}),
+        lambda: table.delete(),
+        lambda: table.create_index("a"),
+        lambda: db.create_table("x"),
+        lambda: db.drop_table("t"),
+        lambda: db.checkpoint(),
+    ):
+        with pytest.raises(ReadOnlyDatabaseError, match="closed"):
+            statement()
+    assert table.select() == [{"id": 1, "a": 1}]
+
+
+def test_in_memory() -> None:
+    with DictDB() as db:
+        with pytest.raises(InvalidArgumentError):
+            db.sync()
+        with pytest.raises(InvalidArgumentError):
+            db.checkpoint()
+    db.create_table("t").insert({"a": 1})
+
+
+def test_bad_arguments(tmp_path: Path) -> None:
+    path = tmp_path / "db"
+    with pytest.raises(InvalidArgumentError, match="'sometimes'"):
+        DictDB.open(path, "sometimes")  # type: ignore[arg-type]
+    with pytest.raises(UnsupportedTypeError, match="durability"):
+        DictDB.open(path, 1)  # type: ignore[arg-type]
+    for interval in (0, -1, float("nan"), 1e9, True):
+        with pytest.raises(InvalidArgumentError, match="interval"):
+            DictDB.open(path, interval=interval)
+    with pytest.raises(UnsupportedTypeError, match="path"):
+        DictDB.open(5)  # type: ignore[arg-type]
+    assert not path.exists()
+    with pytest.raises(MissingFileError):
+        DictDB.open(tmp_path / "no" / "db")
+    (tmp_path / "letter.txt").write_text("Dear")
+    with pytest.raises(InvalidArgumentError, match=r"letter\.txt"):
+        DictDB.open(tmp_path)
+    (tmp_path / "letter.txt").unlink()
+    with DictDB.open(tmp_path, missing="raise") as db:
+        assert db.create_table("t") is not None
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    code = (
+        "import dictdb, sys\n"
+        "try:\n"
+        f"    dictdb.DictDB.open({str(tmp_path / 'db')!r})\n"
+        "except dictdb.DatabaseInUseError as error:\n"
+        "    print(error)\n"
+    )
+    with DictDB.open(tmp_path / "db"):
+        with pytest.raises(DatabaseInUseError, match="in this process"):
+            DictDB.open(tmp_path / "db")
+        assert f"process {os.getpid()}" in check_python(code)
+    assert check_python(code) == ""
+
+
+def test_damage_is_refused(tmp_path: Path) -> None:
+    with DictDB.open(tmp_path / "db", "none") as db:
+        db.create_table("t").insert([{"a": n} for n in range(100)])
+    (path,) = (tmp_path / "db").glob("checkpoint-*")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+    with pytest.raises(CorruptFileError):
+        DictDB.open(tmp_path / "db")
+
+
+def insert_some(table: Any, first: int) -> None:
+    for n in range(sized(20)):
+        table.insert({"id": first + n})
+
+
+@pytest.mark.threads
+def test_threads_share_syncs(tmp_path: Path) -> None:
+    with DictDB.open(tmp_path / "db") as db:
+        table = db.create_table("t")
+        threads = [
+            threading.Thread(target=insert_some, args=(table, k * 1000 + 1)) for k in range(6)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        keys = [record["id"] for record in table.select()]
+        assert len(keys) == 6 * sized(20)
+    with DictDB.open(tmp_path / "db") as db:
+        assert [record["id"] for record in db["t"].select()] == keys
+
+
+def test_nothing_is_left_in_memory(tmp_path: Path) -> None:
+    with nothing_leaked(slack=4096):
+        for _ in range(3):
+            with DictDB.open(tmp_path / "db", "none") as db:
+                if "t" not in db:
+                    db.create_table("t")
+                db["t"].insert([{"a": n} for n in range(100)])
+                db.checkpoint()
+            del db
+            gc.collect()
+
+
+WRITER = """
+import sys
+from dictdb import DictDB
+
+db = DictDB.open(sys.argv[1], sys.argv[2], interval=0.005)
+a = db["a"] if "a" in db else db.create_table("a")
+b = db["b"] if "b" in db else db.create_table("b")
+n = a.count()
+print(n, flush=True)
+while True:
+    with db.write_lock(a, b):
+        a.insert({"n": n})
+        b.insert({"twin": -n, "text": "x" * (n % 300)})
+    n += 1
+    sys.stdout.write(f"{n}\\n")
+    sys.stdout.flush()
+    if n % 40 == 0:
+        db.checkpoint()
+"""
+
+
+def kill_once(path: Path, durability: str, delay: float) -> int:
+    """Returns how many commits the writer had acknowledged when it was killed."""
+    process = subprocess.Popen(
+        [*python_command(WRITER), str(path), durability],
+        stdout=subprocess.PIPE,
+        env=python_environment(),
+        text=True,
+    )
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    assert first, "the writer could not open the database"
+    time.sleep(delay)
+    process.send_signal(signal.SIGKILL)
+    lines = process.stdout.read().split("\n")
+    process.stdout.close()
+    process.wait()
+    whole = [line for line in lines[:-1] if line]
+    return int(whole[-1] if whole else first)
+
+
+def test_killed_again_and_again(tmp_path: Path) -> None:
+    rounds = int(os.environ.get("DICTDB_KILLS", "24"))
+    rng = random.Random(11)
+    path = tmp_path / "db"
+    for n in range(rounds):
+        acknowledged = kill_once(path, LEVELS[n % 3], rng.uniform(0.0, 0.12))
+        with DictDB.open(path, "none") as db:
+            a, b = db["a"].select(), db["b"].select()
+        assert len(a) in (acknowledged, acknowledged + 1)
+        assert [record["n"] for record in a] == list(range(len(a)))
+        assert [record["twin"] for record in b] == [-n for n in range(len(a))]
