@@ -301,6 +301,32 @@ static int append_fields(pyddb_table *table, ddb_builder *builder, ddb_shape_kin
   return 0;
 }
 
+/* Has it no values but plain ones? */
+static bool all_plain(const pyddb_state *state, const fields *f) {
+  for (Py_ssize_t i = 0; i < f->count; i++) {
+    PyObject *value = f->values[i];
+    bool usual = PyLong_CheckExact(value) || PyUnicode_CheckExact(value) ||
+                 PyFloat_CheckExact(value) || value == Py_None;
+    if (!usual && (Py_IS_TYPE(value, state->change_type) || pyddb_is_expr(state, value) ||
+                   pyddb_is_code(value))) {
+      return false;
+    }
+  }
+  return true;
+}
+
+int pyddb_append_changes(pyddb_table *table, ddb_builder *builder, PyObject *dict) {
+  fields f;
+  int result = fields_init(&f, dict);
+  if (result == 0) {
+    result = all_plain(table->source.state, &f)
+                 ? append_fields(table, builder, DDB_SHAPE_CHANGES, true, &f)
+                 : 1;
+  }
+  fields_fini(&f);
+  return result;
+}
+
 int pyddb_append_record(pyddb_table *table, ddb_builder *builder, ddb_shape_kind kind,
                         bool validate, PyObject *mapping, const char *what) {
   fields f;

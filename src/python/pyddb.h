@@ -280,6 +280,8 @@ void pyddb_shapes_fini(pyddb_table *table);
 /* Appends one mapping as a record or as changes; `what` names it in messages. */
 int pyddb_append_record(pyddb_table *table, ddb_builder *builder, ddb_shape_kind kind,
                         bool validate, PyObject *mapping, const char *what);
+/* The same of an exact dict of changes. 1: some of the values are not plain, and nothing was done. */
+int pyddb_append_changes(pyddb_table *table, ddb_builder *builder, PyObject *dict);
 bool pyddb_is_mapping(PyObject *object);
 /* A new dict of a mapping; `what` names it in messages. */
 PyObject *pyddb_dict_of(pyddb_table *table, PyObject *mapping, const char *what);

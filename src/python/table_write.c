@@ -382,32 +382,30 @@ const char pyddb_update_doc[] =
     "Raises PrimaryKeyError when changes name the primary key,\n"
     "SchemaValidationError, UnsupportedTypeError, UnknownFieldError.";
 
-/* Has the dict no values but plain ones? */
-static bool is_plain(pyddb_state *state, PyObject *dict) {
-  bool plain = true;
-  PyObject *key, *value;
-  Py_ssize_t position = 0;
-  Py_BEGIN_CRITICAL_SECTION(dict);
-  while (plain && PyDict_Next(dict, &position, &key, &value)) {
-    plain = PyLong_CheckExact(value) || PyUnicode_CheckExact(value) || PyFloat_CheckExact(value) ||
-            !(Py_IS_TYPE(value, state->change_type) || pyddb_is_expr(state, value) ||
-              pyddb_is_code(value));
+static int append_changes(pyddb_table *table, ddb_builder *builder, PyObject *dict) {
+  if (convert_begin(table) < 0) {
+    return -1;
   }
-  Py_END_CRITICAL_SECTION();
-  return plain;
+  int result = pyddb_append_changes(table, builder, dict);
+  convert_end(table);
+  return result;
 }
 
-static PyObject *update_plain(pyddb_table *table, PyObject *changes, const pyddb_cond *where,
-                              pyddb_missing missing) {
+/* *done: the values were plain ones, and this was all. */
+static PyObject *update_plain(pyddb_table *table, PyObject *dict, PyObject *where,
+                              pyddb_missing missing, bool *done) {
   pyddb_state *state = table->source.state;
   ddb_builder *builder = pyddb_builder_take(state);
+  *done = true;
   if (!builder) {
     return NULL;
   }
   PyObject *result = NULL;
-  if (append_mapping(table, builder, DDB_SHAPE_CHANGES, true, changes, "changes") == 0) {
-    result = run(table, builder, where, missing);
+  int appended = append_changes(table, builder, dict);
+  if (appended == 0) {
+    result = run(table, builder, where == Py_None ? NULL : (pyddb_cond *)where, missing);
   }
+  *done = appended <= 0;
   pyddb_builder_give(state, builder);
   return result;
 }
@@ -418,19 +416,19 @@ PyObject *pyddb_table_update(PyObject *self, PyObject *const *args, Py_ssize_t c
                                       "order_by", "returning", "missing"};
   static const pyddb_signature signature = {"update", names, 6, 2, 1};
   pyddb_table *table = (pyddb_table *)self;
-  pyddb_state *state = table->source.state;
   PyObject *slots[6];
   pyddb_missing missing;
   if (pyddb_bind(&signature, args, count, kw, slots) < 0 ||
-      pyddb_missing_argument(state, slots[5], table->missing, &missing) < 0) {
+      pyddb_missing_argument(table->source.state, slots[5], table->missing, &missing) < 0) {
     return NULL;
   }
-  bool is_simple = !slots[2] && !slots[3] && !slots[4] && pyddb_is_native(state, slots[1]);
-  bool code = pyddb_is_code(slots[0]) && !pyddb_is_mapping(slots[0]);
-  if (is_simple && !code &&
-      (PyDict_CheckExact(slots[0]) ? is_plain(state, slots[0]) : !pyddb_is_mapping(slots[0]))) {
-    pyddb_cond *where = slots[1] && slots[1] != Py_None ? (pyddb_cond *)slots[1] : NULL;
-    return update_plain(table, slots[0], where, missing);
+  if (PyDict_CheckExact(slots[0]) && !slots[2] && !slots[3] && !slots[4] &&
+      pyddb_is_native(table->source.state, slots[1])) {
+    bool done;
+    PyObject *result = update_plain(table, slots[0], slots[1], missing, &done);
+    if (done) {
+      return result;
+    }
   }
   pyddb_run_arguments rest = {slots[1], slots[2], slots[3], slots[4], slots[5]};
   return pyddb_run(table, slots[0], &rest);

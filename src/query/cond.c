@@ -328,9 +328,11 @@ ddb_cond *ddb_cond_acquire(ddb_cond *cond) {
   return cond;
 }
 
-/* Puts the node on the list when that was its last reference. */
+/* Puts the node on the list when that was its last reference. Whoever holds the only one is alone: the
+ * load is enough then. */
 static void release_one(ddb_cond *cond, ddb_cond **dead) {
-  if (atomic_fetch_sub_explicit(&cond->references, 1, memory_order_acq_rel) == 1) {
+  if (atomic_load_explicit(&cond->references, memory_order_acquire) == 1 ||
+      atomic_fetch_sub_explicit(&cond->references, 1, memory_order_acq_rel) == 1) {
     cond->next_dead = *dead;
     *dead = cond;
   }

@@ -156,7 +156,7 @@ static ddb__long_pin *long_pinned(const ddb__pins *pins, const ddb__retired *ite
 static void free_item(ddb_table *table, const ddb__retired *item) {
   if (item->memory) {
     free_memory(&table->heap, item);
-    atomic_fetch_sub_explicit(&table->old_bytes, item->extra, memory_order_relaxed);
+    ddb__table_count_old(table, UINT64_C(0) - item->extra);
   } else {
     ddb__keyindex_remove(&table->keys, item->hash, item->extra);
   }

@@ -92,7 +92,7 @@ void ddb__publish_retire(ddb_table *table, const ddb__root *old, ddb__edit *edit
   size_t count = (size_t)edit->retired.count;
   bool large = edit->retired_bytes >= RECLAIM_SIZE_MIN;
   ddb__edit_retire(edit, (void *)(uintptr_t)old, old->version, ddb__root_size(old->index_count));
-  atomic_fetch_add_explicit(&table->old_bytes, edit->retired_bytes, memory_order_relaxed);
+  ddb__table_count_old(table, edit->retired_bytes);
   ddb__edit_flush(edit, old->version + 1, &table->pins.queue);
   ddb__edit_reset(edit, 0);
   if (large || table->pins.queue.count >= RECLAIM_COUNT_MIN ||

@@ -202,8 +202,20 @@ static void inherit_memo(ddb__rows_node *copy, const ddb__rows_node *node) {
   }
 }
 
+/* The top node mostly has few children, and what lies beyond `end` is nobody's (R1): it stays behind. */
+static void copy_slots(const ddb__rows *rows, ddb__rows_node *copy, const ddb__rows_node *node,
+                       uint32_t level) {
+  size_t used = level == rows->height ? slot_of(rows->end - 1, level) + 1 : DDB__ROWS_FAN;
+  if (used <= DDB__ROWS_FAN / 4) {
+    memcpy(copy->slots, node->slots, used * sizeof copy->slots[0]);
+  } else {
+    memcpy(copy->slots, node->slots, sizeof copy->slots);
+  }
+}
+
 /* Makes *link ours to write: copies an older node and retires it. Room was reserved. */
-static ddb_status own(ddb__rows_node **link, uint32_t level, ddb__edit *edit, ddb_error *err) {
+static ddb_status own(const ddb__rows *rows, ddb__rows_node **link, uint32_t level, ddb__edit *edit,
+                      ddb_error *err) {
   ddb__rows_node *node = *link;
   if (node->node.birth == edit->version) {
     return DDB_OK;
@@ -212,7 +224,7 @@ static ddb_status own(ddb__rows_node **link, uint32_t level, ddb__edit *edit, dd
   if (!copy) {
     return ddb__fail_memory(err, sizeof *copy);
   }
-  memcpy(copy->slots, node->slots, sizeof copy->slots);
+  copy_slots(rows, copy, node, level);
   copy->node.birth = edit->version;
   if (level == 2) {
     inherit_memo(copy, node);
@@ -291,7 +303,7 @@ ddb_status ddb__rows_set(ddb__rows *rows, ddb__edit *edit, uint64_t seq, const d
   bool first = true;
   for (uint32_t level = rows->height;; level--) {
     bool in_place = DDB__FAULT(EDIT_IN_PLACE) && level == 1;
-    if (!in_place && (status = own(link, level, edit, err)) != DDB_OK) {
+    if (!in_place && (status = own(rows, link, level, edit, err)) != DDB_OK) {
       return status;
     }
     void **slot = &(*link)->slots[slot_of(seq, level)];

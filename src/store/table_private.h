@@ -57,8 +57,8 @@ struct ddb_table {
   uint64_t dropped_commit;     /* 0: not dropped; under db->latch */
 
   ddb__heap heap; /* exclusive: used under the write lock; pins and kept roots are in db->heap */
-  _Atomic uint64_t old_bytes;
-  ddb__memo_pool memos; /* columns kept with the rows */
+  _Atomic uint64_t old_bytes; /* changed under the write lock */
+  ddb__memo_pool memos;       /* columns kept with the rows */
 
   /* Under the write lock. */
   ddb__index_def *index_defs; /* all that there ever were: roots and snapshots refer to them */
@@ -112,6 +112,12 @@ struct ddb_db {
 
 static inline bool ddb__table_forked(const ddb_table *table) {
   return table->fork_generation != ddb__fork_generation();
+}
+
+/* Under the table's write lock: it has one writer, so that no read-modify-write is needed. */
+static inline void ddb__table_count_old(ddb_table *table, uint64_t bytes) {
+  uint64_t old = atomic_load_explicit(&table->old_bytes, memory_order_relaxed);
+  atomic_store_explicit(&table->old_bytes, old + bytes, memory_order_relaxed);
 }
 
 ddb_status ddb__table_new(ddb_db *db, ddb_str name, const ddb_table_options *options,

@@ -392,7 +392,7 @@ void ddb__write_abort(ddb__write *write) {
   }
   ddb__edit_keep_unversioned(write->edit);
   size_t replaced = (size_t)write->edit->retired.count;
-  atomic_fetch_add_explicit(&table->old_bytes, write->edit->retired_bytes, memory_order_relaxed);
+  ddb__table_count_old(table, write->edit->retired_bytes);
   ddb__edit_flush(write->edit, write->next->version, &table->pins.queue);
   ddb__edit_reset(write->edit, 0);
   ddb__free(&table->heap, write->next, ddb__root_size(write->next->index_count));

@@ -172,6 +172,29 @@ def test_all_is_worked_out_on_the_old_record(db: DictDB) -> None:
     assert table.get(1) == {"id": 1, "a": 7, "b": 1, "c": 1, "d": 4, "e": 2, "f": None, "list": [2]}
 
 
+def test_arithmetic(db: DictDB) -> None:
+    table = db.create_table("stock")
+    table.insert([{"stock": n, "price": 2.5} for n in range(4)])
+    assert table.update({"stock": table.stock - 1}, where=table.stock > 0) == 3
+    assert [row["stock"] for row in table] == [0, 0, 1, 2]
+    table.update(
+        {"total": table.stock * table.price, "stock": -table.stock, "bad": table.stock / 0}
+    )
+    assert [row["total"] for row in table] == [0, 0, 2.5, 5]
+    assert [row["stock"] for row in table] == [0, 0, -1, -2]
+    assert all(row["bad"] is None for row in table)
+    table.update({"stock": 2**63 - table.stock, "total": table.total + table.ghost, "bad": UNSET})
+    assert table.get(4) == {"id": 4, "stock": 2**63 + 2, "price": 2.5, "total": None}
+    strict = db.create_table("strict", schema={"n": int, "name": str})
+    strict.insert([{"n": 1, "name": "a"}, {"n": 3, "name": "b"}])
+    assert strict.update({"n": strict.n * 2 + 1}) == 2
+    with unchanged(strict):
+        for changes in ({"n": strict.n / 2}, {"n": strict.n / 0}, {"n": strict.name - 1}):
+            with pytest.raises(SchemaValidationError):
+                strict.update(changes)
+    assert [row["n"] for row in strict] == [3, 7]
+
+
 def test_items(db: DictDB) -> None:
     table = db.create_table("items")
     kinds: list[Any] = [[1, 2, 1], (1, 2, 1), {1, 2}, frozenset({1, 2}), None]
@@ -444,7 +467,7 @@ def test_callables_may_lock_and_insert(table: Table) -> None:
 
 @pytest.mark.threads
 @pytest.mark.parametrize(
-    "how", ["callable", "function", "where", "update_many"], ids=lambda how: how
+    "how", ["expression", "callable", "function", "where", "update_many"], ids=lambda how: how
 )
 def test_two_hundred_threads_count(how: str) -> None:
     table = Table("t")
@@ -453,7 +476,9 @@ def test_two_hundred_threads_count(how: str) -> None:
 
     def count(thread: int) -> None:
         for _ in range(each):
-            if how == "callable":
+            if how == "expression":
+                table.update({"n": table.n + 1}, where=table.n >= 0)
+            elif how == "callable":
                 table.update({"n": lambda row: row["n"] + 1})
             elif how == "function":
                 table.update(lambda row: {"n": row["n"] + 1, "log": Append(thread)})
