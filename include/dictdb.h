@@ -409,8 +409,8 @@ DDB_API size_t ddb_expr_format(const ddb_expr *expr, char *buffer, size_t capaci
 
 /*
  * An immutable tree over fields of a record; reference-counted, atomic. A missing field (or
- * expression) reads as null. ==, != and in follow ddb_value_equal; <, <=, >, >=, between ddb_value_order. None of them
- * fails on any record.
+ * expression) reads as null. ==, != and in follow ddb_value_equal; <, <=, >, >=, between
+ * ddb_value_order. None of them fails on any record; only a search by a regex can be given up.
  */
 typedef struct ddb_cond ddb_cond;
 
@@ -442,6 +442,32 @@ DDB_API ddb_status ddb_cond_in_expr(ddb_expr *of, const ddb_value *values, size_
 DDB_API ddb_status ddb_cond_between_expr(ddb_expr *of, const ddb_value *low, const ddb_value *high,
                                          ddb_cond **out, ddb_error *err);
 DDB_API ddb_status ddb_cond_is_null_expr(ddb_expr *of, ddb_cond **out, ddb_error *err);
+/* The value is there, even if it is null. */
+DDB_API ddb_status ddb_cond_exists(ddb_expr *of, ddb_cond **out, ddb_error *err);
+/* A list, tuple, set or dict (its keys) that holds one, or each, of the values. */
+DDB_API ddb_status ddb_cond_has_any(ddb_expr *of, const ddb_value *values, size_t value_count,
+                                    ddb_cond **out, ddb_error *err);
+DDB_API ddb_status ddb_cond_has_all(ddb_expr *of, const ddb_value *values, size_t value_count,
+                                    ddb_cond **out, ddb_error *err);
+/* A str that is like the pattern as a whole: % stands for any characters, _ for one; after the
+ * escape character ("": none) these and itself stand for themselves. INVALID, with the position. */
+DDB_API ddb_status ddb_cond_like(ddb_expr *of, ddb_str pattern, ddb_str escape, bool ignore_case,
+                                 ddb_cond **out, ddb_error *err);
+/* A str that, both being case-folded as Unicode says, is (EQ), begins with, ends with or contains
+ * the text. */
+DDB_API ddb_status ddb_cond_compare_folded(ddb_expr *of, ddb_op op, ddb_str text, ddb_cond **out,
+                                           ddb_error *err);
+/* A str in which the regular expression of PCRE2 matches somewhere. Nothing matches a lone
+ * surrogate. INVALID, with the position. A statement fails with LIMIT when a search needs more than
+ * some ten million steps at one place, 64 MiB, or some seconds. */
+#define DDB_REGEX_IGNORE_CASE 0x1u
+#define DDB_REGEX_MULTILINE   0x2u  /* ^ and $ at each line */
+#define DDB_REGEX_DOT_ALL     0x4u  /* . matches a newline too */
+#define DDB_REGEX_VERBOSE     0x8u  /* blanks and comments in the pattern */
+#define DDB_REGEX_ASCII       0x10u /* \w, \d, \s and \b for ASCII only */
+#define DDB_REGEX_ALL         0x1fu
+DDB_API ddb_status ddb_cond_matches(ddb_expr *of, ddb_str pattern, uint32_t flags, ddb_cond **out,
+                                    ddb_error *err);
 /* New references to the operands are taken. No operand: and is true, or is false. */
 DDB_API ddb_status ddb_cond_and(ddb_cond *const *operands, size_t count, ddb_cond **out,
                                 ddb_error *err);

@@ -111,12 +111,14 @@ static ddb_builder *values_of(pyddb_expr *self, PyObject *values, const char *me
   return builder;
 }
 
-PyDoc_STRVAR(is_in_doc, "is_in($self, values, /)\n--\n\n"
-                        "The value equals one of the values (any iterable).");
+typedef ddb_status make_of_values(ddb_expr *of, const ddb_value *values, size_t count,
+                                  ddb_cond **out, ddb_error *err);
 
-static PyObject *expr_is_in(PyObject *object, PyObject *values) {
+/* is_point: do few values mean few records? */
+static PyObject *with_values(PyObject *object, PyObject *values, const char *method,
+                             make_of_values *make, bool is_point) {
   pyddb_expr *self = (pyddb_expr *)object;
-  ddb_builder *builder = values_of(self, values, "is_in");
+  ddb_builder *builder = values_of(self, values, method);
   if (!builder) {
     return NULL;
   }
@@ -132,13 +134,33 @@ static PyObject *expr_is_in(PyObject *object, PyObject *values) {
     }
     ddb_cond *cond = NULL;
     ddb_error err;
-    ddb_status status = ddb_cond_in_expr(of, items, count, &cond, &err);
-    result = make_cond(self, status, cond, count <= 64, &err);
+    ddb_status status = make(of, items, count, &cond, &err);
+    result = make_cond(self, status, cond, is_point && count <= 64, &err);
   }
   ddb_expr_release(of);
   PyMem_Free(items);
   pyddb_builder_give(self->state, builder);
   return result;
+}
+
+PyDoc_STRVAR(is_in_doc, "is_in($self, values, /)\n--\n\n"
+                        "The value equals one of the values (any iterable).");
+static PyObject *expr_is_in(PyObject *self, PyObject *values) {
+  return with_values(self, values, "is_in", ddb_cond_in_expr, true);
+}
+
+PyDoc_STRVAR(has_any_doc, "has_any($self, values, /)\n--\n\n"
+                          "The value is a list, tuple, set or dict that holds one of the values\n"
+                          "(any iterable); of a dict, its keys count.");
+static PyObject *expr_has_any(PyObject *self, PyObject *values) {
+  return with_values(self, values, "has_any", ddb_cond_has_any, false);
+}
+
+PyDoc_STRVAR(has_all_doc, "has_all($self, values, /)\n--\n\n"
+                          "The value is a list, tuple, set or dict that holds each of the values\n"
+                          "(any iterable); of a dict, its keys count.");
+static PyObject *expr_has_all(PyObject *self, PyObject *values) {
+  return with_values(self, values, "has_all", ddb_cond_has_all, false);
 }
 
 /* low <= self and self <= high, of which one at least is no value. */
@@ -227,6 +249,44 @@ static PyObject *expr_is_not_null(PyObject *object, PyObject *unused) {
   return make_cond(self, status, cond, false, &err);
 }
 
+PyDoc_STRVAR(exists_doc, "exists($self)\n--\n\nThe value is there, even if it is None.");
+static PyObject *expr_exists(PyObject *object, PyObject *unused) {
+  (void)unused;
+  pyddb_expr *self = (pyddb_expr *)object;
+  ddb_expr *of = pyddb_expr_take(self);
+  if (!of) {
+    return NULL;
+  }
+  ddb_cond *cond = NULL;
+  ddb_error err;
+  ddb_status status = ddb_cond_exists(of, &cond, &err);
+  ddb_expr_release(of);
+  return make_cond(self, status, cond, false, &err);
+}
+
+/* ---- The methods --------------------------------------------------------------------------- */
+
+PyDoc_STRVAR(like_doc, "like($self, pattern, escape=None)\n--\n\n"
+                       "The value is a str that is like the pattern: % stands for any characters,\n"
+                       "_ for one. After the escape character both stand for themselves.\n\n"
+                       "Raises InvalidArgumentError for a bad pattern, naming the position.");
+PyDoc_STRVAR(ilike_doc, "ilike($self, pattern, escape=None)\n--\n\n"
+                        "As like(), without regard to case.");
+PyDoc_STRVAR(matches_doc,
+             "matches($self, regex, flags=0)\n--\n\n"
+             "The value is a str in which the regular expression (PCRE2) matches somewhere.\n"
+             "flags: re.I, re.M, re.S, re.X, re.A. Nothing matches a lone surrogate.\n\n"
+             "Raises InvalidArgumentError for a bad regex, naming the position. A statement\n"
+             "raises LimitError when a search takes too many steps.");
+PyDoc_STRVAR(iequals_doc, "iequals($self, text, /)\n--\n\n"
+                          "The value is this str, without regard to case (as str.casefold()).");
+PyDoc_STRVAR(icontains_doc, "icontains($self, text, /)\n--\n\n"
+                            "The value is a str that contains text, without regard to case.");
+PyDoc_STRVAR(istartswith_doc,
+             "istartswith($self, prefix, /)\n--\n\n"
+             "The value is a str that starts with prefix, without regard to case.");
+PyDoc_STRVAR(iendswith_doc, "iendswith($self, suffix, /)\n--\n\n"
+                            "The value is a str that ends with suffix, without regard to case.");
 PyDoc_STRVAR(len_doc, "len_($self)\n--\n\n"
                       "The length: of a str in characters, of bytes, a list, a tuple, a set or a\n"
                       "dict in items. Null for anything else.");
@@ -239,6 +299,16 @@ PyMethodDef pyddb_expr_methods[] = {
     {"contains", expr_contains, METH_O, contains_doc},
     {"is_null", expr_is_null, METH_NOARGS, is_null_doc},
     {"is_not_null", expr_is_not_null, METH_NOARGS, is_not_null_doc},
+    {"exists", expr_exists, METH_NOARGS, exists_doc},
+    {"has_any", expr_has_any, METH_O, has_any_doc},
+    {"has_all", expr_has_all, METH_O, has_all_doc},
+    {"like", PYDDB_FAST(pyddb_expr_like), PYDDB_FAST_FLAGS, like_doc},
+    {"ilike", PYDDB_FAST(pyddb_expr_ilike), PYDDB_FAST_FLAGS, ilike_doc},
+    {"matches", PYDDB_FAST(pyddb_expr_matches), PYDDB_FAST_FLAGS, matches_doc},
+    {"iequals", pyddb_expr_iequals, METH_O, iequals_doc},
+    {"icontains", pyddb_expr_icontains, METH_O, icontains_doc},
+    {"istartswith", pyddb_expr_istartswith, METH_O, istartswith_doc},
+    {"iendswith", pyddb_expr_iendswith, METH_O, iendswith_doc},
     {"len_", pyddb_expr_len, METH_NOARGS, len_doc},
     {"asc", PYDDB_FAST(pyddb_expr_asc), PYDDB_FAST_FLAGS, pyddb_asc_doc},
     {"desc", PYDDB_FAST(pyddb_expr_desc), PYDDB_FAST_FLAGS, pyddb_desc_doc},

@@ -11,7 +11,7 @@
  *   batch.c         mappings -> records of a builder; the cache of shapes
  *   query.c         arguments of queries -> ddb_query      results.c        records -> objects
  *   db.c, db_guard.c, snapshot.c, files.c, table.c, table_write.c, table_read.c, select.c, cursor.c,
- *   record_view.c, expr.c, expr_cond.c, field.c, cond.c, order.c, lock.c, schema.c: the types and what they do
+ *   record_view.c, expr.c, expr_cond.c, expr_text.c, field.c, cond.c, order.c, lock.c, schema.c: the types and what they do
  *   code.c          callables in conditions
  *   change.c, changeset.c, table_run.c   updates that are more than plain values
  *   testing.c       what only the testing build has
@@ -359,6 +359,13 @@ ddb_expr *pyddb_expr_take(pyddb_expr *self);
 ddb_expr *pyddb_expr_operand(pyddb_state *state, PyObject *object, PyObject *field);
 PyObject *pyddb_expr_compare(PyObject *self, PyObject *other, int op);
 PyObject *pyddb_expr_len(PyObject *self, PyObject *unused);
+PyObject *pyddb_expr_like(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw);
+PyObject *pyddb_expr_ilike(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw);
+PyObject *pyddb_expr_matches(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw);
+PyObject *pyddb_expr_iequals(PyObject *self, PyObject *text);
+PyObject *pyddb_expr_icontains(PyObject *self, PyObject *text);
+PyObject *pyddb_expr_istartswith(PyObject *self, PyObject *text);
+PyObject *pyddb_expr_iendswith(PyObject *self, PyObject *text);
 extern PyMethodDef pyddb_expr_methods[];
 
 /* str or Field to str (new reference). `what`: "order_by". Checks that the schema has it. */

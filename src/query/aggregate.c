@@ -222,6 +222,7 @@ static ddb_status take_rows(run *r, const ddb__source *source, ddb_error *err) {
   while (!status && ddb__scan_next(&scan, &batch)) {
     status = ddb__aggregation_take(r, &batch, err);
   }
+  status = status ? status : ddb__bound_status(&plan.bound, err);
   ddb__plan_fini(&plan);
   return status;
 }

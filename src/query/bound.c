@@ -190,6 +190,12 @@ static ddb_status bind_leaf(ddb__bound_node *node, const ddb_cond *leaf, const d
   } else if (leaf->kind == DDB__COND_COMPARE && leaf->op == DDB_OP_STARTSWITH &&
              leaf->leaf.values[0].kind == DDB_STR_KIND) {
     node->kind = DDB__BOUND_PREFIX;
+  } else if (leaf->kind == DDB__COND_LIKE && !leaf->leaf.pattern->folded &&
+             leaf->leaf.pattern->is_exact) {
+    node->kind = DDB__BOUND_TEXT;
+  } else if (leaf->kind == DDB__COND_LIKE && !leaf->leaf.pattern->folded &&
+             leaf->leaf.pattern->is_prefix) {
+    node->kind = DDB__BOUND_PREFIX;
   } else if (leaf->kind == DDB__COND_IN && are_few(leaf)) {
     node->kind = DDB__BOUND_FEW;
   } else if (leaf->kind == DDB__COND_COMPARE || leaf->kind == DDB__COND_BETWEEN) {
@@ -252,6 +258,7 @@ ddb_status ddb__bound_init(ddb__bound *bound, const ddb_cond *cond, const ddb__s
                            ddb_error *err) {
   bound->nodes = bound->inline_nodes;
   bound->count = 0;
+  bound->failure = DDB_OK;
   bound->capacity = cond ? cond->size : 1;
   if (bound->capacity > DDB__BOUND_INLINE) {
     size_t bytes = bound->capacity * sizeof *bound->nodes;
@@ -280,4 +287,17 @@ void ddb__bound_fini(ddb__bound *bound) {
     ddb__free(&ddb__heap_process, bound->nodes, bound->capacity * sizeof *bound->nodes);
   }
   bound->nodes = bound->inline_nodes;
+}
+
+ddb_status ddb__bound_status(const ddb__bound *bound, ddb_error *err) {
+  switch (bound->failure) {
+  case DDB_OK:
+    return DDB_OK;
+  case DDB_ERR_NOMEM:
+    return ddb__fail(err, DDB_ERR_NOMEM, "out of memory in a search by a regex");
+  default:
+    return ddb__fail(
+        err, bound->failure,
+        "a search by a regex was given up: it needs too many steps or too much memory");
+  }
 }

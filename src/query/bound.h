@@ -60,6 +60,7 @@ typedef struct ddb__bound {
   ddb__bound_node *nodes;
   size_t count;
   size_t capacity;
+  ddb_status failure; /* of a search by a regex; the records that it was about did not match */
   ddb__bound_node inline_nodes[DDB__BOUND_INLINE];
 } ddb__bound;
 
@@ -71,6 +72,8 @@ void ddb__bound_fini(ddb__bound *bound);
 ddb_status ddb__bound_field(const ddb__shapes *shapes, ddb_str name, uint32_t *field_id,
                             ddb_error *err);
 
+/* Could all records so far be evaluated? To be asked after the last: LIMIT, NOMEM. */
+ddb_status ddb__bound_status(const ddb__bound *bound, ddb_error *err);
 /* The bits of `mask` whose records match. */
 uint64_t ddb__bound_eval(ddb__bound *bound, const ddb_record *const *records, uint64_t mask);
 /* Bytes from the start of a record like the last ones that evaluating reads, 0: none, SIZE_MAX: it

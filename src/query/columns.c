@@ -116,7 +116,7 @@ static ddb_status collect(columns *c, ddb__plan *plan, ddb_error *err) {
       status = add_shape(c, shape, err);
     }
   }
-  return status;
+  return status ? status : ddb__bound_status(&plan->bound, err);
 }
 
 ddb_status ddb_view_columns(const ddb_view *view, ddb_str *names, size_t *count, ddb_error *err) {

@@ -132,7 +132,7 @@ static ddb_status leaf_new(ddb__cond_kind kind, ddb_op op, ddb_str field, const 
   ddb__literals in;
   ddb_status status = ddb__literals_init(&in, values, count, err);
   if (!status) {
-    leaf_layout at = leaf_measure(field, &in, kind == DDB__COND_IN);
+    leaf_layout at = leaf_measure(field, &in, kind == DDB__COND_IN || kind == DDB__COND_HAS_ANY);
     ddb_cond *cond = cond_alloc(at.size, kind, count, err);
     if (cond) {
       cond->op = (uint8_t)op;
@@ -175,14 +175,14 @@ ddb_status ddb_cond_is_null(ddb_str field, ddb_cond **out, ddb_error *err) {
 
 /* ---- Leaves over expressions -------------------------------------------------------------- */
 
-/* right may be NULL: the values stand for it. */
-static ddb_status expr_leaf_new(ddb__cond_kind kind, ddb_op op, ddb_expr *left, ddb_expr *right,
-                                const ddb_value *values, size_t count, ddb_cond **out,
-                                ddb_error *err) {
+ddb_status ddb__cond_leaf_new(ddb__cond_kind kind, ddb_op op, ddb_expr *left, ddb_expr *right,
+                              const ddb_value *values, size_t count, ddb_cond **out,
+                              ddb_error *err) {
   if (!left || !out) {
     return ddb__fail(err, DDB_ERR_INVALID, "a condition needs an expression and a result");
   }
-  if (ddb__expr_is_field(left) && !right) {
+  bool is_field = ddb__expr_is_field(left) && !right;
+  if (is_field && kind != DDB__COND_EXISTS && kind != DDB__COND_MATCHES) {
     return leaf_new(kind, op, left->name, values, count, out, err);
   }
   ddb_cond *cond = NULL;
@@ -212,17 +212,18 @@ ddb_status ddb_cond_compare_expr(ddb_expr *left, ddb_op op, ddb_expr *right, ddb
                      "a comparison needs two expressions and an operator, not %d", (int)op);
   }
   if (right->kind == DDB__EXPR_VALUE) {
-    return expr_leaf_new(DDB__COND_COMPARE, op, left, NULL, &right->value, 1, out, err);
+    return ddb__cond_leaf_new(DDB__COND_COMPARE, op, left, NULL, &right->value, 1, out, err);
   }
   if (left->kind == DDB__EXPR_VALUE && op <= DDB_OP_GE) {
-    return expr_leaf_new(DDB__COND_COMPARE, mirrored(op), right, NULL, &left->value, 1, out, err);
+    return ddb__cond_leaf_new(DDB__COND_COMPARE, mirrored(op), right, NULL, &left->value, 1, out,
+                              err);
   }
-  return expr_leaf_new(DDB__COND_COMPARE, op, left, right, NULL, 0, out, err);
+  return ddb__cond_leaf_new(DDB__COND_COMPARE, op, left, right, NULL, 0, out, err);
 }
 
 ddb_status ddb_cond_in_expr(ddb_expr *of, const ddb_value *values, size_t value_count,
                             ddb_cond **out, ddb_error *err) {
-  return expr_leaf_new(DDB__COND_IN, DDB_OP_EQ, of, NULL, values, value_count, out, err);
+  return ddb__cond_leaf_new(DDB__COND_IN, DDB_OP_EQ, of, NULL, values, value_count, out, err);
 }
 
 ddb_status ddb_cond_between_expr(ddb_expr *of, const ddb_value *low, const ddb_value *high,
@@ -231,11 +232,11 @@ ddb_status ddb_cond_between_expr(ddb_expr *of, const ddb_value *low, const ddb_v
     return ddb__fail(err, DDB_ERR_INVALID, "between needs two values");
   }
   ddb_value values[2] = {*low, *high};
-  return expr_leaf_new(DDB__COND_BETWEEN, DDB_OP_EQ, of, NULL, values, 2, out, err);
+  return ddb__cond_leaf_new(DDB__COND_BETWEEN, DDB_OP_EQ, of, NULL, values, 2, out, err);
 }
 
 ddb_status ddb_cond_is_null_expr(ddb_expr *of, ddb_cond **out, ddb_error *err) {
-  return expr_leaf_new(DDB__COND_NULL, DDB_OP_EQ, of, NULL, NULL, 0, out, err);
+  return ddb__cond_leaf_new(DDB__COND_NULL, DDB_OP_EQ, of, NULL, NULL, 0, out, err);
 }
 
 /* ---- And, or, not ------------------------------------------------------------------------- */
@@ -338,6 +339,16 @@ static void release_one(ddb_cond *cond, ddb_cond **dead) {
   }
 }
 
+static void leaf_drop(const ddb__cond_leaf *leaf) {
+  if (leaf->expr) {
+    ddb_expr_release(leaf->expr);
+    ddb_expr_release(leaf->right);
+  }
+  if (leaf->pattern) {
+    ddb__pattern_free(leaf->pattern);
+  }
+}
+
 void ddb_cond_release(ddb_cond *cond) {
   ddb_cond *dead = NULL;
   if (cond) {
@@ -350,9 +361,8 @@ void ddb_cond_release(ddb_cond *cond) {
       for (uint32_t i = 0; i < next->count; i++) {
         release_one(next->operands[i], &dead);
       }
-    } else if (next->leaf.expr) {
-      ddb_expr_release(next->leaf.expr);
-      ddb_expr_release(next->leaf.right);
+    } else {
+      leaf_drop(&next->leaf);
     }
     ddb__free(&ddb__heap_process, next, next->bytes);
   }

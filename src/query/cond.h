@@ -21,6 +21,7 @@
 
 #include "dictdb.h"
 #include "query/expr.h"
+#include "query/pattern.h"
 
 #define DDB__COND_SIZE_MAX (UINT32_C(1) << 20)
 
@@ -29,6 +30,12 @@ typedef enum ddb__cond_kind {
   DDB__COND_IN,      /* values[count] */
   DDB__COND_BETWEEN, /* values[0] to values[1] */
   DDB__COND_NULL,
+  DDB__COND_EXISTS,  /* always of an expression: a missing field is not null here */
+  DDB__COND_HAS_ANY, /* values[count] */
+  DDB__COND_HAS_ALL, /* values[count] */
+  DDB__COND_LIKE,    /* pattern; values[0]: the literal text that it begins with, a str */
+  DDB__COND_FOLDED,  /* pattern, op; values[0]: the text */
+  DDB__COND_MATCHES, /* pattern; always of an expression: it may fail */
   DDB__COND_AND,
   DDB__COND_OR,
   DDB__COND_NOT
@@ -41,7 +48,8 @@ typedef struct ddb__cond_leaf {
   ddb_expr *expr;
   ddb_expr *right;
   const ddb_value *values;
-  /* in: open addressing over the values but for NaN and repeats; a slot is an index + 1, or 0. */
+  ddb__pattern *pattern; /* owned */
+  /* in, has_any: open addressing over the values but for NaN and repeats; a slot is an index + 1, or 0. */
   const uint64_t *hashes; /* [count] */
   const uint32_t *slots;  /* [slot_mask + 1] */
   uint32_t slot_mask;
@@ -63,7 +71,12 @@ struct ddb_cond {
 static inline bool ddb__cond_is_inner(const ddb_cond *cond) {
   return cond->kind >= DDB__COND_AND;
 }
-/* Is `value` equal to one of an in's values? */
+/* A leaf over `left`, or over the field that it is; right may be NULL: the values stand for it. The
+ * caller gives it its pattern. */
+ddb_status ddb__cond_leaf_new(ddb__cond_kind kind, ddb_op op, ddb_expr *left, ddb_expr *right,
+                              const ddb_value *values, size_t count, ddb_cond **out,
+                              ddb_error *err);
+/* Is `value` equal to one of the values of an in or a has_any? */
 bool ddb__cond_in_has(const ddb_cond *cond, const ddb_value *value);
 
 /* Walks the operands of an and, an or, a not in order, those of nested nodes of the same kind in

@@ -44,6 +44,41 @@ static void put_comparison(ddb__writer *to, const ddb_cond *cond) {
   ddb__writer_text(to, cond->op >= DDB_OP_STARTSWITH ? ")" : "");
 }
 
+static void put_flags(ddb__writer *to, uint32_t flags) {
+  static const char letters[] = "IMSXA";
+  const char *before = ", flags=re.";
+  for (int i = 0; letters[i] != 0; i++) {
+    if (flags & (1u << i)) {
+      ddb__writer_text(to, before);
+      ddb__writer_put(to, &letters[i], 1);
+      before = " | re.";
+    }
+  }
+}
+
+static void put_pattern(ddb__writer *to, const ddb_cond *cond) {
+  static const char *const folded[] = {
+      [DDB_OP_EQ] = ".iequals(",
+      [DDB_OP_STARTSWITH] = ".istartswith(",
+      [DDB_OP_ENDSWITH] = ".iendswith(",
+      [DDB_OP_CONTAINS] = ".icontains(",
+  };
+  const ddb__pattern *pattern = cond->leaf.pattern;
+  ddb_value source = ddb_text(pattern->source);
+  ddb__writer_text(to, cond->kind == DDB__COND_FOLDED    ? folded[cond->op]
+                       : cond->kind == DDB__COND_MATCHES ? ".matches("
+                       : pattern->folded                 ? ".ilike("
+                                                         : ".like(");
+  ddb__writer_value(to, &source);
+  if (pattern->escape.size > 0) {
+    ddb_value escape = ddb_text(pattern->escape);
+    ddb__writer_text(to, ", escape=");
+    ddb__writer_value(to, &escape);
+  }
+  put_flags(to, pattern->flags);
+  ddb__writer_text(to, ")");
+}
+
 static void put_leaf(ddb__writer *to, const ddb_cond *cond) {
   put_subject(to, cond);
   switch (cond->kind) {
@@ -59,6 +94,20 @@ static void put_leaf(ddb__writer *to, const ddb_cond *cond) {
     ddb__writer_text(to, ".between(");
     put_values(to, cond);
     ddb__writer_text(to, ")");
+    break;
+  case DDB__COND_EXISTS:
+    ddb__writer_text(to, ".exists()");
+    break;
+  case DDB__COND_HAS_ANY:
+  case DDB__COND_HAS_ALL:
+    ddb__writer_text(to, cond->kind == DDB__COND_HAS_ANY ? ".has_any([" : ".has_all([");
+    put_values(to, cond);
+    ddb__writer_text(to, "])");
+    break;
+  case DDB__COND_LIKE:
+  case DDB__COND_FOLDED:
+  case DDB__COND_MATCHES:
+    put_pattern(to, cond);
     break;
   default:
     ddb__writer_text(to, ".is_null()");

@@ -98,6 +98,29 @@ static bool compares(ddb_op op, const ddb_value *value, const ddb_value *literal
   }
 }
 
+static ddb_str text_in(const ddb_value *value) {
+  return (ddb_str){value->as.data, value->size};
+}
+
+static bool has_any(const ddb_cond *leaf, const ddb_value *value) {
+  size_t step = value->kind == DDB_DICT ? 2 : 1;
+  size_t count = ddb_value_item_count(value);
+  bool found = false;
+  for (size_t i = 0; i < count && !found; i += step) {
+    ddb_value item = ddb_value_item(value, i);
+    found = ddb__cond_in_has(leaf, &item);
+  }
+  return found;
+}
+
+static bool has_all(const ddb_cond *leaf, const ddb_value *value) {
+  bool all = ddb__kind_is_container(value->kind);
+  for (uint32_t i = 0; i < leaf->count && all; i++) {
+    all = contains(value, &leaf->leaf.values[i]);
+  }
+  return all;
+}
+
 bool ddb__bound_leaf_matches(const ddb_cond *leaf, const ddb_value *value) {
   ddb_value read = value->kind == DDB_MISSING ? ddb_null() : *value;
   const ddb_value *values = leaf->leaf.values;
@@ -106,6 +129,17 @@ bool ddb__bound_leaf_matches(const ddb_cond *leaf, const ddb_value *value) {
     return compares((ddb_op)leaf->op, &read, &values[0]);
   case DDB__COND_IN:
     return ddb__cond_in_has(leaf, &read);
+  case DDB__COND_EXISTS:
+    return value->kind != DDB_MISSING;
+  case DDB__COND_HAS_ANY:
+    return has_any(leaf, &read);
+  case DDB__COND_HAS_ALL:
+    return has_all(leaf, &read);
+  case DDB__COND_LIKE:
+    return read.kind == DDB_STR_KIND && ddb__pattern_is_like(leaf->leaf.pattern, text_in(&read));
+  case DDB__COND_FOLDED:
+    return read.kind == DDB_STR_KIND &&
+           ddb__pattern_is_folded(leaf->leaf.pattern, (ddb_op)leaf->op, text_in(&read));
   case DDB__COND_BETWEEN:
     return compares(DDB_OP_GE, &read, &values[0]) && compares(DDB_OP_LE, &read, &values[1]);
   default:
@@ -268,8 +302,19 @@ leaf_loop(ddb__bound_node *node, const ddb_record *const *records, uint64_t mask
   return result;
 }
 
-static bool test_expr(const ddb__bound_node *node, const ddb_record *record) {
+static bool search(ddb__bound *bound, const ddb_cond *leaf, const ddb_value *value) {
+  bool found = false;
+  if (value->kind == DDB_STR_KIND && bound->failure == DDB_OK) {
+    bound->failure = ddb__regex_search(leaf->leaf.pattern->regex, text_in(value), &found);
+  }
+  return found;
+}
+
+static bool test_expr(ddb__bound *bound, const ddb__bound_node *node, const ddb_record *record) {
   ddb_value left = ddb__expr_eval(node->left, record);
+  if (node->cond->kind == DDB__COND_MATCHES) {
+    return search(bound, node->cond, &left);
+  }
   if (!node->right) {
     return ddb__bound_leaf_matches(node->cond, &left);
   }
@@ -277,12 +322,12 @@ static bool test_expr(const ddb__bound_node *node, const ddb_record *record) {
   return compares((ddb_op)node->cond->op, &left, &right);
 }
 
-static uint64_t expr_loop(const ddb__bound_node *node, const ddb_record *const *records,
-                          uint64_t mask) {
+static uint64_t expr_loop(ddb__bound *bound, const ddb__bound_node *node,
+                          const ddb_record *const *records, uint64_t mask) {
   uint64_t result = 0;
   for (; mask != 0; mask &= mask - 1) {
     unsigned i = (unsigned)__builtin_ctzll(mask);
-    result |= (uint64_t)test_expr(node, records[i]) << i;
+    result |= (uint64_t)test_expr(bound, node, records[i]) << i;
   }
   return result;
 }
@@ -326,7 +371,7 @@ static uint64_t eval_node(ddb__bound *bound, ddb__bound_node *node,
   case DDB__BOUND_LEAF:
     return leaf_loop(node, records, mask, test_leaf);
   case DDB__BOUND_EXPR:
-    return expr_loop(node, records, mask);
+    return expr_loop(bound, node, records, mask);
   case DDB__BOUND_AND:
     return eval_and(bound, node, records, mask);
   case DDB__BOUND_OR:

@@ -17,7 +17,9 @@ ddb_status ddb_record_matches(const ddb_record *record, const ddb_cond *cond, bo
   ddb__bound bound;
   ddb_status status = ddb__bound_init(&bound, cond, record->shape->registry, err);
   if (status == DDB_OK) {
-    *out = ddb__bound_eval(&bound, &record, 1) != 0;
+    bool matches = ddb__bound_eval(&bound, &record, 1) != 0;
+    status = ddb__bound_status(&bound, err);
+    *out = status ? *out : matches;
     ddb__bound_fini(&bound);
   }
   return status;

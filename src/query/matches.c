@@ -60,6 +60,7 @@ static ddb_status find_all(ddb__matches *found, const ddb__source *source, const
       status = add(found, ddb__batch_seq(&batch, i), batch.records[i], 0, err);
     }
   }
+  status = status ? status : ddb__bound_status(&plan.bound, err);
   ddb__plan_fini(&plan);
   return status;
 }
@@ -161,6 +162,7 @@ static ddb_status step_by_rows(ddb__matches *found, const ddb__write *write, con
       status = consider(found, step, ddb__batch_seq(&batch, i), batch.records[i], &done, err);
     }
   }
+  status = status ? status : ddb__bound_status(&plan.bound, err);
   ddb__plan_fini(&plan);
   return status;
 }

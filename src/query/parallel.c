@@ -87,6 +87,9 @@ static void work(job *j, ddb__plan *plan) {
         atomic_store_explicit(&j->failed, true, memory_order_relaxed);
       }
     }
+    if (plan->bound.failure != DDB_OK) { /* the caller's own scan will find it, and say so */
+      atomic_store_explicit(&j->failed, true, memory_order_relaxed);
+    }
     if (DDB__FAULT(PARALLEL_LOSES) && i == j->chunk_count / 2) {
       j->chunks[i].count = 0;
     }

@@ -5,7 +5,8 @@
  * Every plan yields the same rows in the same order, that of insertion: candidates are sorted, and
  * the whole condition is evaluated on each. An index only leaves out rows that cannot match.
  *
- *   ddb__plan_init   ->  ddb__scan_init  ->  ddb__scan_next ... until false  ->  ddb__plan_fini
+ *   ddb__plan_init   ->  ddb__scan_init  ->  ddb__scan_next ... until false  ->  ddb__bound_status
+ *   ->  ddb__plan_fini
  *
  * The caller keeps the source's root, and a pin on the table, from init to fini. Distinct.
  */
@@ -159,7 +160,8 @@ void ddb__scan_init(ddb__scan *scan, ddb__plan *plan, bool reads_all);
 static inline bool ddb__scan_gave_up(const ddb__scan *scan) {
   return scan->plan->is_ordered && (scan->walk.left > 0 || scan->walk.group_left > 0);
 }
-/* The next rows that match, in order; false at the end. The batch is valid until the next call. */
+/* The next rows that match, in order; false at the end, or when a row could not be
+ * evaluated: ddb__bound_status tells. The batch is valid until the next call. */
 bool ddb__scan_next(ddb__scan *scan, ddb__batch *batch);
 /* The same for a part of the rows, `first` at the beginning of a block (store/memo.h). `like` says
  * which columns to use: those that ddb__scan_choose chose for all parts. */

@@ -187,7 +187,7 @@ static ddb_status keep_matching(ddb_rowset *rows, const ddb_cond *having, ddb_er
   }
   ddb_records *records = &rows->records;
   size_t kept = 0;
-  for (size_t from = 0; from < records->count; from += BATCH) {
+  for (size_t from = 0; from < records->count && !bound.failure; from += BATCH) {
     size_t count = records->count - from < BATCH ? records->count - from : BATCH;
     uint64_t all = count == BATCH ? UINT64_MAX : (UINT64_C(1) << count) - 1;
     uint64_t mask = ddb__bound_eval(&bound, records->items + from, all);
@@ -196,8 +196,9 @@ static ddb_status keep_matching(ddb_rowset *rows, const ddb_cond *having, ddb_er
     }
   }
   records->count = kept;
+  status = ddb__bound_status(&bound, err);
   ddb__bound_fini(&bound);
-  return DDB_OK;
+  return status;
 }
 
 static ddb_status sort_records(ddb_rowset *rows, ddb__order_key *keys, size_t key_count,

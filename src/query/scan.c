@@ -341,6 +341,9 @@ bool ddb__scan_next(ddb__scan *scan, ddb__batch *batch) {
     }
     if (open != 0) {
       batch->mask &= ~open | ddb__bound_eval(&scan->plan->bound, batch->records, open);
+      if (scan->plan->bound.failure != DDB_OK) {
+        return false;
+      }
     }
     if (batch->mask != 0) {
       return true;

@@ -227,7 +227,9 @@ ddb_status ddb_view_count_threads(const ddb_view *view, const ddb_cond *where, u
     ddb__plan_fini(&plan);
     return DDB_OK;
   }
-  *count = ddb__parallel_count(&plan, threads);
+  uint64_t found = ddb__parallel_count(&plan, threads);
+  status = ddb__bound_status(&plan.bound, err);
+  *count = status ? *count : found;
   ddb__plan_fini(&plan);
-  return DDB_OK;
+  return status;
 }

@@ -158,6 +158,7 @@ static ddb_status sort_all(ddb__selection *s, ddb__order *order, ddb_error *err)
       status = ddb__order_add(order, batch.records[__builtin_ctzll(mask)], err);
     }
   }
+  status = status ? status : ddb__bound_status(&s->plan.bound, err);
   return status ? status : ddb__order_finish(order, &s->sorted, err);
 }
 
@@ -203,8 +204,9 @@ static ddb_status row_peek(ddb__selection *s, const ddb_record **record, ddb_err
       return DDB_OK;
     }
     s->batch.mask = 0;
-    if (!ddb__scan_gave_up(&s->scan)) {
-      return DDB_OK;
+    ddb_status status = ddb__bound_status(&s->plan.bound, err);
+    if (status || !ddb__scan_gave_up(&s->scan)) {
+      return status;
     }
     give_up_order(s);
   }

@@ -403,6 +403,86 @@ static void allocations_fail(void **state) {
   fixture_close(&f);
 }
 
+/* The same with patterns. Not enough memory for a search fails the statement. */
+static bool build_patterns(fixture *f) {
+  ddb_str found = DDB_STR("STRASSE");
+  ddb_value values[] = {text("x"), text("y")};
+  ddb_expr *name = NULL;
+  ddb_expr *tags = NULL;
+  ddb_cond *conds[7] = {NULL};
+  ddb_cond *all = NULL;
+  uint64_t count = 77;
+  bool built = !ddb_expr_field(DDB_STR("name"), &name, NULL) &&
+               !ddb_expr_field(DDB_STR("tags"), &tags, NULL) &&
+               !ddb_cond_like(name, DDB_STR("str%"), DDB_STR("!"), false, &conds[0], NULL) &&
+               !ddb_cond_like(name, DDB_STR("ST__%E%"), DDB_STR(""), true, &conds[1], NULL) &&
+               !ddb_cond_compare_folded(name, DDB_OP_STARTSWITH, found, &conds[2], NULL) &&
+               !ddb_cond_matches(name, DDB_STR("A\\wE?"), DDB_REGEX_IGNORE_CASE, &conds[3], NULL) &&
+               !ddb_cond_exists(name, &conds[4], NULL) &&
+               !ddb_cond_has_any(tags, values, 2, &conds[5], NULL) &&
+               !ddb_cond_has_all(tags, values, 1, &conds[6], NULL) &&
+               !ddb_cond_and(conds, 7, &all, NULL) &&
+               !ddb_view_count_where(&f->view, all, &count, NULL);
+  assert_int_equal(count, built ? 1 : 77);
+  ddb_expr_release(name);
+  ddb_expr_release(tags);
+  for (int i = 0; i < 7; i++) {
+    ddb_cond_release(conds[i]);
+  }
+  ddb_cond_release(all);
+  return built;
+}
+
+static void allocations_of_patterns_fail(void **state) {
+  (void)state;
+  fixture f;
+  fixture_open(&f);
+  uint64_t before = ddb_process_memory();
+  for (unsigned n = 1;; n++) {
+    support_allocator_fail((long)n);
+    bool built = build_patterns(&f);
+    bool failed = support_allocator_failed();
+    assert_int_equal(ddb_process_memory(), before);
+    if (!failed) {
+      assert_true(built);
+      assert_true(n > 25);
+      break;
+    }
+    assert_false(built);
+  }
+  fixture_close(&f);
+}
+
+static void bad_patterns(void **state) {
+  (void)state;
+  ddb_expr *of = field("a");
+  ddb_cond *cond = NULL;
+  ddb_error error;
+  const ddb_str none = DDB_STR("");
+  assert_int_equal(ddb_cond_like(of, DDB_STR("ab!"), DDB_STR("!"), false, &cond, &error),
+                   DDB_ERR_INVALID);
+  assert_int_equal(error.offset, 2);
+  assert_int_equal(ddb_cond_like(of, DDB_STR("a"), DDB_STR("!!"), false, &cond, &error),
+                   DDB_ERR_INVALID);
+  assert_int_equal(ddb_cond_like(NULL, DDB_STR("a"), none, false, &cond, &error), DDB_ERR_INVALID);
+  assert_int_equal(ddb_cond_like(of, DDB_STR("\xff"), none, true, &cond, &error), DDB_ERR_INVALID);
+  assert_int_equal(ddb_cond_like(of, (ddb_str){NULL, 5}, none, true, &cond, &error),
+                   DDB_ERR_INVALID);
+  assert_int_equal(ddb_cond_matches(of, DDB_STR("\xc3\xa9("), 0, &cond, &error), DDB_ERR_INVALID);
+  assert_int_equal(error.offset, 3);
+  assert_non_null(strstr(error.message, "position 2"));
+  assert_int_equal(ddb_cond_matches(of, DDB_STR("a"), 0x80, &cond, &error), DDB_ERR_INVALID);
+  assert_int_equal(ddb_cond_matches(of, DDB_STR("a"), 0, NULL, &error), DDB_ERR_INVALID);
+  assert_int_equal(ddb_cond_compare_folded(of, DDB_OP_LT, none, &cond, &error), DDB_ERR_INVALID);
+  assert_int_equal(ddb_cond_compare_folded(of, DDB_OP_EQ, DDB_STR("\x80"), &cond, &error),
+                   DDB_ERR_INVALID);
+  assert_int_equal(ddb_cond_exists(NULL, &cond, &error), DDB_ERR_INVALID);
+  assert_int_equal(ddb_cond_has_any(of, NULL, 2, &cond, &error), DDB_ERR_INVALID);
+  assert_null(cond);
+  ddb_expr_release(of);
+  assert_int_equal(ddb_process_memory(), memory_before);
+}
+
 int main(void) {
   support_allocator_install();
   fixture f;
@@ -417,6 +497,8 @@ int main(void) {
       cmocka_unit_test(paths),
       cmocka_unit_test(unknown_fields_are_named),
       cmocka_unit_test(allocations_fail),
+      cmocka_unit_test(allocations_of_patterns_fail),
+      cmocka_unit_test(bad_patterns),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
