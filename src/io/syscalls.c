@@ -126,7 +126,9 @@ ssize_t ddb__sys_read(int fd, void *buffer, size_t size) {
 }
 
 off_t ddb__sys_lseek(int fd, off_t offset) {
-  return MUST_FAIL(LSEEK, NULL) ? -1 : lseek(fd, offset, SEEK_SET);
+  off_t at = MUST_FAIL(LSEEK, NULL) ? -1 : lseek(fd, offset, SEEK_SET);
+  TELL(at >= 0, .call = DDB__SYS_LSEEK, .fd = fd, .size = (uint64_t)at);
+  return at;
 }
 
 ssize_t ddb__sys_write(int fd, const void *data, size_t size) {

@@ -85,12 +85,12 @@ DDB_API const char *ddb__test_sys_name(ddb__sys_call call);
 /* What changed files: told after each call that did. */
 typedef struct ddb__sys_event {
   ddb__sys_call call; /* OPENAT (that may create), WRITE, FSYNC, FDATASYNC, FTRUNCATE, RENAMEAT,
-                         UNLINKAT, CLOSE */
+                         UNLINKAT, CLOSE; LSEEK */
   int fd;             /* the file; of RENAMEAT and UNLINKAT the directory */
   const char *name;   /* OPENAT, RENAMEAT, UNLINKAT */
   const char *to;     /* RENAMEAT */
   const void *data;   /* WRITE: size bytes */
-  uint64_t size;      /* WRITE; FTRUNCATE: the new size */
+  uint64_t size;      /* WRITE; FTRUNCATE: the new size; LSEEK: the place */
 } ddb__sys_event;
 /* NULL ends it. quick: nothing is really synced. */
 DDB_API void ddb__test_sys_trace(void (*trace)(void *context, const ddb__sys_event *event),

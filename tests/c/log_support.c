@@ -11,6 +11,7 @@
 #include "rows.h"
 
 char log_folder[128];
+void (*log_committed)(ddb_db *db);
 
 int log_setup(void **state) {
   (void)state;
@@ -120,10 +121,17 @@ ddb_status log_try_open(const char *path, ddb_db **db, ddb_error *err) {
 
 static const char *const names[] = {"a", "b", "c"};
 
+static void committed(ddb_db *db) {
+  if (log_committed) {
+    log_committed(db);
+  }
+}
+
 static ddb_table *get_or_make(ddb_db *db, const char *name) {
   ddb_table *table;
   if (ddb_db_table_get(db, ddb_str_from(name), &table, NULL) != DDB_OK) {
     assert_ok(ddb_db_table_create(db, ddb_str_from(name), NULL, &table, NULL));
+    committed(db);
   }
   return table;
 }
@@ -180,6 +188,7 @@ static void change_two(ddb_db *db, uint64_t *seed) {
     change(tables[support_below(seed, 2)], seed);
   }
   assert_ok(ddb_tables_write_unlock(tables, 2, NULL));
+  committed(db);
   ddb_table_release(tables[0]);
   ddb_table_release(tables[1]);
 }
@@ -219,5 +228,6 @@ log_step log_do(ddb_db *db, uint64_t *seed) {
     change(table, seed);
   }
   ddb_table_release(table);
+  committed(db);
   return LOG_STATEMENT;
 }

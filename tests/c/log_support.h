@@ -25,6 +25,8 @@ typedef enum log_step {
   LOG_SYNC,
   LOG_CHECKPOINT
 } log_step;
+/* Called after each commit of log_do; NULL: nobody cares. */
+extern void (*log_committed)(ddb_db *db);
 /* One random step: statements on a few tables, locks over two of them, tables that come and go, indexes.
  * It must succeed. */
 log_step log_do(ddb_db *db, uint64_t *seed);
