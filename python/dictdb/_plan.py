@@ -12,15 +12,20 @@ _Node = tuple[int, str, str, int | None, int | None, float | None]
 class Plan:
     """One step of a plan, with the steps that it takes its rows from as ``children``.
 
-    ``step`` names it: ``scan`` (all rows), ``key`` (look-ups of primary keys), ``index``
-    (ranges of an index), ``walk`` (an index in its order), ``union``, ``intersection``,
-    ``nothing``, ``filter``, ``sort``, ``top`` (a sort that keeps few), ``distinct``,
-    ``slice``, ``callable``. ``estimate`` is the number of rows it is thought to give,
-    ``actual`` the number it gave and ``seconds`` the time it took with its children;
-    None: not known.
+    ``step`` is ``scan`` (all rows), ``key`` (look-ups of primary keys), ``index`` (ranges of an
+    index), ``walk`` (an index in its order), ``union``, ``intersection``, ``nothing``,
+    ``filter``, ``sort``, ``top`` (a sort that keeps few), ``distinct``, ``slice`` or
+    ``callable``.
     """
 
-    __slots__ = ("actual", "children", "detail", "estimate", "seconds", "step")
+    __slots__ = {
+        "step": "The name of the step (str).",
+        "detail": "What it is over, in words (str).",
+        "estimate": "The number of rows it is thought to give; None: not known.",
+        "actual": "The number of rows it gave; None: it was not run.",
+        "seconds": "The time that it took with its children; None: it was not run.",
+        "children": "The steps that it takes its rows from.",
+    }
 
     def __init__(self, nodes: list[_Node]) -> None:
         depth, step, detail, estimate, actual, seconds = nodes[0]

@@ -113,7 +113,7 @@ SIGNATURES: list[tuple[Any, str]] = [
     (
         Table.select,
         "(self, columns=None, where=None, *, order_by=None, limit=None, offset=0,"
-        " copy=True, distinct=False)",
+        " copy=True, distinct=False, threads=None)",
     ),
     (
         Table.update,
@@ -145,7 +145,7 @@ SIGNATURES: list[tuple[Any, str]] = [
     (dictdb.Order, "(key, *, descending=False, nulls=None)"),
     (dictdb.Field.asc, "(self, *, nulls=None)"),
     (dictdb.Field.desc, "(self, *, nulls=None)"),
-    (Table.count, "(self, where=None)"),
+    (Table.count, "(self, where=None, *, threads=None)"),
     (Table.copy, "(self)"),
     (Table.all, "(self)"),
     (Table.create_index, "(self, field, index_type='hash', *, unique=False)"),
