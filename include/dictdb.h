@@ -610,7 +610,7 @@ typedef struct ddb_index_options {
 } ddb_index_options;
 
 /* Indexes change the cost of answers, never the answers; a unique one also refuses statements
- * (DUPLICATE_KEY). Built from one version while readers go on. There may be one index of each kind
+ * (DUPLICATE_KEY). Built while others read and, but for its last part, write. There may be one index of each kind
  * over the same fields. Errors: DUPLICATE_INDEX, DUPLICATE_KEY (unique, and the table holds
  * duplicates), FIELD_NOT_FOUND, INVALID (no field or a field twice), LIMIT, NOMEM; nothing is left
  * of an index that could not be made. */

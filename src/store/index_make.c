@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * index_make.c - creating and dropping secondary indexes: statements whose next root has one more or
- * one fewer. Readers go on with the roots they have; writers wait.
+ * one fewer. Readers go on with the roots they have.
  *
- * Cost of creation: one pass over the rows, a radix sort of (key, seq) pairs, packed leaves. Where
- * the keys of a sorted index do not decide, a merge sort that reads the values.
+ * The entries of a new index are made from a view, while others write. Then, under the write lock,
+ * they become a tree: without those of rows that changed since, which are found by comparing the
+ * leaves of both versions and inserted one by one.
+ *
+ * Cost of creation: one pass over the rows, a radix sort of (key, seq) pairs; where the keys of a
+ * sorted index do not decide, a merge sort that reads the values. Under the lock: one pass over the
+ * rows' addresses, packed leaves.
  */
 #include <stdio.h>
 
@@ -113,6 +118,13 @@ static size_t def_size(size_t field_count) {
   return sizeof(ddb__index_def) + field_count * sizeof(uint32_t);
 }
 
+static void def_fill(ddb__index_def *def, const ddb_index_options *options, const uint32_t *ids) {
+  *def = (ddb__index_def){.kind = options->kind,
+                          .unique = options->unique,
+                          .field_count = (uint32_t)options->field_count};
+  memcpy(def->field_ids, ids, options->field_count * sizeof *ids);
+}
+
 /* Definitions are kept: what is dropped and created again is the same one. */
 static const ddb__index_def *def_get(ddb_table *table, const ddb_index_options *options,
                                      const uint32_t *ids, ddb_error *err) {
@@ -128,11 +140,8 @@ static const ddb__index_def *def_get(ddb_table *table, const ddb_index_options *
     (void)ddb__fail_memory(err, def_size(count));
     return NULL;
   }
-  *def = (ddb__index_def){.next = table->index_defs,
-                          .kind = options->kind,
-                          .unique = options->unique,
-                          .field_count = (uint32_t)count};
-  memcpy(def->field_ids, ids, count * sizeof *ids);
+  def_fill(def, options, ids);
+  def->next = table->index_defs;
   table->index_defs = def;
   return def;
 }
@@ -154,6 +163,10 @@ typedef struct build {
   ddb__tree_entry *entries;
   ddb__tree_entry *scratch; /* room for as many */
   size_t count;
+  size_t bytes;      /* of entries and scratch */
+  uint64_t *changed; /* rows that changed since, ascending */
+  size_t changed_count;
+  size_t changed_capacity;
 } build;
 
 /* Sorts by key, stably: entries come in order of seq. Radix sort by bytes, lowest first. (qsort would
@@ -264,28 +277,129 @@ static ddb_status check_unique(const build *b, const ddb__index *index, ddb_erro
   return DDB_OK;
 }
 
-static ddb_status fill(ddb__write *write, ddb__index *index, ddb_error *err) {
-  size_t count = (size_t)write->next->count;
-  size_t size = 2 * count * sizeof(ddb__tree_entry);
+static ddb_status prepare(build *b, ddb_error *err) {
+  size_t count = (size_t)b->root->count;
+  b->bytes = 2 * count * sizeof(ddb__tree_entry);
   if (count == 0) {
     return DDB_OK;
   }
-  ddb__tree_entry *entries = ddb__alloc(&ddb__heap_process, size);
-  if (!entries) {
-    return ddb__fail_memory(err, size);
+  b->entries = ddb__alloc(&ddb__heap_process, b->bytes);
+  if (!b->entries) {
+    return ddb__fail_memory(err, b->bytes);
   }
-  build b = {write->table, write->next, index->def, entries, entries + count, 0};
-  collect(&b);
-  sort_by_key(&b);
-  if (index->def->kind == DDB_INDEX_SORTED) {
-    sort_ties(&b);
+  b->scratch = b->entries + count;
+  collect(b);
+  sort_by_key(b);
+  if (b->def->kind == DDB_INDEX_SORTED) {
+    sort_ties(b);
   }
-  ddb_status status = ddb__tree_build(&index->tree, write->edit, entries, b.count, err);
-  if (status == DDB_OK && index->def->unique) {
-    status = check_unique(&b, index, err);
+  return DDB_OK;
+}
+
+static void build_fini(build *b) {
+  ddb__free(&ddb__heap_process, b->entries, b->bytes);
+  ddb__free(&ddb__heap_process, b->changed, b->changed_capacity * sizeof *b->changed);
+}
+
+/* ---- What changed meanwhile --------------------------------------------------------------- */
+
+static ddb_status changed_add(build *b, uint64_t seq, ddb_error *err) {
+  if (b->changed_count == b->changed_capacity) {
+    size_t size = b->changed_capacity * sizeof *b->changed;
+    size_t wanted = size > 0 ? 2 * size : 64 * sizeof *b->changed;
+    uint64_t *changed = ddb__resize(&ddb__heap_process, b->changed, size, wanted);
+    if (!changed) {
+      return ddb__fail_memory(err, wanted);
+    }
+    b->changed = changed;
+    b->changed_capacity = wanted / sizeof *changed;
   }
-  ddb__free(&ddb__heap_process, entries, size);
+  b->changed[b->changed_count++] = seq;
+  return DDB_OK;
+}
+
+/* Rows whose records differ from those that the entries were made of. The view that the build holds
+ * keeps the old records: no new one can have the address of one of them. */
+static ddb_status find_changed(build *b, const ddb__rows *now, ddb_error *err) {
+  const ddb__rows *then = &b->root->rows;
+  ddb_status status = DDB_OK;
+  for (uint64_t seq = 0, step; seq < now->end && status == DDB_OK; seq += step) {
+    uint64_t count;
+    const ddb_record *const *new = ddb__rows_run(now, seq, &step);
+    const ddb_record *const *old = NULL;
+    if (seq < then->end) {
+      old = ddb__rows_run(then, seq, &count);
+      step = count < step ? count : step;
+    }
+    for (uint64_t i = 0; i < step && new != old &&status == DDB_OK; i++) {
+      if ((new ? new[i] : NULL) != (old ? old[i] : NULL)) {
+        status = changed_add(b, seq + i, err);
+      }
+    }
+  }
   return status;
+}
+
+static bool is_changed(const build *b, uint64_t seq) {
+  size_t low = 0;
+  size_t high = b->changed_count;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    if (b->changed[middle] < seq) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low < b->changed_count && b->changed[low] == seq;
+}
+
+/* X1: from here on the entries are those of rows that are as they were. */
+static void forget_changed(build *b) {
+  size_t kept = 0;
+  for (size_t i = 0; i < b->count && b->changed_count > 0; i++) {
+    if (!is_changed(b, b->entries[i].seq)) {
+      b->entries[kept++] = b->entries[i];
+    }
+  }
+  b->count = b->changed_count > 0 ? kept : b->count;
+}
+
+static ddb_status insert_changed(const build *b, ddb__write *write, ddb__index *index,
+                                 ddb_error *err) {
+  const ddb__rows *rows = &write->next->rows;
+  ddb_status status = DDB_OK;
+  for (size_t i = 0; i < b->changed_count && status == DDB_OK; i++) {
+    const ddb_record *record = ddb__rows_get(rows, b->changed[i]);
+    if (!record) {
+      continue;
+    }
+    ddb_value values[DDB_INDEX_FIELD_COUNT_MAX];
+    ddb__index_place place;
+    bool changed;
+    ddb__index_values(b->def, record, values);
+    if (b->def->unique && ddb__index_has_twin(index, rows, values, b->changed[i])) {
+      return ddb__index_duplicate(b->table, b->def, values, err);
+    }
+    ddb__index_place_init(&place, b->def, rows, values, b->changed[i]);
+    status = ddb__tree_insert(&index->tree, write->edit, &place.tree, &changed, err);
+  }
+  return status;
+}
+
+/* Under the write lock: the entries become a tree, with what changed since they were made. */
+static ddb_status finish_build(build *b, ddb__write *write, ddb__index *index, ddb_error *err) {
+  ddb_status status =
+      DDB__FAULT(BUILD_MISSES_CHANGES) ? DDB_OK : find_changed(b, &write->next->rows, err);
+  if (status == DDB_OK) {
+    forget_changed(b);
+    b->root = write->next;
+    status = ddb__tree_build(&index->tree, write->edit, b->entries, b->count, err);
+  }
+  if (status == DDB_OK && b->def->unique) {
+    status = check_unique(b, index, err);
+  }
+  return status == DDB_OK ? insert_changed(b, write, index, err) : status;
 }
 
 /* ---- Statements --------------------------------------------------------------------------- */
@@ -328,39 +442,76 @@ static bool has_index(const ddb__root *root, ddb_index_kind kind, const uint32_t
   return false;
 }
 
+static ddb_status check_new(const ddb_table *table, const ddb__root *root,
+                            const ddb_index_options *options, const uint32_t *ids, ddb_error *err) {
+  if (!has_index(root, options->kind, ids, options->field_count)) {
+    return DDB_OK;
+  }
+  const char *problem =
+      options->kind == DDB_INDEX_HASH ? "has a hash index on" : "has a sorted index on";
+  return index_error(table, DDB_ERR_DUPLICATE_INDEX, problem, options->fields, options->field_count,
+                     err);
+}
+
 static ddb_status add(ddb__write *write, const ddb_index_options *options, const uint32_t *ids,
-                      ddb_error *err) {
-  if (has_index(write->next, options->kind, ids, options->field_count)) {
-    const char *problem =
-        options->kind == DDB_INDEX_HASH ? "has a hash index on" : "has a sorted index on";
-    return index_error(write->table, DDB_ERR_DUPLICATE_INDEX, problem, options->fields,
-                       options->field_count, err);
+                      build *b, ddb_error *err) {
+  ddb_status status = check_new(write->table, write->next, options, ids, err);
+  if (status != DDB_OK) {
+    return status;
   }
   const ddb__index_def *def = def_get(write->table, options, ids, err);
   if (!def) {
     return DDB_ERR_NOMEM;
   }
-  ddb_status status = resize_next(write, write->next->index_count + 1, err);
+  status = resize_next(write, write->next->index_count + 1, err);
   if (status != DDB_OK) {
     return status;
   }
   write->changed = true;
   ddb__index *index = &write->next->indexes[write->next->index_count - 1];
   *index = (ddb__index){.def = def};
-  return fill(write, index, err);
+  b->def = def;
+  return finish_build(b, write, index, err);
+}
+
+/* Makes the entries of the view's version while others write, then the index. */
+static ddb_status add_beside(ddb_table *table, const ddb_view *view,
+                             const ddb_index_options *options, const uint32_t *ids,
+                             ddb_error *err) {
+  /* As the table's own will be, which is made under the lock. */
+  _Alignas(ddb__index_def) char
+      room[sizeof(ddb__index_def) + DDB_INDEX_FIELD_COUNT_MAX * sizeof(uint32_t)];
+  ddb__index_def *def = (ddb__index_def *)(void *)room;
+  def_fill(def, options, ids);
+  build b = {.table = table, .root = ddb__view_root(view), .def = def};
+  ddb_status status = check_new(table, b.root, options, ids, err);
+  if (status == DDB_OK) {
+    status = prepare(&b, err);
+  }
+  ddb__write write;
+  if (status == DDB_OK) {
+    status = ddb__write_begin(&write, table, err);
+  }
+  if (status == DDB_OK) {
+    status = finish(&write, add(&write, options, ids, &b, err), err);
+  }
+  build_fini(&b);
+  return status;
 }
 
 ddb_status ddb_table_index_add(ddb_table *table, const ddb_index_options *options, ddb_error *err) {
   uint32_t ids[DDB_INDEX_FIELD_COUNT_MAX];
   ddb_status status = fields_intern(table, options, ids, err);
-  ddb__write write;
+  ddb_view view;
   if (status == DDB_OK) {
-    status = ddb__write_begin(&write, table, err);
+    status = ddb_view_open(table, &view, err);
   }
   if (status != DDB_OK) {
     return status;
   }
-  return finish(&write, add(&write, options, ids, err), err);
+  status = add_beside(table, &view, options, ids, err);
+  ddb_view_close(&view);
+  return status;
 }
 
 ddb_status ddb_table_index_create(ddb_table *table, ddb_str field, ddb_index_kind kind,

@@ -397,6 +397,34 @@ static bool run_memo_null_lost(void) {
   return nothing_wrong();
 }
 
+/* Before the lock is taken, the first time: somebody writes. */
+static void write_meanwhile(void *context, ddb__point point) {
+  ddb_table *table = context;
+  if (point == DDB__POINT_BEFORE_LOCK) {
+    ddb__test_hook_set(NULL, NULL);
+    ok(rows_update(table, 7, 30));
+    ok(rows_delete(table, 8));
+    ok(rows_insert(table, 200, 30));
+  }
+}
+
+static bool run_build_misses_changes(void) {
+  for (ddb_index_kind kind = DDB_INDEX_HASH; kind <= DDB_INDEX_SORTED && nothing_wrong(); kind++) {
+    world w = world_with_rows(100);
+    ddb__test_hook_set(write_meanwhile, w.table);
+    ok(ddb_table_index_create(w.table, DDB_STR("a"), kind, NULL));
+    check(count_equal(w.table, 30) == 3);
+    check(count_equal(w.table, 70) == 0);
+    check(count_equal(w.table, 80) == 0);
+    ddb_view view;
+    ok(ddb_view_open(w.table, &view, NULL));
+    const ddb__root *root = ddb__view_root(&view);
+    check(ddb__index_check(root, &root->indexes[0]) == NULL);
+    ddb_view_close(&view);
+  }
+  return nothing_wrong();
+}
+
 static uint64_t count_where(ddb_table *table, const ddb_cond *where) {
   ddb_view view;
   uint64_t count = 0;
@@ -630,6 +658,7 @@ static const struct {
     {DDB__FAULT_PLAN_OR_FORGETS, run_plan_or_forgets, 20},
     {DDB__FAULT_STALE_SKIPPED, run_stale_skipped, 20},
     {DDB__FAULT_CHANGED_IN_TURN, run_changed_in_turn, 20},
+    {DDB__FAULT_BUILD_MISSES_CHANGES, run_build_misses_changes, 20},
     {DDB__FAULT_WALK_TIES_BACKWARDS, run_walk_ties_backwards, 20},
     {DDB__FAULT_WALK_FORGETS_ROWS, run_walk_forgets_rows, 20},
 };
