@@ -311,7 +311,7 @@ ddb_status ddb__file_read_full(ddb__file *file, void *buffer, size_t wanted, siz
                                ddb_error *err) {
   size_t done = 0;
   while (done < wanted) {
-    size_t piece;
+    size_t piece = 0;
     DDB__TRY(ddb__file_read(file, (char *)buffer + done, wanted - done, &piece, err));
     if (piece == 0) {
       break;
