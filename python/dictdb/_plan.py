@@ -19,12 +19,12 @@ class Plan:
     """
 
     __slots__ = {
-        "step": "The name of the step (str).",
+        "actual": "The number of rows it gave; None: it was not run.",
+        "children": "The steps that it takes its rows from.",
         "detail": "What it is over, in words (str).",
         "estimate": "The number of rows it is thought to give; None: not known.",
-        "actual": "The number of rows it gave; None: it was not run.",
         "seconds": "The time that it took with its children; None: it was not run.",
-        "children": "The steps that it takes its rows from.",
+        "step": "The name of the step (str).",
     }
 
     def __init__(self, nodes: list[_Node]) -> None:
