@@ -34,6 +34,8 @@ void ddb__rwlock_leave_write(ddb_rwlock *lock);
  * second gets what the first returned. */
 void *ddb__wait_begin(void);
 void ddb__wait_end(void *state);
+/* From now on they do nothing on this thread: it is one of the library's own. */
+void ddb__wait_without_hooks(void);
 /* True when this thread holds the write side by a public acquire. */
 bool ddb__rwlock_held_exclusively(const ddb_rwlock *lock);
 /* How many public acquires of the write side this thread holds. */

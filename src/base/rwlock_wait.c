@@ -54,13 +54,20 @@ static ddb_wait_hooks hooks_now(void) {
   return wait_hooks;
 }
 
+/* Threads of the library's own have nothing to do with the host's: they never call its hooks. */
+static _Thread_local bool hookless;
+
+void ddb__wait_without_hooks(void) {
+  hookless = true;
+}
+
 void *ddb__wait_begin(void) {
-  ddb_wait_hooks hooks = hooks_now();
+  ddb_wait_hooks hooks = hookless ? (ddb_wait_hooks){0} : hooks_now();
   return hooks.begin != NULL ? hooks.begin(hooks.context) : NULL;
 }
 
 void ddb__wait_end(void *state) {
-  ddb_wait_hooks hooks = hooks_now();
+  ddb_wait_hooks hooks = hookless ? (ddb_wait_hooks){0} : hooks_now();
   if (hooks.end != NULL) {
     hooks.end(hooks.context, state);
   }

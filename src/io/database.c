@@ -165,6 +165,7 @@ static void sleep_locked(ddb__wal *wal) {
 
 static void *run(void *context) {
   ddb__wal *wal = context;
+  ddb__wait_without_hooks();
   pthread_mutex_lock(&wal->mutex);
   while (!wal->stopping) {
     if (!wal->checkpoint_wanted) {
