@@ -21,10 +21,12 @@ typedef struct kept {
   size_t copy_size;
 } kept;
 
-/* Of the standard deviations. */
+/* Of the standard deviations. Distances are from the first value: near a large one the mean itself
+ * would be rounded by more than the values differ. */
 typedef struct moments {
   uint64_t count;
-  double mean;
+  double first;
+  double mean;    /* of the distances from the first */
   double squares; /* sum of the squared distances from the mean */
 } moments;
 
@@ -274,7 +276,9 @@ static ddb_status feed_moments(ddb__aggregator *a, const ddb_value *values, cons
       return fail_value(a, &cause, err);
     }
     moments *m = &states[numbers[i]];
+    m->first = m->count == 0 ? real : m->first;
     m->count++;
+    real -= m->first;
     double distance = real - m->mean;
     m->mean += distance / (double)m->count;
     m->squares += distance * (real - m->mean);

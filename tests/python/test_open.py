@@ -26,7 +26,14 @@ from dictdb import (
     ReadOnlyDatabaseError,
     UnsupportedTypeError,
 )
-from helpers import check_python, nothing_leaked, python_command, python_environment, sized
+from helpers import (
+    check_python,
+    nothing_leaked,
+    python_command,
+    python_environment,
+    run_threads,
+    sized,
+)
 from samples import VALUES, exactly
 from test_save_load import same
 
@@ -200,6 +207,22 @@ def test_threads_share_syncs(tmp_path: Path) -> None:
         assert len(keys) == 6 * sized(20)
     with DictDB.open(tmp_path / "db") as db:
         assert [record["id"] for record in db["t"].select()] == keys
+
+
+@pytest.mark.threads
+@pytest.mark.parametrize("durability", ["interval", "none"])
+def test_threads_beside_the_log(tmp_path: Path, durability: Any) -> None:
+    """The log's own thread meets the locks of threads that run Python meanwhile."""
+    with DictDB.open(tmp_path / "db", durability, interval=0.001) as db:
+        table = db.create_table("t")
+
+        def work() -> None:
+            for n in range(400):
+                table.insert({"n": n})
+
+        run_threads([work] * 8)
+    with DictDB.open(tmp_path / "db") as db:
+        assert db["t"].count() == 8 * 400
 
 
 def test_nothing_is_left_in_memory(tmp_path: Path) -> None:
