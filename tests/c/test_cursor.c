@@ -263,9 +263,10 @@ static void allocations_fail(void **state) {
   for (unsigned what = 0; what < 4; what++) {
     query.order_count = what & 1 ? 2 : 0;
     query.distinct = what & 2;
+    bool opened;
+    int64_t rows;
+    (void)read_all(&query, &opened, &rows); /* Closing it also frees what the inserts left. */
     for (unsigned n = 1;; n++) {
-      bool opened;
-      int64_t rows;
       int64_t before = support_allocator_bytes();
       support_allocator_fail((long)n);
       (void)read_all(&query, &opened, &rows);
