@@ -96,7 +96,7 @@ conditions = st.recursive(
 
 
 @given(st.lists(records, min_size=1, max_size=6), st.lists(conditions, max_size=6))
-@settings(max_examples=sized(150, long=20_000, sanitized=40), deadline=None)
+@settings(max_examples=sized(150, longest=20_000, sanitized=40), deadline=None)
 def test_conditions_mean_what_python_says(rows: list[Any], conds: list[Any]) -> None:
     table = dictdb.DictDB().create_table("t")
     table.insert(rows)
@@ -111,7 +111,7 @@ def test_conditions_mean_what_python_says(rows: list[Any], conds: list[Any]) -> 
 
 
 @given(st.lists(st.tuples(st.sampled_from([*OPERATORS, "neg"]), numbers, numbers), min_size=30))
-@settings(max_examples=sized(50, long=5_000, sanitized=10), deadline=None)
+@settings(max_examples=sized(50, longest=5_000, sanitized=10), deadline=None)
 def test_sums_are_what_python_says(sums: list[tuple[str, Any, Any]]) -> None:
     table = dictdb.DictDB().create_table("t")
     for name, a, b in sums:

@@ -78,7 +78,7 @@ V = dictdb.Field("v")
 
 
 @given(patterns.map("".join), st.lists(texts, min_size=1, max_size=8))
-@settings(max_examples=sized(150, long=20_000, sanitized=40), deadline=None)
+@settings(max_examples=sized(150, longest=20_000, sanitized=40), deadline=None)
 @example("%s_", ["ßa", "ss", "asß", "\u017f"])
 @example("\ufb01%", ["fi", "FI", "\ufb01", "f"])
 def test_like_is_what_recursion_says(pattern: str, values: list[str]) -> None:
@@ -91,7 +91,7 @@ def test_like_is_what_recursion_says(pattern: str, values: list[str]) -> None:
 
 
 @given(texts, st.lists(texts, min_size=1, max_size=8))
-@settings(max_examples=sized(150, long=20_000, sanitized=40), deadline=None)
+@settings(max_examples=sized(150, longest=20_000, sanitized=40), deadline=None)
 @example("s", ["ß", "\u1e9e", "K"])
 @example("aab", ["aaab", "AAAaab", "aaba"])
 def test_without_regard_to_case_is_casefold(text: str, values: list[str]) -> None:
@@ -137,7 +137,7 @@ regexes = st.recursive(
     st.lists(st.text("abäÄ1 \n", max_size=5), min_size=1, max_size=8),
     st.sampled_from([0, re.I, re.S, re.M, re.A, re.I | re.S]),
 )
-@settings(max_examples=sized(150, long=20_000, sanitized=40), deadline=None)
+@settings(max_examples=sized(150, longest=20_000, sanitized=40), deadline=None)
 def test_simple_regexes_match_as_in_python(regex: str, values: list[str], flags: int) -> None:
     expected = [v for v in values if re.search(regex, v, flags)]
     assert matching(V.matches(regex, flags), *values) == expected
@@ -378,7 +378,7 @@ def test_threads_share_conditions() -> None:
     wrong: list[int] = []
 
     def work() -> None:
-        for _ in range(sized(60, long=1000, sanitized=15)):
+        for _ in range(sized(60, longest=1000, sanitized=15)):
             for where in shared:
                 found = table.count(where=where)
                 if found != 30:

@@ -2,7 +2,7 @@
 """Random queries over random schema-less data give what their naive twin in Python gives, with no
 index and with every kind of them; where SQL can say the same, sqlite3 agrees.
 
-DICTDB_QUERIES sets how many queries are asked; DICTDB_LONG=1 asks for many more.
+DICTDB_QUERIES sets how many queries are asked; DICTDB_LONG=2 asks for many more.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from query_twin import (
 )
 
 # Each of the two builds is asked half of them.
-QUERIES = int(os.environ.get("DICTDB_QUERIES") or sized(10_000, long=250_000, sanitized=400))
+QUERIES = int(os.environ.get("DICTDB_QUERIES") or sized(10_000, longest=250_000, sanitized=400))
 PER_WORLD = 40
 
 
@@ -234,7 +234,7 @@ def sql_order(rng: random.Random) -> tuple[list[Any], str]:
 
 def test_sqlite_gives_the_same(seed: int) -> None:
     rng = random.Random(seed)
-    for _ in range(sized(40, long=1000, sanitized=3)):
+    for _ in range(sized(40, longest=1000, sanitized=3)):
         rows = sql_rows(rng, rng.choice((0, 5, 150)))
         connection = sqlite3.connect(":memory:")
         connection.execute("create table t (id integer primary key, a integer, b real, t text)")
