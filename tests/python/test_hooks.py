@@ -85,6 +85,7 @@ def slowest_reads(db: DictDB, point: str, write: str) -> dict[str, float]:
     def writer() -> None:
         began = time.monotonic()
         WRITES[write](table)
+        _core._test_sleep(point, 0)  # A read that ends a version reclaims too, once it may.
         took.append(time.monotonic() - began)
         done.set()
 
@@ -100,7 +101,6 @@ def slowest_reads(db: DictDB, point: str, write: str) -> dict[str, float]:
             read()
             slowest[name] = max(slowest.get(name, 0.0), time.monotonic() - began)
         rounds += 1
-    _core._test_sleep(point, 0)
     join_all([thread])
     held.close()
     if point != "RECLAIM":
