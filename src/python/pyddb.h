@@ -358,10 +358,11 @@ ddb_expr *pyddb_expr_take(pyddb_expr *self);
 /* The same of an expression or of any value; `field` is the name for messages, or NULL. */
 ddb_expr *pyddb_expr_operand(pyddb_state *state, PyObject *object, PyObject *field);
 PyObject *pyddb_expr_compare(PyObject *self, PyObject *other, int op);
-PyObject *pyddb_expr_len(PyObject *self, PyObject *unused);
+PyObject *pyddb_expr_len(PyObject *object, PyObject *unused);
 PyObject *pyddb_expr_like(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw);
 PyObject *pyddb_expr_ilike(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw);
-PyObject *pyddb_expr_matches(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw);
+PyObject *pyddb_expr_matches(PyObject *object, PyObject *const *args, Py_ssize_t count,
+                             PyObject *kw);
 PyObject *pyddb_expr_iequals(PyObject *self, PyObject *text);
 PyObject *pyddb_expr_icontains(PyObject *self, PyObject *text);
 PyObject *pyddb_expr_istartswith(PyObject *self, PyObject *text);

@@ -17,6 +17,7 @@
 #include "query/distinct.h"
 #include "query/join_side.h"
 #include "query/rowset.h"
+#include "query/selection.h"
 
 /* Where a column's values are. */
 typedef struct column {
@@ -446,10 +447,13 @@ static void unbind_distinct(ddb__distinct_column *columns, size_t count) {
 ddb_status ddb_join_select(const ddb_join *join, const ddb_query *query, ddb_rowset **out,
                            ddb_error *err) {
   joining j;
-  if (!query || !out || (query->order_count > 0 && !query->order)) {
+  if (!query || !out) {
     return ddb__fail(err, DDB_ERR_INVALID, "a join's select needs a query and a result");
   }
-  ddb_status status = joining_init(&j, join, query->where, err);
+  ddb_status status = ddb__query_check(query, err);
+  if (!status) {
+    status = joining_init(&j, join, query->where, err);
+  }
   if (status) {
     return status;
   }

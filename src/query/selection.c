@@ -74,10 +74,16 @@ static void free_columns(ddb__selection *s) {
   }
 }
 
-static ddb_status check_query(const ddb_query *query, ddb_error *err) {
+ddb_status ddb__query_check(const ddb_query *query, ddb_error *err) {
   if (query->order_count > 0 && !query->order) {
     return ddb__fail(err, DDB_ERR_INVALID, "a query orders by %zu fields that it does not name",
                      query->order_count);
+  }
+  bool named = !query->distinct_exprs || query->distinct_fields;
+  for (size_t i = 0; query->distinct && !named && i < query->distinct_count; i++) {
+    if (!query->distinct_exprs[i]) {
+      return ddb__fail(err, DDB_ERR_INVALID, "a query's distinct expression %zu is missing", i);
+    }
   }
   return DDB_OK;
 }
@@ -90,7 +96,7 @@ static uint64_t kept(const ddb__selection *s) {
 
 ddb_status ddb__selection_init(ddb__selection *s, const ddb__source *source, const ddb_query *query,
                                ddb_error *err) {
-  ddb_status status = check_query(query, err);
+  ddb_status status = ddb__query_check(query, err);
   if (status) {
     return status;
   }

@@ -50,6 +50,8 @@ typedef struct ddb__selection {
   ddb__distinct_column inline_columns[DDB__SELECTION_INLINE];
 } ddb__selection;
 
+/* INVALID: the query counts what it does not point to. */
+ddb_status ddb__query_check(const ddb_query *query, ddb_error *err);
 /* Errors: INVALID, FIELD_NOT_FOUND, NOMEM; then there is nothing to fini. */
 ddb_status ddb__selection_init(ddb__selection *s, const ddb__source *source, const ddb_query *query,
                                ddb_error *err);

@@ -204,6 +204,10 @@ static void bad_arguments(void **state) {
   assert_int_equal(count, 9);
   ddb_cursor_close(cursor);
   ddb_cursor_close(NULL);
+  ddb_expr *missing[] = {NULL};
+  ddb_query distinct = {
+      .distinct = true, .distinct_exprs = missing, .distinct_count = 1, .limit = DDB_NO_LIMIT};
+  assert_int_equal(ddb_cursor_open(&view, &distinct, &cursor, NULL), DDB_ERR_INVALID);
   assert_ok(ddb_view_exists(&view, NULL, &exists, NULL));
   assert_true(exists);
   ddb_view_close(&view);

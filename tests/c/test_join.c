@@ -174,6 +174,15 @@ static void test_bad_joins(void **state) {
                      i < 5 ? DDB_ERR_INVALID : DDB_ERR_LIMIT);
   }
   ddb_join join = make_join(DDB_JOIN_INNER);
+  ddb_expr *missing[] = {NULL};
+  ddb_query queries[] = {
+      {.order_count = 1, .limit = DDB_NO_LIMIT},
+      {.distinct = true, .distinct_exprs = missing, .distinct_count = 1, .limit = DDB_NO_LIMIT}};
+  for (size_t i = 0; i < 2; i++) {
+    ddb_rowset *rows = NULL;
+    assert_int_equal(ddb_join_select(&join, &queries[i], &rows, NULL), DDB_ERR_INVALID);
+    assert_null(rows);
+  }
   ddb_cond *where;
   ddb_error err;
   uint64_t count;
