@@ -15,6 +15,8 @@ PYTHONS ?= python3.12 python3.13 python3.14
 VENV ?= .venv
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+FUZZ_SECONDS ?= 60
+FUZZ_ARGS ?=
 
 bin := $(CURDIR)/$(VENV)/bin
 # The extension's builds are apart for each environment, since each may have its own interpreter.
@@ -56,6 +58,7 @@ help:
 	@echo 'make test-pythons       the Python tests on other interpreters (PYTHONS="$(PYTHONS)")'
 	@echo 'make test-sanitize      the tests under AddressSanitizer, UBSan and ThreadSanitizer'
 	@echo 'make test-freethreaded  the Python tests on a free-threaded CPython, built once'
+	@echo 'make fuzz               each fuzz target for a time (FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_ARGS=...)'
 	@echo 'make bench              benchmarks (BENCH_ARGS=...)'
 	@echo 'make check              what to run before a commit: format, lint, types, quick tests'
 	@echo 'make format             format the C and the Python sources'
@@ -161,6 +164,17 @@ test-sanitize-asan: $(VENV)/.ready
 	  PYTHONPATH=$(site_asan) DICTDB_SANITIZER=address \
 	  $(pytest) --capture=sys -p no:cacheprovider -m 'not slow' $(PYTEST_ARGS)
 
+# --- Fuzzing ---
+
+.PHONY: fuzz
+fuzz: $(VENV)/.ready
+	@tools/install-system-packages --python "$(PYTHON)" --tests --sanitize
+	@echo '== fuzz targets'
+	@CC=clang $(meson_setup) -Dfuzz=true -Dtesting=true -Dbuildtype=debugoptimized -Db_lundef=false \
+	  -Db_sanitize=address,undefined -Dc_args='$(ubsan) -fsanitize=fuzzer-no-link' build/fuzz
+	@tools/quietly $(bin)/meson compile -C build/fuzz fuzzers
+	@$(bin)/python tools/fuzz.py --seconds $(FUZZ_SECONDS) build/fuzz $(FUZZ_ARGS)
+
 # pip is slow under ThreadSanitizer. Both free-threaded interpreters have one ABI, so the plain one
 # builds and installs, and the other one only runs the tests.
 test-sanitize-tsan:
@@ -212,7 +226,7 @@ bench: install
 
 # --- Before a commit ---
 
-c_files = $$(find include src tests/c benchmarks examples -name '*.[ch]')
+c_files = $$(find include src tests/c tests/fuzz benchmarks examples -name '*.[ch]')
 python_files := $(wildcard python tests/python tools benchmarks examples)
 strict := -Dtests=true -Dbenchmarks=true -Dpython=enabled -Dwerror=true
 

@@ -36,6 +36,10 @@ def expected_lists() -> dict[str, dict[str, list[str]]]:
             "c_tests": [name for name in tests if name.startswith("test_")],
             "c_test_support": [name for name in tests if not name.startswith("test_")],
         },
+        "tests/fuzz/meson.build": {
+            "fuzz_targets": names("tests/fuzz", "fuzz_*.c", relative_to="tests/fuzz"),
+            "fuzz_support": names("tests/fuzz", "support*.c", relative_to="tests/fuzz"),
+        },
         "benchmarks/meson.build": {
             "c_benchmarks": names("benchmarks", "*.c", relative_to="benchmarks")
         },

@@ -2,8 +2,6 @@
 /*
  * fuzz_json.c - a libFuzzer target: any bytes as JSON text.
  *
- *   clang -fsanitize=fuzzer,address,undefined -Isrc -Iinclude tests/fuzz/fuzz_json.c libdictdb.a
- *
  * Checked for every input, in pieces of every size that the first byte asks for:
  *   - no crash, no leak; the answer is a value or an error with a place inside the input
  *   - a value that was read is written, read again, and is identical; and written again to the same

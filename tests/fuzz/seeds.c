@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * seeds.c - writes what the fuzz targets of files begin with: FOLDER/fuzz_native, FOLDER/fuzz_log.
+ * The same files each time.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "log_support.h"
+#include "random_values.h"
+#include "storage_support.h"
+
+#include "io/native.h"
+#include "io/syscalls.h"
+
+#define FILE_SIZE_MAX 60000
+
+static char out[300];
+
+static void seeds_of(const char *folder, const char *target) {
+  (void)snprintf(out, sizeof out, "%.200s/%s", folder, target);
+  if (mkdir(out, 0777) != 0 && access(out, W_OK) != 0) {
+    perror(out);
+    exit(1);
+  }
+}
+
+static void write_seed(const char *name, const void *data, size_t size) {
+  char path[400];
+  (void)snprintf(path, sizeof path, "%s/%s", out, name);
+  storage_write(path, data, size);
+}
+
+/* ---- Native files ------------------------------------------------------------------------- */
+
+/* The file behind two bytes that say what it is; and what is in its blocks, if they are plain. */
+static void write_native(const char *name, ddb_db *db, int compression) {
+  char as[64];
+  const ddb_save_options options = {.compression = compression};
+  assert_ok(ddb_db_save(db, storage_target, &options, NULL));
+  storage_text file = storage_read(storage_target);
+  char *data = malloc(file.size + 2);
+  for (char mode = 0; mode < 2 && file.size <= FILE_SIZE_MAX; mode++) {
+    data[0] = mode;
+    data[1] = 0;
+    memcpy(data + 2, file.data, file.size);
+    (void)snprintf(as, sizeof as, "%s-%d-%d", name, compression, mode);
+    write_seed(as, data, file.size + 2);
+  }
+  size_t start = sizeof(ddb__native_head) + sizeof(ddb__native_block);
+  if (compression == 0 && file.size - start <= FILE_SIZE_MAX) {
+    data[0] = 2;
+    data[1] = 2;
+    memcpy(data + 2, file.data + start, file.size - start);
+    (void)snprintf(as, sizeof as, "%s-operations", name);
+    write_seed(as, data, file.size - start + 2);
+  }
+  free(data);
+  free(file.data);
+  (void)unlink(storage_target);
+}
+
+static ddb_db *random_db(uint64_t seed, size_t count) {
+  ddb_db *db = storage_db();
+  ddb_table *table = storage_table(db, "random", NULL);
+  ddb_builder *values;
+  assert_ok(ddb_builder_new(&values, NULL));
+  for (size_t i = 0; i < count; i++) {
+    char name[16];
+    ddb_builder_clear(values);
+    random_value_append(values, &seed, 3, false);
+    (void)snprintf(name, sizeof name, "f%u", (unsigned)support_below(&seed, 5));
+    ddb_field fields[] = {{ddb_str_from(name), ddb_builder_value_at(values, 0)},
+                          {DDB_STR("n"), ddb_int((int64_t)i)}};
+    storage_insert(table, NULL, 2, fields);
+  }
+  ddb_builder_free(values);
+  assert_ok(ddb_table_index_create(table, DDB_STR("f1"), DDB_INDEX_HASH, NULL));
+  assert_ok(ddb_table_index_create(table, DDB_STR("f2"), DDB_INDEX_SORTED, NULL));
+  ddb_table_release(table);
+  return db;
+}
+
+static void native_seeds(void) {
+  ddb_db *sample = storage_sample();
+  ddb_db *empty = storage_db();
+  write_native("sample", sample, 0);
+  write_native("sample", sample, 3);
+  write_native("empty", empty, 0);
+  ddb_db_release(empty);
+  ddb_db_release(sample);
+  for (uint64_t seed = 1; seed <= 6; seed++) {
+    char name[32];
+    ddb_db *db = random_db(seed * 77, (size_t)1 << seed);
+    (void)snprintf(name, sizeof name, "random%d", (int)seed);
+    write_native(name, db, 0);
+    write_native(name, db, (int)seed);
+    ddb_db_release(db);
+  }
+}
+
+/* ---- Logs --------------------------------------------------------------------------------- */
+
+/* Adds DIR/name as a part, if it is there. */
+static void add_part(char *data, size_t *size, const char *path, const char *format, unsigned kind,
+                     unsigned number) {
+  char name[300];
+  int length = snprintf(name, sizeof name, "%s/", path);
+  (void)snprintf(name + length, sizeof name - (size_t)length, format, number);
+  if (access(name, R_OK) != 0) {
+    return;
+  }
+  storage_text file = storage_read(name);
+  size_t padded = (file.size + 7) / 8 * 8;
+  if (*size + 4 + padded <= FILE_SIZE_MAX) {
+    uint16_t eighths = (uint16_t)(padded / 8);
+    data[*size] = (char)kind;
+    data[*size + 1] = (char)(number - 1);
+    memcpy(data + *size + 2, &eighths, 2);
+    memset(data + *size + 4, 0, padded);
+    memcpy(data + *size + 4, file.data, file.size);
+    *size += 4 + padded;
+  }
+  free(file.data);
+}
+
+/* The directory as it is now: as it is, and with checksums to be made to hold. */
+static void write_log(const char *name, const char *path) {
+  char as[64];
+  char *data = malloc(FILE_SIZE_MAX);
+  size_t size = 1;
+  for (unsigned number = 1; number <= 4; number++) {
+    add_part(data, &size, path, "log-%016x.ddl", 0, number);
+    add_part(data, &size, path, "checkpoint-%016x.dictdb", 1, number);
+  }
+  for (char how = 0; how < 2; how++) {
+    data[0] = how;
+    (void)snprintf(as, sizeof as, "%s-%d", name, how);
+    write_seed(as, data, size);
+  }
+  free(data);
+}
+
+static void log_seeds(void) {
+  char path[200];
+  (void)snprintf(path, sizeof path, "%s/db", log_folder);
+  for (uint64_t seed = 1; seed <= 8; seed++) {
+    uint64_t state = seed * 1001;
+    unsigned checkpoints = 0;
+    ddb_db *db = log_open(path, DDB_DURABILITY_NONE);
+    for (int step = 0; step < 6 * (int)seed && checkpoints < 2; step++) {
+      checkpoints += log_do(db, &state) == LOG_CHECKPOINT;
+    }
+    char name[32];
+    (void)snprintf(name, sizeof name, "life%d", (int)seed);
+    write_log(name, path);
+    ddb_db_release(db);
+    log_remove(path);
+  }
+}
+
+int main(int argc, char **argv) {
+  void *state = NULL;
+  if (argc != 2) {
+    (void)fprintf(stderr, "usage: seeds FOLDER\n");
+    return 2;
+  }
+#ifdef DDB_TESTING
+  ddb__test_sys_trace(NULL, NULL, true);
+#endif
+  if (storage_setup(&state) != 0 || log_setup(&state) != 0) {
+    return 1;
+  }
+  seeds_of(argv[1], "fuzz_native");
+  native_seeds();
+  seeds_of(argv[1], "fuzz_log");
+  log_seeds();
+  return storage_teardown(&state) + log_teardown(&state);
+}
