@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import dictdb
 from dictdb import _core
 
@@ -28,6 +30,10 @@ SANITIZER = os.environ.get("DICTDB_SANITIZER") or (
 TESTING_BUILD = hasattr(_core, "_test_fault")
 # Sanitizers and slow machines stretch every time limit, never an expected order of events.
 PATIENCE = 8.0 if SANITIZER else 1.0
+# The child waits for ever when one of the threads that it lacks was inside the allocator.
+no_fork_beside_threads = pytest.mark.skipif(
+    SANITIZER != "", reason="sanitizers do not hold their allocator's locks over fork"
+)
 
 
 def sized(

@@ -16,7 +16,15 @@ from typing import Any
 import pytest
 
 from dictdb import BackupManager, DictDB, InvalidArgumentError, StorageError
-from helpers import PATIENCE, background, check_python, run_python, run_threads, wait_until
+from helpers import (
+    PATIENCE,
+    background,
+    check_python,
+    no_fork_beside_threads,
+    run_python,
+    run_threads,
+    wait_until,
+)
 
 NAME = re.compile(r"dictdb_backup_\d+_\d{6}\.json")
 
@@ -419,7 +427,7 @@ os.kill(os.getpid(), 9)
         assert len(DictDB.load(path)["t"]) == 20_000
 
 
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@no_fork_beside_threads
 def test_a_forked_child_has_no_worker_and_does_not_hang(tmp_path: Path) -> None:
     code = f"""
 import dictdb, os, time

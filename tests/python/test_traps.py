@@ -30,6 +30,7 @@ from helpers import (
     check_python,
     in_thread,
     join_all,
+    no_fork_beside_threads,
     python_command,
     python_environment,
     run_threads,
@@ -270,8 +271,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
     check_python(code, timeout=40)
 
 
-@pytest.mark.skipif(SANITIZER == "thread", reason="ThreadSanitizer does not follow forks")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@no_fork_beside_threads
 def test_fork_while_other_threads_write() -> None:
     code = f"""
 import os, threading, time, dictdb
