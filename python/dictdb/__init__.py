@@ -70,7 +70,7 @@ from dictdb._core import (
 )
 from dictdb._database import DictDB
 from dictdb._join import Join
-from dictdb._logging import logger
+from dictdb._logging import configure_logging, logger
 from dictdb._plan import Plan
 from dictdb._schema import Column
 from dictdb._table import Table
@@ -134,5 +134,6 @@ __all__ = [
     "UnknownFieldError",
     "UnsupportedTypeError",
     "__version__",
+    "configure_logging",
     "logger",
 ]

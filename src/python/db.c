@@ -216,7 +216,8 @@ static PyObject *db_create_table(PyObject *self, PyObject *const *args, Py_ssize
     return NULL;
   }
   ddb_table *core = pyddb_table_create(db->state, db->db, slots[0], slots[1], slots[2]);
-  return core ? object_of(db, core, missing) : NULL;
+  PyObject *table = core ? object_of(db, core, missing) : NULL;
+  return pyddb_log(db->state, "CREATE_TABLE", slots[0], slots[1], table);
 }
 
 PyDoc_STRVAR(drop_table_doc,
@@ -243,7 +244,8 @@ static PyObject *db_drop_table(PyObject *self, PyObject *const *args, Py_ssize_t
     PyErr_Clear();
   }
   ddb_table_release(core);
-  return status == DDB_OK ? Py_NewRef(Py_None) : pyddb_raise(db->state, &err);
+  return status == DDB_OK ? pyddb_log(db->state, "DROP_TABLE", name, NULL, Py_NewRef(Py_None))
+                          : pyddb_raise(db->state, &err);
 }
 
 PyDoc_STRVAR(get_table_doc, "get_table($self, table_name)\n--\n\n"
@@ -440,14 +442,18 @@ static PyObject *db_memory(PyObject *self, PyObject *unused) {
 
 static PyObject *db_save(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw) {
   pyddb_db *db = (pyddb_db *)self;
-  return pyddb_save(db->state, db->db, NULL, args, count, kw);
+  PyObject *result = pyddb_save(db->state, db->db, NULL, args, count, kw);
+  return pyddb_log(db->state, "SAVE", NULL, pyddb_log_argument("filename", args, count, kw),
+                   result);
 }
 
 static PyObject *db_load(PyObject *class, PyObject *const *args, Py_ssize_t count, PyObject *kw) {
   PyTypeObject *type = (PyTypeObject *)class;
   pyddb_state *state = pyddb_state_of(type);
   ddb_db *core = state ? pyddb_load(state, args, count, kw) : NULL;
-  return core ? db_make(state, type, core, PYDDB_MISSING_IGNORE) : NULL;
+  PyObject *db = core ? db_make(state, type, core, PYDDB_MISSING_IGNORE) : NULL;
+  return db ? pyddb_log(state, "LOAD", NULL, pyddb_log_argument("filename", args, count, kw), db)
+            : NULL;
 }
 
 static PyObject *db_open(PyObject *class, PyObject *const *args, Py_ssize_t count, PyObject *kw) {
@@ -455,7 +461,9 @@ static PyObject *db_open(PyObject *class, PyObject *const *args, Py_ssize_t coun
   pyddb_missing missing;
   pyddb_state *state = pyddb_state_of(type);
   ddb_db *core = state ? pyddb_open(state, args, count, kw, &missing) : NULL;
-  return core ? db_make(state, type, core, missing) : NULL;
+  PyObject *db = core ? db_make(state, type, core, missing) : NULL;
+  return db ? pyddb_log(state, "OPEN", NULL, pyddb_log_argument("path", args, count, kw), db)
+            : NULL;
 }
 
 static PyObject *db_sync(PyObject *self, PyObject *unused) {
@@ -466,7 +474,8 @@ static PyObject *db_sync(PyObject *self, PyObject *unused) {
 static PyObject *db_checkpoint(PyObject *self, PyObject *const *args, Py_ssize_t count,
                                PyObject *kw) {
   pyddb_db *db = (pyddb_db *)self;
-  return pyddb_checkpoint(db->state, db->db, args, count, kw);
+  return pyddb_log(db->state, "CHECKPOINT", NULL, NULL,
+                   pyddb_checkpoint(db->state, db->db, args, count, kw));
 }
 
 static PyObject *db_close(PyObject *self, PyObject *unused) {

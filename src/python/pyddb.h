@@ -14,6 +14,7 @@
  *   record_view.c, expr.c, expr_cond.c, expr_text.c, field.c, cond.c, order.c, lock.c, schema.c: the types and what they do
  *   code.c          callables in conditions
  *   change.c, changeset.c, table_run.c   updates that are more than plain values
+ *   log.c           what statements tell the logger
  *   testing.c       what only the testing build has
  *
  * Invariants
@@ -97,9 +98,11 @@ typedef struct pyddb_state {
   PyObject *schema_encode; /* Python helpers, see schema.c; NULL until they are registered */
   PyObject *schema_decode;
   PyObject *plan_class;
-  PyObject *id_text;         /* interned "id" */
-  PyObject *action_texts[3]; /* interned, by ddb_action */
-  void *datetime_capi;       /* PyDateTime_CAPI of this interpreter */
+  PyObject *log_function;      /* see log.c; NULL until it is named */
+  _Atomic bool log_statements; /* whether statements about records call it */
+  PyObject *id_text;           /* interned "id" */
+  PyObject *action_texts[3];   /* interned, by ddb_action */
+  void *datetime_capi;         /* PyDateTime_CAPI of this interpreter */
   _Atomic(pyddb_foreign *) foreign;
   pyddb_spare spare[PYDDB_SPARE_COUNT];
 } pyddb_state;
@@ -125,6 +128,27 @@ PyObject *pyddb_raise_value(pyddb_state *state, const ddb_error *err, PyObject *
 PyObject *pyddb_raise_format(pyddb_state *state, ddb_status status, const char *format, ...);
 /* The argument, at most 80 characters of its repr(), for messages; never NULL without exception. */
 PyObject *pyddb_short_repr(PyObject *object);
+
+/* ---- Logging ------------------------------------------------------------------------------- */
+
+/* Tells the logger of a statement that gave `result`, which is returned; NULL stays NULL. */
+PyObject *pyddb_log(pyddb_state *state, const char *op, PyObject *table, PyObject *detail,
+                    PyObject *result);
+/* The first argument of a fast call, which may be given by name: borrowed; NULL: there is none. */
+PyObject *pyddb_log_argument(const char *name, PyObject *const *args, Py_ssize_t count,
+                             PyObject *kw);
+extern PyMethodDef pyddb_log_functions[];
+
+/* Defines logged_<function>: the same method of a table, which the logger may be told of. */
+#define PYDDB_LOGGED(function, op)                                                                 \
+  static PyObject *logged_##function(PyObject *self, PyObject *const *args, Py_ssize_t count,      \
+                                     PyObject *kw) {                                               \
+    PyObject *result = function(self, args, count, kw);                                            \
+    pyddb_state *state = ((pyddb_source *)self)->state;                                            \
+    return atomic_load_explicit(&state->log_statements, memory_order_relaxed)                      \
+               ? pyddb_log(state, (op), ((pyddb_source *)self)->table_name, NULL, result)          \
+               : result;                                                                           \
+  }
 
 /* ---- Threads ------------------------------------------------------------------------------- */
 

@@ -212,6 +212,32 @@ static PyObject *table_memory(PyObject *self, PyObject *unused) {
   return pyddb_memory_dict(&memory);
 }
 
+/* ---- What the logger is told of ------------------------------------------------------------- */
+
+PYDDB_LOGGED(pyddb_source_select, "SELECT")
+PYDDB_LOGGED(pyddb_source_aggregate, "AGGREGATE")
+PYDDB_LOGGED(pyddb_source_count, "COUNT")
+PYDDB_LOGGED(pyddb_table_insert, "INSERT")
+PYDDB_LOGGED(pyddb_table_upsert, "UPSERT")
+PYDDB_LOGGED(pyddb_table_update, "UPDATE")
+PYDDB_LOGGED(pyddb_table_update_many, "UPDATE")
+PYDDB_LOGGED(pyddb_table_delete, "DELETE")
+
+static PyObject *create_index(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                              PyObject *kw) {
+  pyddb_source *source = (pyddb_source *)self;
+  PyObject *result = pyddb_table_create_index(self, args, count, kw);
+  return pyddb_log(source->state, "CREATE_INDEX", source->table_name,
+                   pyddb_log_argument("field", args, count, kw), result);
+}
+
+static PyObject *drop_index(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw) {
+  pyddb_source *source = (pyddb_source *)self;
+  PyObject *result = pyddb_table_drop_index(self, args, count, kw);
+  return pyddb_log(source->state, "DROP_INDEX", source->table_name,
+                   pyddb_log_argument("field", args, count, kw), result);
+}
+
 /* ---- The types ----------------------------------------------------------------------------- */
 
 PyDoc_STRVAR(len_doc, "len($self)\n--\n\nReturns the number of records, as size() does.");
@@ -225,16 +251,16 @@ PyDoc_STRVAR(schema_fields_doc,
 
 #define SOURCE_METHODS                                                                             \
   {"get", PYDDB_FAST(pyddb_source_get), PYDDB_FAST_FLAGS, pyddb_get_doc},                          \
-      {"select", PYDDB_FAST(pyddb_source_select), PYDDB_FAST_FLAGS, pyddb_select_doc},             \
+      {"select", PYDDB_FAST(logged_pyddb_source_select), PYDDB_FAST_FLAGS, pyddb_select_doc},      \
       {"pluck", PYDDB_FAST(pyddb_source_pluck), PYDDB_FAST_FLAGS, pyddb_pluck_doc},                \
       {"first", PYDDB_FAST(pyddb_source_first), PYDDB_FAST_FLAGS, pyddb_first_doc},                \
       {"one", PYDDB_FAST(pyddb_source_one), PYDDB_FAST_FLAGS, pyddb_one_doc},                      \
       {"exists", PYDDB_FAST(pyddb_source_exists), PYDDB_FAST_FLAGS, pyddb_exists_doc},             \
       {"iter", PYDDB_FAST(pyddb_source_iter_by), PYDDB_FAST_FLAGS, pyddb_iter_doc},                \
       {"join", PYDDB_FAST(pyddb_source_join), PYDDB_FAST_FLAGS, pyddb_join_doc},                   \
-      {"aggregate", PYDDB_FAST(pyddb_source_aggregate), PYDDB_FAST_FLAGS,                          \
+      {"aggregate", PYDDB_FAST(logged_pyddb_source_aggregate), PYDDB_FAST_FLAGS,                   \
        pyddb_source_aggregate_doc},                                                                \
-      {"count", PYDDB_FAST(pyddb_source_count), PYDDB_FAST_FLAGS, pyddb_count_doc},                \
+      {"count", PYDDB_FAST(logged_pyddb_source_count), PYDDB_FAST_FLAGS, pyddb_count_doc},         \
       {"all", pyddb_source_all, METH_NOARGS, pyddb_all_doc},                                       \
       {"copy", pyddb_source_copy, METH_NOARGS, pyddb_copy_doc},                                    \
       {"columns", pyddb_source_columns, METH_NOARGS, pyddb_columns_doc},                           \
@@ -265,15 +291,15 @@ PyDoc_STRVAR(schema_fields_doc,
 
 static PyMethodDef table_methods[] = {
     SOURCE_METHODS,
-    {"insert", PYDDB_FAST(pyddb_table_insert), PYDDB_FAST_FLAGS, pyddb_insert_doc},
-    {"upsert", PYDDB_FAST(pyddb_table_upsert), PYDDB_FAST_FLAGS, pyddb_upsert_doc},
-    {"update", PYDDB_FAST(pyddb_table_update), PYDDB_FAST_FLAGS, pyddb_update_doc},
-    {"update_many", PYDDB_FAST(pyddb_table_update_many), PYDDB_FAST_FLAGS, pyddb_update_many_doc},
-    {"delete", PYDDB_FAST(pyddb_table_delete), PYDDB_FAST_FLAGS, pyddb_delete_doc},
+    {"insert", PYDDB_FAST(logged_pyddb_table_insert), PYDDB_FAST_FLAGS, pyddb_insert_doc},
+    {"upsert", PYDDB_FAST(logged_pyddb_table_upsert), PYDDB_FAST_FLAGS, pyddb_upsert_doc},
+    {"update", PYDDB_FAST(logged_pyddb_table_update), PYDDB_FAST_FLAGS, pyddb_update_doc},
+    {"update_many", PYDDB_FAST(logged_pyddb_table_update_many), PYDDB_FAST_FLAGS,
+     pyddb_update_many_doc},
+    {"delete", PYDDB_FAST(logged_pyddb_table_delete), PYDDB_FAST_FLAGS, pyddb_delete_doc},
     {"validate_record", PYDDB_FAST(pyddb_table_validate), PYDDB_FAST_FLAGS, pyddb_validate_doc},
-    {"create_index", PYDDB_FAST(pyddb_table_create_index), PYDDB_FAST_FLAGS,
-     pyddb_create_index_doc},
-    {"drop_index", PYDDB_FAST(pyddb_table_drop_index), PYDDB_FAST_FLAGS, pyddb_drop_index_doc},
+    {"create_index", PYDDB_FAST(create_index), PYDDB_FAST_FLAGS, pyddb_create_index_doc},
+    {"drop_index", PYDDB_FAST(drop_index), PYDDB_FAST_FLAGS, pyddb_drop_index_doc},
     {"memory", table_memory, METH_NOARGS, memory_doc},
     {NULL, NULL, 0, NULL},
 };
