@@ -1107,7 +1107,8 @@ DDB_API ddb_status ddb_db_open(const char *path, const ddb_open_options *options
 /* Everything committed so far is on the disk. INVALID for a database that was not opened. */
 DDB_API ddb_status ddb_db_sync(ddb_db *db, ddb_error *err);
 /* Writes one instant of the database to a new native file and trims the log. Also done by itself when
- * the log has grown, and on close. Holds nobody up. If it fails, the log goes on. */
+ * the log has grown, and on close. Holds nobody up. If it fails, the log goes on. DEADLOCK from the
+ * progress function of a checkpoint, which may do anything else but close the database. */
 DDB_API ddb_status ddb_db_checkpoint(ddb_db *db, ddb_progress progress, void *context,
                                      ddb_error *err);
 /* Checkpoint, sync, and the directory is free for others. Statements then fail with READ_ONLY, reads

@@ -102,8 +102,21 @@ static ddb_status checkpoint(ddb__wal *wal, watcher *w, ddb_error *err) {
   return status;
 }
 
+/* A checkpoint's progress function cannot wait for that checkpoint. */
+static ddb_status refuse_inside(ddb__wal *wal, ddb_error *err) {
+  pthread_mutex_lock(&wal->mutex);
+  bool inside = wal->checkpointing && pthread_equal(wal->checkpointer, pthread_self());
+  pthread_mutex_unlock(&wal->mutex);
+  return inside ? ddb__fail(err, DDB_ERR_DEADLOCK,
+                            "this thread is making a checkpoint of '%.200s': its progress function "
+                            "cannot begin another one, nor close the database",
+                            wal->path)
+                : DDB_OK;
+}
+
 /* One at a time. The caller has a reference to the database. */
 static ddb_status checkpoint_alone(ddb__wal *wal, watcher *w, ddb_error *err) {
+  DDB__TRY(refuse_inside(wal, err));
   void *state = ddb__wait_begin();
   pthread_mutex_lock(&wal->mutex);
   while (wal->checkpointing) {
@@ -112,6 +125,7 @@ static ddb_status checkpoint_alone(ddb__wal *wal, watcher *w, ddb_error *err) {
   bool usable = !wal->failed && !wal->closed;
   ddb_status status = usable ? DDB_OK : ddb__wal_refusal_locked(wal, err);
   wal->checkpointing = usable;
+  wal->checkpointer = pthread_self();
   pthread_mutex_unlock(&wal->mutex);
   ddb__wait_end(state);
   if (!usable) {
@@ -221,11 +235,12 @@ static bool stop_thread(ddb__wal *wal) {
 
 /* ---- Closing ------------------------------------------------------------------------------ */
 
-/* Nothing more goes to the log; who waits for it is told. */
+/* Nothing more goes to the log; who waits for it is told. The descriptors are closed when nobody can
+ * be using them. */
 static void close_locked(ddb__wal *wal) {
   wal->closed = true;
   atomic_store_explicit(&wal->journal.refusing, true, memory_order_relaxed);
-  while (wal->writing || wal->syncing) {
+  while (wal->writing || wal->syncing || wal->checkpointing) {
     pthread_cond_wait(&wal->changed, &wal->mutex);
   }
   pthread_cond_broadcast(&wal->changed);
@@ -270,6 +285,7 @@ ddb_status ddb_db_close(ddb_db *db, ddb_error *err) {
   if (closed) {
     return DDB_OK;
   }
+  DDB__TRY(refuse_inside(wal, err));
   atomic_store_explicit(&wal->journal.refusing, true, memory_order_relaxed);
   (void)stop_thread(wal);
   ddb_status status = ddb__wal_flush(wal, true, err);

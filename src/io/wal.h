@@ -50,6 +50,7 @@ typedef struct ddb__wal {
   bool writing;
   bool syncing;
   bool checkpointing;
+  pthread_t checkpointer; /* while `checkpointing` */
   bool closed;
   bool failed;
   ddb_error failure; /* the first one */

@@ -134,6 +134,37 @@ static void test_closed(void **state) {
   ddb_db_release(db);
 }
 
+typedef struct visit {
+  ddb_db *db;
+  ddb_table *table;
+  int calls;
+} visit;
+
+static int visit_inside(void *context, uint64_t done, uint64_t total) {
+  (void)done;
+  (void)total;
+  visit *v = context;
+  ddb_error err;
+  v->calls++;
+  assert_int_equal(ddb_db_close(v->db, &err), DDB_ERR_DEADLOCK);
+  assert_non_null(strstr(err.message, "progress"));
+  assert_int_equal(ddb_db_checkpoint(v->db, NULL, NULL, &err), DDB_ERR_DEADLOCK);
+  assert_ok(rows_insert(v->table, 100 + v->calls, 1));
+  assert_ok(ddb_db_sync(v->db, NULL));
+  return 0;
+}
+
+static void test_progress_uses_the_database(void **state) {
+  (void)state;
+  visit v = {.db = log_open(path, DDB_DURABILITY_COMMIT)};
+  v.table = table_of(v.db, "t");
+  assert_ok(rows_insert_many(v.table, 1, 50));
+  assert_ok(ddb_db_checkpoint(v.db, visit_inside, &v, NULL));
+  assert_true(v.calls > 0);
+  ddb_table_release(v.table);
+  close_db(v.db);
+}
+
 static void test_in_memory(void **state) {
   (void)state;
   ddb_db *db;
@@ -333,17 +364,24 @@ typedef struct committer {
   ddb_table *table;
   int64_t first;
   _Atomic bool *stop;
-  int64_t count;
-  unsigned wrong;
+  _Atomic int64_t count; /* of statements, failed ones included */
+  _Atomic int64_t wrong;
 } committer;
 
 static void *commit_rows(void *context) {
   committer *c = context;
-  while (!atomic_load(c->stop) && c->count < 100000) {
-    c->wrong += rows_insert(c->table, c->first + c->count, 1) != DDB_OK;
-    c->count++;
+  while (!atomic_load(c->stop)) {
+    bool wrong = rows_insert(c->table, c->first + c->count, 1) != DDB_OK;
+    atomic_fetch_add(&c->wrong, wrong);
+    atomic_fetch_add(&c->count, 1);
   }
   return NULL;
+}
+
+static void wait_above(const _Atomic int64_t *number, int64_t floor) {
+  while (atomic_load(number) <= floor) {
+    usleep(1000);
+  }
 }
 
 enum { COMMITTERS = 4 };
@@ -359,17 +397,15 @@ static void commit_together(ddb_durability durability) {
     assert_int_equal(pthread_create(&committers[i].thread, NULL, commit_rows, &committers[i]), 0);
   }
   for (int i = 0; i < 15; i++) {
-    usleep(10000);
+    wait_above(&committers[i % COMMITTERS].count, i);
+    usleep(5000);
     assert_ok(i % 3 ? ddb_db_checkpoint(db, NULL, NULL, NULL) : ddb_db_sync(db, NULL));
   }
   atomic_store(&stop, true);
-  int64_t count = 0;
   for (int i = 0; i < COMMITTERS; i++) {
     pthread_join(committers[i].thread, NULL);
     assert_int_equal(committers[i].wrong, 0);
-    count += committers[i].count;
   }
-  assert_true(count > COMMITTERS);
   uint64_t digest = log_digest(db);
   ddb_table_release(tables[0]);
   ddb_table_release(tables[1]);
@@ -397,8 +433,9 @@ static void test_closing_under_commits(void **state) {
     _Atomic bool stop = false;
     committer c = {.table = table, .first = 1, .stop = &stop};
     assert_int_equal(pthread_create(&c.thread, NULL, commit_rows, &c), 0);
-    usleep(3000);
+    wait_above(&c.count, round);
     assert_ok(ddb_db_close(db, NULL));
+    wait_above(&c.wrong, 0);
     atomic_store(&stop, true);
     pthread_join(c.thread, NULL);
     ddb_table_release(table);
@@ -407,7 +444,8 @@ static void test_closing_under_commits(void **state) {
     table = table_of(db, "t");
     ddb_view view;
     assert_ok(ddb_view_open(table, &view, NULL));
-    assert_in_range(ddb_view_count(&view), c.count - c.wrong, c.count - c.wrong + 1);
+    int64_t acknowledged = c.count - c.wrong;
+    assert_in_range(ddb_view_count(&view), acknowledged, acknowledged + 1);
     ddb_view_close(&view);
     ddb_table_release(table);
     ddb_db_release(db);
@@ -583,15 +621,18 @@ static void test_a_failed_sync_is_told_to_all(void **state) {
     committers[i] = (committer){.table = table, .first = 1 + (int64_t)i * 1000000, .stop = &stop};
     assert_int_equal(pthread_create(&committers[i].thread, NULL, commit_rows, &committers[i]), 0);
   }
-  usleep(20000);
+  for (int i = 0; i < COMMITTERS; i++) {
+    wait_above(&committers[i].count, 3);
+  }
   ddb__test_sys_only(DDB__SYS_FDATASYNC);
   ddb__test_sys_fail(1, EIO, true);
-  usleep(20000);
+  for (int i = 0; i < COMMITTERS; i++) {
+    wait_above(&committers[i].wrong, 0);
+  }
   atomic_store(&stop, true);
   int64_t acknowledged = 0;
   for (int i = 0; i < COMMITTERS; i++) {
     pthread_join(committers[i].thread, NULL);
-    assert_true(committers[i].wrong > 0);
     acknowledged += committers[i].count - committers[i].wrong;
   }
   ddb_error err;
@@ -614,6 +655,7 @@ int main(void) {
       TEST(test_failed_statements_are_not_logged),
       TEST(test_large_commits),
       TEST(test_closed),
+      TEST(test_progress_uses_the_database),
       TEST(test_in_memory),
       TEST(test_one_at_a_time),
       TEST(test_what_cannot_be_opened),
