@@ -34,6 +34,8 @@
   X(PARALLEL_LOSES, "a scan by several threads loses the rows of one chunk")                       \
   X(MEMO_STALE, "an update does not tell the columns kept that a row changed")                     \
   X(MEMO_NULL_LOST, "a column kept forgets that a row is null")                                    \
+  X(INPUT_STALE, "an aggregate takes the value of a row that changed from its column")             \
+  X(CODE_GROUPS_KEPT, "the groups of one block's codes are taken for those of the next")           \
   X(TREE_STALE_FIRST, "removing the first entry of an index node leaves it above")                 \
   X(UNIQUE_UNCHECKED, "a unique index is not asked whether it is")                                 \
   X(RANGE_EXCLUDES_END, "a range of an index leaves out the end that belongs to it")               \

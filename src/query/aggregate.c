@@ -14,6 +14,7 @@
 
 #include "base/heap.h"
 #include "base/status.h"
+#include "base/testing.h"
 #include "query/rowset.h"
 
 #define NO_INPUT SIZE_MAX
@@ -175,14 +176,50 @@ ddb_status ddb__aggregation_init(run *r, const ddb__shapes *shapes,
 
 /* ---- Rows --------------------------------------------------------------------------------- */
 
+/* The group numbers of rows by the codes of their column; returns the rows that are left, those of
+ * unknown codes among them. */
+static uint64_t number_by_codes(run *r, const ddb__batch *batch, const ddb__column *column) {
+  if (r->coded != batch->memo && !(r->coded && DDB__FAULT(CODE_GROUPS_KEPT))) {
+    r->coded = batch->memo;
+    memset(r->code_groups, 0, sizeof r->code_groups);
+  }
+  const uint8_t *codes = (const uint8_t *)column->lanes + batch->block_row;
+  uint64_t left = batch->mask & ~batch->clean;
+  for (uint64_t mask = batch->mask & batch->clean; mask != 0; mask &= mask - 1) {
+    unsigned i = (unsigned)__builtin_ctzll(mask);
+    uint32_t number = r->code_groups[codes[i]];
+    r->numbers[i] = number - 1;
+    left |= (uint64_t)(number == 0) << i;
+  }
+  return left;
+}
+
+static ddb_status number_rows(run *r, const ddb__batch *batch, ddb_error *err) {
+  const ddb__input *input = &r->inputs[r->reads[0]];
+  const ddb__column *column = batch->memo && r->query->group_count == 1 && !input->expr
+                                  ? ddb__memo_column(batch->memo, input->field_id)
+                                  : NULL;
+  if (!column || column->kind != DDB__COLUMN_CODES) {
+    return ddb__groups_find(&r->groups, r->columns, batch->mask, r->numbers, err);
+  }
+  uint64_t left = number_by_codes(r, batch, column);
+  ddb_status status = ddb__groups_find(&r->groups, r->columns, left, r->numbers, err);
+  const uint8_t *codes = (const uint8_t *)column->lanes + batch->block_row;
+  for (left &= batch->clean; left != 0 && !status; left &= left - 1) {
+    unsigned i = (unsigned)__builtin_ctzll(left);
+    r->code_groups[codes[i]] = r->numbers[i] + 1;
+  }
+  return status;
+}
+
 ddb_status ddb__aggregation_take(run *r, const ddb__batch *batch, ddb_error *err) {
   ddb_status status = DDB_OK;
   for (size_t i = 0; i < r->input_count && !status; i++) {
-    status = ddb__input_fill(&r->inputs[i], batch->records, batch->mask, err);
+    status = ddb__input_fill(&r->inputs[i], batch, err);
   }
   if (!status && r->query->group_count > 0) {
     uint32_t before = r->groups.count;
-    status = ddb__groups_find(&r->groups, r->columns, batch->mask, r->numbers, err);
+    status = number_rows(r, batch, err);
     if (!status && r->groups.count > before) {
       status = grow(r, err);
     }
@@ -207,6 +244,20 @@ static ddb_status take_records(run *r, const ddb_records *records, ddb_error *er
   return status;
 }
 
+/* Aggregates may keep values for as long as they borrow from the source's records: columns stay as
+ * long as these. */
+static void want_columns(const run *r, ddb__plan *plan) {
+  plan->by_batch = r->borrows;
+  for (size_t i = 0; i < r->input_count && r->borrows; i++) {
+    uint32_t field_id = r->inputs[i].field_id;
+    if (r->inputs[i].expr || plan->wanted_count == DDB__PLAN_WANTED_MAX) {
+      plan->by_batch = false;
+    } else if (field_id != DDB__NO_FIELD) {
+      plan->wanted[plan->wanted_count++] = field_id;
+    }
+  }
+}
+
 static ddb_status take_rows(run *r, const ddb__source *source, ddb_error *err) {
   if (r->query->records) {
     return take_records(r, r->query->records, err);
@@ -218,6 +269,7 @@ static ddb_status take_rows(run *r, const ddb__source *source, ddb_error *err) {
   }
   ddb__scan scan;
   ddb__batch batch;
+  want_columns(r, &plan);
   ddb__scan_init(&scan, &plan, r->input_count > 0);
   while (!status && ddb__scan_next(&scan, &batch)) {
     status = ddb__aggregation_take(r, &batch, err);

@@ -4,6 +4,7 @@
  */
 #include "query/input.h"
 
+#include "base/testing.h"
 #include "store/value.h"
 
 ddb_status ddb__input_init(ddb__input *input, const ddb__shapes *shapes, ddb_str field,
@@ -74,11 +75,27 @@ static ddb_status compute(ddb__input *input, const ddb_record *const *records, u
   return status;
 }
 
-ddb_status ddb__input_fill(ddb__input *input, const ddb_record *const *records, uint64_t mask,
-                           ddb_error *err) {
+/* The rows that the batch's columns tell; returns the rest. */
+static uint64_t take_column(ddb__input *input, const ddb__batch *batch) {
+  const ddb__column *column = batch->memo ? ddb__memo_column(batch->memo, input->field_id) : NULL;
+  if (!column || !ddb__column_has_values(column)) {
+    return batch->mask;
+  }
+  uint64_t told = DDB__FAULT(INPUT_STALE) ? batch->mask : batch->mask & batch->clean;
+  uint64_t present = 0;
+  for (uint64_t mask = told; mask != 0; mask &= mask - 1) {
+    unsigned i = (unsigned)__builtin_ctzll(mask);
+    input->values[i] = ddb__column_value(column, batch->block_row + i);
+    present |= (uint64_t)(input->values[i].kind != DDB_NULL) << i;
+  }
+  input->present = present;
+  return batch->mask & ~told;
+}
+
+ddb_status ddb__input_fill(ddb__input *input, const ddb__batch *batch, ddb_error *err) {
   input->present = 0;
   if (input->expr) {
-    return compute(input, records, mask, err);
+    return compute(input, batch->records, batch->mask, err);
   }
   if (input->field_id == DDB__NO_FIELD) {
     for (unsigned i = 0; i < DDB__BATCH_MAX; i++) {
@@ -86,10 +103,11 @@ ddb_status ddb__input_fill(ddb__input *input, const ddb_record *const *records, 
     }
     return DDB_OK;
   }
-  uint64_t present = 0;
+  uint64_t mask = take_column(input, batch);
+  uint64_t present = input->present;
   for (; mask != 0; mask &= mask - 1) {
     unsigned i = (unsigned)__builtin_ctzll(mask);
-    const ddb_record *record = records[i];
+    const ddb_record *record = batch->records[i];
     if (record->shape != input->shape) {
       find_place(input, record->shape);
     }

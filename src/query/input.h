@@ -4,8 +4,8 @@
  * for a batch of records at a time.
  *
  * The place of the field in the last shape seen is kept, since neighbours mostly share it. Values of
- * a field or a path borrow from the records; those that an expression computes last until the next
- * batch. Thread-safety: distinct.
+ * a field or a path borrow from the records, or from the columns that are kept of them; those that an
+ * expression computes last until the next batch. Thread-safety: distinct.
  */
 #ifndef DDB_QUERY_INPUT_H
 #define DDB_QUERY_INPUT_H
@@ -32,8 +32,8 @@ typedef struct ddb__input {
 ddb_status ddb__input_init(ddb__input *input, const ddb__shapes *shapes, ddb_str field,
                            const ddb_expr *expr, ddb_error *err);
 void ddb__input_fini(ddb__input *input);
-/* values[i] for each bit i of the mask; what is missing is null. NOMEM, of expressions. */
-ddb_status ddb__input_fill(ddb__input *input, const ddb_record *const *records, uint64_t mask,
-                           ddb_error *err);
+/* values[i] for each bit i of the batch's mask, from its columns or its records; what is missing is
+ * null. NOMEM, of expressions. */
+ddb_status ddb__input_fill(ddb__input *input, const ddb__batch *batch, ddb_error *err);
 
 #endif

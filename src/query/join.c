@@ -289,9 +289,10 @@ static ddb_status pair(joining *j, const ddb_record *left, const ddb_value *keys
 static ddb_status pair_batch(joining *j, const ddb_record *const *records, size_t count, bool *done,
                              ddb_error *err) {
   uint64_t mask = count < DDB__BATCH_MAX ? (UINT64_C(1) << count) - 1 : UINT64_MAX;
+  ddb__batch batch = {.records = records, .mask = mask};
   ddb_status status = DDB_OK;
   for (size_t i = 0; i < j->key_count && !status; i++) {
-    status = ddb__input_fill(&j->keys[i], records, mask, err);
+    status = ddb__input_fill(&j->keys[i], &batch, err);
   }
   for (size_t row = 0; row < count && !status && !*done; row++) {
     ddb_value keys[DDB__JOIN_KEYS_MAX];

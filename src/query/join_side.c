@@ -143,7 +143,7 @@ static ddb_status add_batch(ddb__join_side *side, ddb__input *inputs, const ddb_
   uint64_t mask = batch->mask;
   ddb_status status = DDB_OK;
   for (size_t i = 0; i < side->join->key_count && !status; i++) {
-    status = ddb__input_fill(&inputs[i], batch->records, batch->mask, err);
+    status = ddb__input_fill(&inputs[i], batch, err);
     mask &= inputs[i].present;
     columns[i] = inputs[i].values;
   }

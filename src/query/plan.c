@@ -619,6 +619,8 @@ static ddb_status init(ddb__plan *plan, const ddb__source *source, const ddb_con
   steps_init(plan);
   plan->found = NULL;
   plan->found_count = 0;
+  plan->wanted_count = 0;
+  plan->by_batch = false;
   ddb__seqs_init(&plan->candidates);
   uint64_t seq;
   const ddb_record *record;

@@ -65,6 +65,8 @@ typedef struct ddb__plan_order {
   uint64_t keep; /* UINT64_MAX: all */
 } ddb__plan_order;
 
+#define DDB__PLAN_WANTED_MAX 8u
+
 typedef struct ddb__plan {
   ddb__source source;
   ddb__bound bound;
@@ -83,6 +85,11 @@ typedef struct ddb__plan {
   /* The rows, when several threads found them already (parallel.h): [found_count], one more allocated. */
   const ddb_record **found;
   size_t found_count;
+  /* Before a scan begins, its user may name fields that it reads of the rows, to have columns of them
+   * too. `by_batch`: of these it reads nothing that a batch's columns tell. */
+  uint32_t wanted[DDB__PLAN_WANTED_MAX];
+  size_t wanted_count;
+  bool by_batch;
 } ddb__plan;
 
 /* `where` (NULL: all) must outlive the plan. FIELD_NOT_FOUND, NOMEM. */
@@ -110,6 +117,10 @@ typedef struct ddb__batch {
   const uint64_t *seqs; /* NULL: consecutive */
   uint64_t first;
   uint64_t mask;
+  /* Columns that tell values of the rows `clean`: row i is row block_row + i of the block. */
+  const ddb__memo *memo; /* NULL: none */
+  uint64_t clean;
+  size_t block_row;
 } ddb__batch;
 
 static inline uint64_t ddb__batch_seq(const ddb__batch *batch, unsigned index) {
@@ -119,8 +130,10 @@ static inline uint64_t ddb__batch_seq(const ddb__batch *batch, unsigned index) {
 typedef struct ddb__scan_run {
   const ddb_record *const *records;
   uint64_t first;
-  uint64_t sure; /* bits of rows that match; with 0 in both: no more runs */
-  uint64_t open; /* bits of rows that are there, whose records tell */
+  uint64_t sure;         /* bits of rows that match; with 0 in both: no more runs */
+  uint64_t open;         /* bits of rows that are there, whose records tell */
+  const ddb__memo *memo; /* as in a batch */
+  uint64_t clean;
 } ddb__scan_run;
 
 #define DDB__SCAN_FIELDS_MAX 8u
@@ -128,6 +141,10 @@ typedef struct ddb__scan_run {
 /* The block a scan is in, as the columns kept of it tell. */
 typedef struct ddb__scan_block {
   const ddb__rows_node *node;
+  const ddb__memo *memo;
+  bool has_wanted; /* the memo tells all that the plan's user wants */
+  bool any_dirty;
+  uint64_t dirty[DDB__ROWS_FAN];
   uint64_t first;
   uint64_t end; /* first row after it; 0: no block */
   ddb__verdict verdict;

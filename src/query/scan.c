@@ -41,6 +41,18 @@ static void guess_reach(ddb__scan *scan, const ddb_record *record) {
 
 /* ---- Columns ------------------------------------------------------------------------------ */
 
+static size_t add_field(uint32_t *fields, size_t count, uint32_t field_id) {
+  for (size_t i = 0; i < count; i++) {
+    if (fields[i] == field_id) {
+      return count;
+    }
+  }
+  if (count < DDB__SCAN_FIELDS_MAX) {
+    fields[count++] = field_id;
+  }
+  return count;
+}
+
 /* Which fields' columns to keep. What a statement is making is not published: none of that. */
 static void choose_columns(ddb__scan *scan) {
   const ddb__source *source = &scan->plan->source;
@@ -53,6 +65,9 @@ static void choose_columns(ddb__scan *scan) {
   }
   uint32_t fields[DDB__SCAN_FIELDS_MAX];
   size_t count = ddb__vector_fields(&scan->plan->bound, fields, DDB__SCAN_FIELDS_MAX);
+  for (size_t i = 0; i < scan->plan->wanted_count; i++) {
+    count = add_field(fields, count, scan->plan->wanted[i]);
+  }
   scan->by_columns = count > 0;
   for (size_t i = 0; i < count && source->root->commit != 0; i++) {
     if (ddb__memo_pool_use(pool, fields[i])) {
@@ -79,12 +94,11 @@ static uint64_t live_bits(const ddb__rows_node *block, size_t leaf) {
 }
 
 /* Rows that changed since the memo was made are open, if they are there. */
-static void open_dirty(ddb__verdict *verdict, const ddb__memo *memo, const ddb__rows_node *block) {
-  uint64_t dirty[DDB__ROWS_FAN];
-  if (!ddb__memo_dirty(memo, block, dirty)) {
-    return;
-  }
-  for (size_t leaf = 0; leaf < DDB__ROWS_FAN; leaf++) {
+static void open_dirty(ddb__scan_block *in, const ddb__memo *memo, const ddb__rows_node *block) {
+  ddb__verdict *verdict = &in->verdict;
+  uint64_t *dirty = in->dirty;
+  in->any_dirty = ddb__memo_dirty(memo, block, dirty);
+  for (size_t leaf = 0; in->any_dirty && leaf < DDB__ROWS_FAN; leaf++) {
     if (dirty[leaf] != 0) {
       size_t row = leaf * DDB__ROWS_FAN;
       uint64_t live = dirty[leaf] & live_bits(block, leaf);
@@ -93,6 +107,15 @@ static void open_dirty(ddb__verdict *verdict, const ddb__memo *memo, const ddb__
       verdict->maybe[row / 64] |= live << (row % 64);
     }
   }
+}
+
+static bool has_wanted(const ddb__plan *plan, const ddb__memo *memo) {
+  bool all = plan->by_batch;
+  for (size_t i = 0; all && i < plan->wanted_count; i++) {
+    const ddb__column *column = ddb__memo_column(memo, plan->wanted[i]);
+    all = column && ddb__column_has_values(column);
+  }
+  return all;
 }
 
 /* Is there anything left to look at? */
@@ -127,7 +150,9 @@ static void enter_block(ddb__scan *scan) {
     verdict->sure[i] &= memo->live[i];
     verdict->maybe[i] &= memo->live[i];
   }
-  open_dirty(verdict, memo, node);
+  open_dirty(&scan->block, memo, node);
+  scan->block.memo = memo;
+  scan->block.has_wanted = has_wanted(scan->plan, memo);
   scan->block.node = node;
   scan->block.first = scan->position;
   scan->block.end = scan->position + DDB__BLOCK_ROWS;
@@ -147,7 +172,7 @@ static void fetch_rows(const ddb__scan *scan, const ddb_record *const *records, 
 /* The next leaf of the block with a row that matches or may; nothing when there is none. */
 static ddb__scan_run run_of_block(ddb__scan *scan) {
   const ddb__scan_block *block = &scan->block;
-  ddb__scan_run run = {NULL, 0, 0, 0};
+  ddb__scan_run run = {0};
   while (scan->position < block->end) {
     size_t leaf = (size_t)(scan->position - block->first) / DDB__ROWS_FAN;
     uint64_t maybe = leaf_bits(block->verdict.maybe, leaf);
@@ -157,7 +182,10 @@ static ddb__scan_run run_of_block(ddb__scan *scan) {
       run.records = ddb__rows_block_leaf(block->node, leaf);
       run.sure = leaf_bits(block->verdict.sure, leaf);
       run.open = maybe & ~run.sure;
-      fetch_rows(scan, run.records, scan->reads_all ? maybe : run.open);
+      run.memo = block->memo;
+      run.clean = block->any_dirty ? ~block->dirty[leaf] : UINT64_MAX;
+      uint64_t told = block->has_wanted ? run.sure & run.clean : 0;
+      fetch_rows(scan, run.records, scan->reads_all ? maybe & ~told : run.open);
       break;
     }
   }
@@ -166,8 +194,9 @@ static ddb__scan_run run_of_block(ddb__scan *scan) {
 
 static ddb__scan_run run_of_leaf(ddb__scan *scan) {
   uint64_t count;
-  ddb__scan_run run = {ddb__rows_run(&scan->plan->source.root->rows, scan->position, &count),
-                       scan->position, 0, 0};
+  ddb__scan_run run = {.records =
+                           ddb__rows_run(&scan->plan->source.root->rows, scan->position, &count),
+                       .first = scan->position};
   scan->position += count;
   for (uint64_t i = 0; run.records && i < count; i++) {
     const ddb_record *record = run.records[i];
@@ -181,7 +210,7 @@ static ddb__scan_run run_of_leaf(ddb__scan *scan) {
 
 /* The next leaf with a record, its records on their way. */
 static ddb__scan_run run_next(ddb__scan *scan) {
-  ddb__scan_run run = {NULL, 0, 0, 0};
+  ddb__scan_run run = {0};
   while ((run.sure | run.open) == 0 && scan->position < scan->end) {
     if (scan->by_columns && scan->position % DDB__BLOCK_ROWS == 0) {
       uint64_t first = scan->position;
@@ -199,6 +228,7 @@ static ddb__scan_run run_next(ddb__scan *scan) {
 static bool gather(ddb__scan *scan, ddb__batch *batch) {
   const ddb__seqs *seqs = &scan->plan->candidates;
   const ddb__rows *rows = &scan->plan->source.root->rows;
+  batch->memo = NULL;
   batch->records = scan->gathered;
   batch->seqs = seqs->items + scan->position;
   batch->mask = 0;
@@ -218,6 +248,7 @@ static bool gather(ddb__scan *scan, ddb__batch *batch) {
  * Ends before its time when the walk gets too long. */
 static bool gather_ordered(ddb__scan *scan, ddb__batch *batch) {
   const ddb__rows *rows = &scan->plan->source.root->rows;
+  batch->memo = NULL;
   batch->records = scan->gathered;
   batch->seqs = scan->walked;
   batch->mask = 0;
@@ -297,6 +328,7 @@ static bool take_found(ddb__scan *scan, ddb__batch *batch) {
   const ddb__plan *plan = scan->plan;
   size_t left = plan->found_count - (size_t)scan->position;
   size_t count = left < DDB__BATCH_MAX ? left : DDB__BATCH_MAX;
+  batch->memo = NULL;
   batch->records = plan->found + scan->position;
   batch->seqs = NULL;
   batch->first = 0;
@@ -327,7 +359,12 @@ static bool batch_next(ddb__scan *scan, ddb__batch *batch, uint64_t *open) {
     return false;
   }
   scan->ahead = run_next(scan);
-  *batch = (ddb__batch){run.records, NULL, run.first, run.sure | run.open};
+  *batch = (ddb__batch){.records = run.records,
+                        .first = run.first,
+                        .mask = run.sure | run.open,
+                        .memo = run.memo,
+                        .clean = run.clean,
+                        .block_row = (size_t)(run.first % DDB__BLOCK_ROWS)};
   *open = run.open;
   return true;
 }
@@ -335,7 +372,7 @@ static bool batch_next(ddb__scan *scan, ddb__batch *batch, uint64_t *open) {
 bool ddb__scan_next(ddb__scan *scan, ddb__batch *batch) {
   uint64_t open;
   while (batch_next(scan, batch, &open)) {
-    uint64_t read = scan->reads_all ? batch->mask : open;
+    uint64_t read = scan->reads_all && !scan->plan->by_batch ? batch->mask : open;
     if (scan->reach > 0 && read != 0) {
       guess_reach(scan, batch->records[__builtin_ctzll(read)]);
     }

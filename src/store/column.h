@@ -71,6 +71,30 @@ ddb__column *ddb__column_copy(ddb__memo_pool *pool, const ddb__column *column);
 bool ddb__column_set(ddb__column *column, size_t row, const ddb_value *value);
 void ddb__column_release(ddb__memo_pool *pool, ddb__column *column);
 
+/* Does the column tell its rows' values? */
+static inline bool ddb__column_has_values(const ddb__column *column) {
+  return column->kind == DDB__COLUMN_INT || column->kind == DDB__COLUMN_FLOAT ||
+         column->kind == DDB__COLUMN_CODES;
+}
+/* A row's value, of such a column, null for missing; borrowed from the column. */
+static inline ddb_value ddb__column_value(const ddb__column *column, size_t row) {
+  if (column->kind == DDB__COLUMN_CODES) {
+    ddb_value value = column->values[((const uint8_t *)column->lanes)[row]];
+    return value.kind == DDB_MISSING ? ddb_null() : value;
+  }
+  if (column->has_nulls && (column->nulls[row / 64] >> (row % 64) & 1) != 0) {
+    return ddb_null();
+  }
+  if (column->kind == DDB__COLUMN_FLOAT) {
+    return ddb_float(((const double *)column->lanes)[row]);
+  }
+  uint64_t lane = column->lane == 1   ? ((const uint8_t *)column->lanes)[row]
+                  : column->lane == 2 ? ((const uint16_t *)column->lanes)[row]
+                  : column->lane == 4 ? ((const uint32_t *)column->lanes)[row]
+                                      : ((const uint64_t *)column->lanes)[row];
+  return ddb_int((int64_t)((uint64_t)column->base + lane));
+}
+
 static inline uint32_t ddb__column_hash(const ddb_value *value) {
   return (uint32_t)(ddb_value_hash(value) >> 32);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_store_faults.c - the tests can fail: every planted fault of base/testing.h that concerns the
- * core is found, by a scenario that holds without it.
+ * core is found, by a scenario that holds without it; test_query_faults.c has those of queries over columns and
+ * joins.
  *
  * A scenario runs in a child process with a time limit: a wrong answer, a crash (released memory is
  * filled with 0xDD; sanitizers stop at its use) and a hang all count as found. Only the testing build
@@ -13,88 +14,14 @@
 #ifdef DDB_TESTING
 
 #include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "bank.h"
-#include "rows.h"
+#include "fault_scenario.h"
 #include "stop.h"
 #include "store/table.h"
 
-/* ---- Children ------------------------------------------------------------------------------ */
-
-typedef bool (*scenario)(void);
-
-/* Did the scenario hold? seconds: after them it counts as hanging. */
-static bool holds_in_child(scenario run, ddb__fault fault, unsigned seconds) {
-  fflush(stdout);
-  fflush(stderr);
-  pid_t child = fork();
-  assert_true(child >= 0);
-  if (child == 0) {
-    const struct rlimit no_core = {0, 0};
-    const int crashes[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS};
-    (void)setrlimit(RLIMIT_CORE, &no_core);
-    for (size_t i = 0; i < sizeof crashes / sizeof crashes[0]; i++) {
-      (void)signal(crashes[i], SIG_DFL); /* cmocka would go on in the child */
-    }
-    if (fault != DDB__FAULT_NONE && !freopen("/dev/null", "w", stderr)) {
-      _exit(3);
-    }
-    (void)alarm(seconds);
-    ddb__test_fault_set(fault);
-    _exit(run() ? 0 : 1);
-  }
-  int status = 0;
-  assert_int_equal(waitpid(child, &status, 0), child);
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
-/* ---- What scenarios are made of ------------------------------------------------------------ */
-
 static uint64_t seed;
-static _Atomic int wrong; /* of the running scenario: each is a process */
-
-static void check(bool holds) {
-  if (!holds) {
-    atomic_fetch_add(&wrong, 1);
-  }
-}
-
-static bool nothing_wrong(void) {
-  return atomic_load(&wrong) == 0;
-}
-
-static void ok(ddb_status status) {
-  check(status == DDB_OK);
-}
-
-typedef struct world {
-  ddb_db *db;
-  ddb_table *table;
-} world;
-
-static world world_new(void) {
-  world w = {NULL, NULL};
-  ok(ddb_db_new(&w.db, NULL));
-  ok(ddb_db_table_create(w.db, DDB_STR("t"), NULL, &w.table, NULL));
-  return w;
-}
-
-static void check_rows(const ddb_view *view, int64_t count) {
-  check(rows_are(view, 1, count));
-}
-
-static world world_with_rows(int64_t count) {
-  world w = world_new();
-  for (int64_t id = 1; id <= count; id++) {
-    ok(rows_insert(w.table, id, 10 * id));
-  }
-  return w;
-}
 
 /* A reader of a table of one row, to be stopped somewhere. */
 static ddb_status read_one_row(void *table) {
@@ -628,11 +555,7 @@ static bool run_walk_forgets_rows(void) {
   return nothing_wrong();
 }
 
-static const struct {
-  ddb__fault fault;
-  scenario run;
-  unsigned seconds; /* enough for the scenario that holds */
-} cases[] = {
+static const fault_case cases[] = {
     {DDB__FAULT_PIN_WITHOUT_HOLD, run_pin_without_hold, 20},
     {DDB__FAULT_RETIRE_EARLY, run_retire_early, 20},
     {DDB__FAULT_HINT_RECORD_BIRTH, run_hint_record_birth, 20},
@@ -663,34 +586,17 @@ static const struct {
     {DDB__FAULT_WALK_FORGETS_ROWS, run_walk_forgets_rows, 20},
 };
 enum { CASE_COUNT = sizeof cases / sizeof cases[0] };
-/* All but CONVERT_UNDER_LOCK, which is the extension's. */
-_Static_assert(CASE_COUNT == DDB__FAULT_COUNT - 2, "a fault has no scenario");
-
-static const char *fault_name(ddb__fault fault) {
-  static const char *const names[DDB__FAULT_COUNT] = {[DDB__FAULT_NONE] = "NONE",
-#define DDB_X(name, text) [DDB__FAULT_##name] = #name,
-                                                      DDB__FAULT_MAP(DDB_X)
-#undef DDB_X
-  };
-  return names[fault];
-}
+/* All but NONE, CONVERT_UNDER_LOCK, which is the extension's, and those of test_query_faults.c. */
+_Static_assert(CASE_COUNT == DDB__FAULT_COUNT - 2 - FAULTS_OF_QUERIES, "a fault has no scenario");
 
 static void test_scenarios_hold(void **state) {
   (void)state;
-  for (size_t i = 0; i < CASE_COUNT; i++) {
-    if (!holds_in_child(cases[i].run, DDB__FAULT_NONE, 60)) {
-      fail_msg("the scenario of %s fails without it", fault_name(cases[i].fault));
-    }
-  }
+  hold_all(cases, CASE_COUNT);
 }
 
 static void test_faults_are_found(void **state) {
   (void)state;
-  for (size_t i = 0; i < CASE_COUNT; i++) {
-    if (holds_in_child(cases[i].run, cases[i].fault, cases[i].seconds)) {
-      fail_msg("%s was not found", fault_name(cases[i].fault));
-    }
-  }
+  find_all(cases, CASE_COUNT);
 }
 
 /* ---- The bank finds them too --------------------------------------------------------------- */

@@ -48,9 +48,11 @@ FAULTS = {
     "MEMO_STALE": "columns_follow_changes",
     "MEMO_NULL_LOST": "columns_follow_changes",
 }
-# Faults of indexes and plans: tests/c/test_store_faults.c plants and finds them.
+# Faults of indexes, plans, columns and joins: tests/c/test_(store|query)_faults.c find them.
 FOUND_IN_C = {
     "BUILD_MISSES_CHANGES",
+    "CODE_GROUPS_KEPT",
+    "INPUT_STALE",
     "PLAN_NOT_IS_OR",
     "PLAN_OR_FORGETS",
     "RANGE_EXCLUDES_END",
