@@ -6,15 +6,20 @@
  *   left records --matches of the right side (join_side.h)--> pairs --the columns that somebody
  *     reads--> records, a batch at a time --where--> a sink: count, rows, or aggregates
  *
+ * What of `where` is about one side alone chooses that side's records, through its planner
+ * (join_push.h). The left side is scanned as far as rows are wanted.
+ *
  * What nobody reads is not copied: `where`, order and aggregates are bound first, to the names of all
  * columns; then the rows get those of them that were found there (all, for a selection).
- * Locks: none; the caller's views keep everything. Memory: the left side's record pointers, the right
- * side's hash table, and the result.
+ * Locks: none; the caller's views keep everything. Memory: the right side's hash table, and the
+ * result.
  */
 #include "base/heap.h"
 #include "base/status.h"
+#include "base/testing.h"
 #include "query/aggregate.h"
 #include "query/distinct.h"
+#include "query/join_push.h"
 #include "query/join_side.h"
 #include "query/rowset.h"
 #include "query/selection.h"
@@ -30,10 +35,9 @@ typedef struct column {
 } column;
 
 typedef struct joining {
+  ddb__join_push push; /* the join as it is run, and what is left of its condition */
   const ddb_join *join;
   const ddb__shapes *left_shapes;
-  ddb_records left;
-  bool owns_left;
   ddb__input *keys; /* [key_count], of the left side */
   size_t key_count; /* initialised ones */
   ddb__join_side right;
@@ -52,6 +56,7 @@ typedef struct joining {
   /* What becomes of the rows: */
   ddb_status (*sink)(struct joining *j, uint64_t mask, bool *done, ddb_error *err);
   const ddb_query *query;
+  uint64_t enough; /* rows: no more are wanted */
   ddb__distinct distinct;
   ddb__aggregation *aggregation;
   uint64_t counted;
@@ -126,9 +131,6 @@ static void joining_fini(joining *j) {
   for (size_t i = 0; i < j->key_count; i++) {
     ddb__input_fini(&j->keys[i]);
   }
-  if (j->owns_left) {
-    ddb_records_free(&j->left);
-  }
   if (j->has_right) {
     ddb__join_side_fini(&j->right);
   }
@@ -139,6 +141,27 @@ static void joining_fini(joining *j) {
   ddb_rowset_free(j->rows);
   ddb__arena_fini(&j->arena);
   ddb__free(&ddb__heap_process, j->keys, room_of(j->join));
+  ddb__join_push_fini(&j->push);
+}
+
+/* Names are checked in the whole condition; what is left for the pairs is bound. */
+static ddb_status bind_where(joining *j, const ddb_cond *where, ddb_error *err) {
+  const ddb__shapes *shapes = j->rows->shapes;
+  ddb_status status = ddb__bound_init(&j->where, where, shapes, err);
+  if (status) {
+    return status;
+  }
+  ddb__bound_fini(&j->where);
+  status = ddb__join_push_init(&j->push, j->join, where, err);
+  if (status) {
+    return status;
+  }
+  j->join = &j->push.join;
+  if (j->push.where) {
+    status = ddb__bound_init(&j->where, j->push.where, shapes, err);
+    j->has_where = status == DDB_OK;
+  }
+  return status;
 }
 
 static ddb_status joining_init(joining *j, const ddb_join *join, const ddb_cond *where,
@@ -153,13 +176,13 @@ static ddb_status joining_init(joining *j, const ddb_join *join, const ddb_cond 
   ddb__distinct_init(&j->distinct, NULL, 0);
   j->aggregation = NULL;
   j->counted = 0;
+  j->enough = UINT64_MAX;
   status = allocate(j, err);
   if (!status) {
     status = bind_columns(j, err);
   }
   if (!status && where) {
-    status = ddb__bound_init(&j->where, where, j->rows->shapes, err);
-    j->has_where = status == DDB_OK;
+    status = bind_where(j, where, err);
   }
   if (status) {
     joining_fini(j);
@@ -220,18 +243,6 @@ static ddb_status settle(joining *j, ddb_error *err) {
 
 /* ---- Rows --------------------------------------------------------------------------------- */
 
-static ddb_status collect_left(joining *j, ddb_error *err) {
-  if (j->join->left_rows) {
-    j->left = j->join->left_rows->records;
-    return DDB_OK;
-  }
-  ddb_query query = DDB_QUERY_INIT;
-  query.where = j->join->left_where;
-  ddb_status status = ddb_view_select(j->join->left, &query, &j->left, err);
-  j->owns_left = status == DDB_OK;
-  return status;
-}
-
 static ddb_value column_value(column *c, const ddb_record *record) {
   if (!record || c->field_id == DDB__NO_FIELD) {
     return ddb_null();
@@ -247,6 +258,10 @@ static ddb_status flush(joining *j, bool *done, ddb_error *err) {
   uint64_t mask = j->count < DDB__BATCH_MAX ? (UINT64_C(1) << j->count) - 1 : UINT64_MAX;
   if (j->has_where && mask != 0) {
     mask = ddb__bound_eval(&j->where, j->records, mask);
+    ddb_status failed = ddb__bound_status(&j->where, err);
+    if (failed) {
+      return failed;
+    }
   }
   ddb_status status = mask != 0 ? j->sink(j, mask, done, err) : DDB_OK;
   j->count = 0;
@@ -286,39 +301,71 @@ static ddb_status pair(joining *j, const ddb_record *left, const ddb_value *keys
   return status;
 }
 
-static ddb_status pair_batch(joining *j, const ddb_record *const *records, size_t count, bool *done,
-                             ddb_error *err) {
-  uint64_t mask = count < DDB__BATCH_MAX ? (UINT64_C(1) << count) - 1 : UINT64_MAX;
-  ddb__batch batch = {.records = records, .mask = mask};
+static ddb_status pair_batch(joining *j, const ddb__batch *batch, bool *done, ddb_error *err) {
   ddb_status status = DDB_OK;
   for (size_t i = 0; i < j->key_count && !status; i++) {
-    status = ddb__input_fill(&j->keys[i], &batch, err);
+    status = ddb__input_fill(&j->keys[i], batch, err);
   }
-  for (size_t row = 0; row < count && !status && !*done; row++) {
+  for (uint64_t mask = batch->mask; mask != 0 && !status && !*done; mask &= mask - 1) {
+    unsigned row = (unsigned)__builtin_ctzll(mask);
     ddb_value keys[DDB__JOIN_KEYS_MAX];
     for (size_t i = 0; i < j->key_count; i++) {
       keys[i] = j->keys[i].values[row];
     }
-    status = pair(j, records[row], keys, done, err);
+    status = pair(j, batch->records[row], keys, done, err);
   }
   return status;
 }
 
+/* left_count: at least so many left records are there, as far as that is known. No more than the
+ * rows that are wanted may be needed. */
+static ddb_status open_right(joining *j, uint64_t left_count, ddb_error *err) {
+  uint64_t count = left_count < j->enough ? left_count : j->enough;
+  ddb_status status = ddb__join_side_init(&j->right, j->join, count, err);
+  j->has_right = status == DDB_OK;
+  return status;
+}
+
+/* The left side's rows of another join. */
+static ddb_status pair_rows(joining *j, bool *done, ddb_error *err) {
+  const ddb_records *left = &j->join->left_rows->records;
+  ddb_status status = open_right(j, left->count, err);
+  for (size_t from = 0; from < left->count && !status && !*done; from += DDB__BATCH_MAX) {
+    size_t count = left->count - from;
+    uint64_t mask = count < DDB__BATCH_MAX ? (UINT64_C(1) << count) - 1 : UINT64_MAX;
+    ddb__batch batch = {.records = left->items + from, .mask = mask};
+    status = pair_batch(j, &batch, done, err);
+  }
+  return status;
+}
+
+/* The left side's records, as they are found: it ends where no more rows are wanted. */
+static ddb_status pair_scanned(joining *j, bool *done, ddb_error *err) {
+  const ddb_join *join = j->join;
+  ddb__source source = {join->left->table, ddb__view_root(join->left)};
+  ddb__plan plan;
+  ddb_status status = ddb__plan_init(&plan, &source, join->left_where, err);
+  if (status) {
+    return status;
+  }
+  status = open_right(j, !join->left_where ? source.root->count : plan.candidates.count, err);
+  ddb__scan scan;
+  ddb__batch batch;
+  ddb__scan_init(&scan, &plan, true);
+  while (!status && !*done && ddb__scan_next(&scan, &batch)) {
+    status = pair_batch(j, &batch, done, err);
+  }
+  status = status ? status : ddb__bound_status(&plan.bound, err);
+  ddb__plan_fini(&plan);
+  return status;
+}
+
 static ddb_status run(joining *j, ddb_error *err) {
+  bool done = false;
   use_where(j);
   ddb_status status = settle(j, err);
   if (!status) {
-    status = collect_left(j, err);
-  }
-  if (!status) {
-    status = ddb__join_side_init(&j->right, j->join, j->left.count, err);
-    j->has_right = status == DDB_OK;
-  }
-  bool done = false;
-  for (size_t from = 0; from < j->left.count && !status && !done; from += DDB__BATCH_MAX) {
-    size_t count = j->left.count - from;
-    count = count < DDB__BATCH_MAX ? count : DDB__BATCH_MAX;
-    status = pair_batch(j, j->left.items + from, count, &done, err);
+    status = j->join->left_rows ? pair_rows(j, &done, err) : pair_scanned(j, &done, err);
   }
   return status || done ? status : flush(j, &done, err);
 }
@@ -356,9 +403,6 @@ ddb_status ddb_join_count(const ddb_join *join, const ddb_cond *where, uint64_t 
 /* The records go into the result's own arena. Without an order, no more are taken than are wanted. */
 static ddb_status sink_rows(joining *j, uint64_t mask, bool *done, ddb_error *err) {
   const ddb_query *query = j->query;
-  uint64_t enough = query->order_count > 0 || query->limit > UINT64_MAX - query->offset
-                        ? UINT64_MAX
-                        : query->limit + query->offset;
   ddb_status status = DDB_OK;
   for (; mask != 0 && !status && !*done; mask &= mask - 1) {
     const ddb_record *made = j->records[__builtin_ctzll(mask)];
@@ -375,7 +419,7 @@ static ddb_status sink_rows(joining *j, uint64_t mask, bool *done, ddb_error *er
     if (!status && added) {
       status = ddb__rowset_append(j->rows, kept, err);
     }
-    *done = j->rows->records.count >= enough;
+    *done = j->rows->records.count + (DDB__FAULT(JOIN_EARLY_END) ? 1 : 0) >= j->enough;
   }
   return status;
 }
@@ -460,6 +504,9 @@ ddb_status ddb_join_select(const ddb_join *join, const ddb_query *query, ddb_row
   }
   j.sink = sink_rows;
   j.query = query;
+  if (query->order_count == 0 && query->limit <= UINT64_MAX - query->offset) {
+    j.enough = query->limit + query->offset;
+  }
   for (size_t i = 0; i < join->column_count; i++) {
     j.columns[i].is_used = true;
   }

@@ -77,6 +77,7 @@ static ddb_status look_up(ddb__join_side *side, const ddb_value *keys, bool *by_
         status = append_found(&side->found, batch.records[__builtin_ctzll(mask)], err);
       }
     }
+    status = status ? status : ddb__bound_status(&plan.bound, err);
     ddb__plan_fini(&plan);
   }
   ddb_cond_release(cond);
@@ -175,6 +176,7 @@ static ddb_status hash_rows(ddb__join_side *side, ddb__input *inputs, ddb_error 
   while (!status && ddb__scan_next(&scan, &batch)) {
     status = add_batch(side, inputs, &batch, err);
   }
+  status = status ? status : ddb__bound_status(&plan.bound, err);
   ddb__plan_fini(&plan);
   return status;
 }
@@ -210,7 +212,8 @@ ddb_status ddb__join_side_init(ddb__join_side *side, const ddb_join *join, uint6
   *side = (ddb__join_side){.join = join};
   side->source = (ddb__source){join->right->table, ddb__view_root(join->right)};
   ddb__groups_init(&side->keys, join->key_count, true);
-  if (left_count < side->source.root->count / LOOKUP_FACTOR) {
+  side->lookups_left = side->source.root->count / LOOKUP_FACTOR;
+  if (left_count < side->lookups_left) {
     return DDB_OK;
   }
   ddb_status status = build(side, err);
@@ -250,7 +253,11 @@ ddb_status ddb__join_side_find(ddb__join_side *side, const ddb_value *keys, uint
   }
   if (!side->hashed) {
     bool by_index = false;
-    ddb_status status = look_up(side, keys, &by_index, err);
+    ddb_status status = DDB_OK;
+    if (side->lookups_left > 0) {
+      side->lookups_left--;
+      status = look_up(side, keys, &by_index, err);
+    }
     if (status || by_index) {
       *match = 0;
       return status;

@@ -3,7 +3,8 @@
  * join_side.h - the right side of a join: the records that are equal to a left record's keys, in
  * insertion order.
  *
- *   looked up   a condition `field == value & ...` for each left record, through the planner
+ *   looked up   a condition `field == value & ...` for each left record, through the planner, while
+ *               these are few
  *   hashed      groups of rows with equal keys; from each group's first row on, `next` leads on
  *
  * Records borrow from the right view. Memory: the process heap. Thread-safety: distinct.
@@ -31,6 +32,7 @@ typedef struct ddb__join_side {
   const ddb_join *join;
   ddb__source source;
   bool hashed;
+  uint64_t lookups_left; /* until hashing is cheaper after all */
   ddb__groups keys;
   ddb__join_group *groups; /* [group_capacity] */
   size_t group_capacity;
@@ -40,7 +42,8 @@ typedef struct ddb__join_side {
   ddb_records found; /* looked up: of the last left record */
 } ddb__join_side;
 
-/* left_count: records that will be looked for. */
+/* left_count: at least so many records will be looked for, as far as it is known. When there are few,
+ * they are looked up; if there are more then, the side is hashed after all. */
 ddb_status ddb__join_side_init(ddb__join_side *side, const ddb_join *join, uint64_t left_count,
                                ddb_error *err);
 void ddb__join_side_fini(ddb__join_side *side);

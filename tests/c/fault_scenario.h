@@ -19,7 +19,7 @@
 /* ---- Children ------------------------------------------------------------------------------ */
 
 /* How many faults test_query_faults.c finds; test_store_faults.c finds the others. */
-enum { FAULTS_OF_QUERIES = 2 };
+enum { FAULTS_OF_QUERIES = 4 };
 
 typedef bool (*scenario)(void);
 

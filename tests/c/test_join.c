@@ -39,6 +39,9 @@ static int setup(void **state) {
   assert_ok(ddb_db_new(&db, NULL));
   assert_ok(ddb_db_table_create(db, DDB_STR("users"), NULL, &users, NULL));
   assert_ok(ddb_db_table_create(db, DDB_STR("orders"), NULL, &orders, NULL));
+  /* What is not kept cannot fail quietly. */
+  assert_ok(ddb_table_column_budget_set(users, 0, NULL));
+  assert_ok(ddb_table_column_budget_set(orders, 0, NULL));
   for (int i = 1; i <= USERS; i++) {
     char name[32];
     size_t size = (size_t)snprintf(name, sizeof name, "a user named %d", i);
@@ -85,6 +88,93 @@ static void test_count_and_select(void **state) {
   assert_int_equal(ddb_record_get(record, DDB_STR("id")).as.integer, 1);
   assert_int_equal(ddb_record_get(record, DDB_STR("total")).as.integer, 75); /* 15, 45, 75 */
   ddb_rowset_free(rows);
+}
+
+/* A search that is given up, on the name of the last user, fails the join that gets there: through the
+ * left side's condition, the right side's, or that of the pairs. */
+static void test_a_search_that_is_given_up(void **state) {
+  (void)state;
+  char name[64];
+  memset(name, 'a', sizeof name - 1);
+  name[sizeof name - 1] = '!';
+  ddb_field field = {DDB_STR("name"), ddb_text((ddb_str){name, sizeof name})};
+  ddb_table *hard;
+  assert_ok(ddb_db_table_create(db, DDB_STR("hard"), NULL, &hard, NULL));
+  for (int i = 1; i <= 100; i++) {
+    ddb_field usual = {DDB_STR("name"), ddb_text(DDB_STR("aab"))};
+    assert_ok(ddb_table_insert_fields(hard, i < 100 ? &usual : &field, 1, NULL, NULL));
+  }
+  ddb_expr *of;
+  ddb_cond *where;
+  assert_ok(ddb_expr_field(DDB_STR("name"), &of, NULL));
+  assert_ok(ddb_cond_matches(of, DDB_STR("^(a+)+b?$"), 0, &where, NULL));
+  ddb_view view;
+  assert_ok(ddb_view_open(hard, &view, NULL));
+  static const ddb_join_key same = {.left = {"id", 2}, .right = {"id", 2}};
+  ddb_join join = {.left = &view,
+                   .right = &view,
+                   .keys = &same,
+                   .key_count = 1,
+                   .columns = columns,
+                   .column_count = 2};
+  ddb_query query = DDB_QUERY_INIT;
+  for (int side = 0; side < 3; side++) {
+    join.left_where = side == 0 ? where : NULL;
+    join.right_where = side == 1 ? where : NULL;
+    query.where = side == 2 ? where : NULL;
+    ddb_rowset *rows = NULL;
+    query.limit = DDB_NO_LIMIT;
+    assert_int_equal(ddb_join_select(&join, &query, &rows, NULL), DDB_ERR_LIMIT);
+    query.limit = 3;
+    if (side == 0) { /* the left side is read only so far */
+      assert_ok(ddb_join_select(&join, &query, &rows, NULL));
+      assert_int_equal(ddb_rowset_count(rows), 3);
+      ddb_rowset_free(rows);
+    }
+  }
+  ddb_view_close(&view);
+  ddb_cond_release(where);
+  ddb_expr_release(of);
+  ddb_table_release(hard);
+  assert_ok(ddb_db_table_drop(db, DDB_STR("hard"), NULL));
+}
+
+/* Half of the condition is about each side, under names that are not the fields'. */
+static ddb_status run_pushed(void) {
+  ddb_value numbers[] = {ddb_int(12), ddb_int(1), ddb_int(3), ddb_int(50)};
+  ddb_cond *made[6] = {NULL};
+  ddb_join join = make_join(DDB_JOIN_LEFT);
+  uint64_t count = 0;
+  ddb_status status = ddb_cond_compare(DDB_STR("id"), DDB_OP_LT, &numbers[0], &made[0], NULL);
+  status = status ? status : ddb_cond_in(DDB_STR("order"), numbers, 4, &made[1], NULL);
+  status = status ? status : ddb_cond_is_null(DDB_STR("order"), &made[2], NULL);
+  status = status ? status : ddb_cond_not(made[2], &made[3], NULL);
+  status = status ? status : ddb_cond_or(&made[1], 2, &made[4], NULL);
+  ddb_cond *parts[] = {made[0], made[3], made[1]};
+  status = status ? status : ddb_cond_and(parts, 3, &made[5], NULL);
+  status = status ? status : ddb_join_count(&join, made[5], &count, NULL);
+  if (!status) {
+    assert_int_equal(count, 2); /* orders 3 and 50, of users 3 and 5; 1 is nobody's, 12 of user 12 */
+    status = ddb_join_count(&join, made[4], &count, NULL);
+  }
+  for (size_t i = 0; i < 6; i++) {
+    ddb_cond_release(made[i]);
+  }
+  return status;
+}
+
+static void test_allocations_of_what_is_pushed(void **state) {
+  (void)state;
+  int64_t before = support_allocator_bytes();
+  long failures = 0;
+  for (bool failed = true; failed; failures += failed) {
+    support_allocator_fail(failures + 1);
+    ddb_status status = run_pushed();
+    failed = support_allocator_failed();
+    assert_int_equal(status, failed ? DDB_ERR_NOMEM : DDB_OK);
+    assert_int_equal(support_allocator_bytes(), before);
+  }
+  assert_true(failures > 15);
 }
 
 static ddb_status run_all(const ddb_cond *where) {
@@ -198,6 +288,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_count_and_select),
       cmocka_unit_test(test_every_allocation_fails),
+      cmocka_unit_test(test_allocations_of_what_is_pushed),
+      cmocka_unit_test(test_a_search_that_is_given_up),
       cmocka_unit_test(test_bad_joins),
   };
   return cmocka_run_group_tests(tests, setup, teardown);

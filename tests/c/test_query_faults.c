@@ -71,11 +71,61 @@ static bool run_code_groups_kept(void) {
   return nothing_wrong();
 }
 
+/* ---- Joins ---------------------------------------------------------------------------------- */
+
+/* 50 rows on the left, and those with an even id on the right: `a` of the right one as "b". */
+static void join_evens(ddb_join_kind kind, const ddb_cond *where, uint64_t limit, size_t wanted) {
+  world w = world_with_rows(50);
+  ddb_table *evens = NULL;
+  ok(ddb_db_table_create(w.db, DDB_STR("evens"), NULL, &evens, NULL));
+  for (int64_t id = 2; id <= 50; id += 2) {
+    ok(rows_insert(evens, id, id));
+  }
+  ddb_view left;
+  ddb_view right;
+  ok(ddb_view_open(w.table, &left, NULL));
+  ok(ddb_view_open(evens, &right, NULL));
+  ddb_join_key key = {DDB_STR("id"), DDB_STR("id")};
+  ddb_join_column columns[] = {{false, DDB_STR("id"), DDB_STR("id")},
+                               {true, DDB_STR("a"), DDB_STR("b")}};
+  ddb_join join = {.left = &left,
+                   .right = &right,
+                   .kind = kind,
+                   .keys = &key,
+                   .key_count = 1,
+                   .columns = columns,
+                   .column_count = 2};
+  ddb_query query = DDB_QUERY_INIT;
+  query.where = where;
+  query.limit = limit;
+  ddb_rowset *rows = NULL;
+  ok(ddb_join_select(&join, &query, &rows, NULL));
+  check(rows && ddb_rowset_count(rows) == wanted);
+  ddb_rowset_free(rows);
+  ddb_view_close(&left);
+  ddb_view_close(&right);
+}
+
+static bool run_join_pushes_outer(void) {
+  ddb_cond *null;
+  ok(ddb_cond_is_null(DDB_STR("b"), &null, NULL));
+  join_evens(DDB_JOIN_LEFT, null, DDB_NO_LIMIT, 25);
+  ddb_cond_release(null);
+  return nothing_wrong();
+}
+
+static bool run_join_early_end(void) {
+  join_evens(DDB_JOIN_INNER, NULL, 7, 7);
+  return nothing_wrong();
+}
+
 /* ---- All of them ---------------------------------------------------------------------------- */
 
 static const fault_case cases[] = {
     {DDB__FAULT_INPUT_STALE, run_input_stale, 20},
     {DDB__FAULT_CODE_GROUPS_KEPT, run_code_groups_kept, 20},
+    {DDB__FAULT_JOIN_PUSHES_OUTER, run_join_pushes_outer, 20},
+    {DDB__FAULT_JOIN_EARLY_END, run_join_early_end, 20},
 };
 enum { CASE_COUNT = sizeof cases / sizeof cases[0] };
 _Static_assert(CASE_COUNT == (int)FAULTS_OF_QUERIES, "a fault has no scenario");

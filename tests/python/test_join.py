@@ -31,7 +31,7 @@ from dictdb import (
     UnsupportedTypeError,
 )
 from helpers import background, sized
-from oracle import build, distinct, matches, ordered
+from oracle import Expr, build, distinct, matches, ordered
 from samples import exactly
 
 KEYS = st.sampled_from(
@@ -108,18 +108,37 @@ def test_few_left_records_are_looked_up(right: Any, how: Any, index: Any, key: A
     check([{"v": 3}, {"v": 99}], many, ("v", "id"), how, index)
 
 
-conditions = st.sampled_from(
+parts = st.sampled_from(
     [
-        None,
         ("==", "m", 1),
         (">", "b.m", 0),
+        ("null", "b.m"),
         ("null", "w"),
-        ("and", (">=", "v", 1), ("not", ("null", "w"))),
-        ("or", ("==", "v", 2), ("<", "w", 2)),
-        ("and", ("and", ("<", "v", 3), ("==", "w", 1)), (">", "b.id", 1)),
+        ("!=", "w", 2),
+        ("in", "b.m", [1, None]),
+        ("in", "v", [0, 2]),
+        ("between", "b.id", 2, 5),
+        ("contains", "k", "a"),
+        ("contains", "b.k", 1),
+        ("endswith", "b.k", "a"),
+        (">=", "v", 1),
+        ("==", "x", 1),
+        ("==", Expr("field", "v"), Expr("field", "w")),
+        (">", Expr("+", Expr("field", "w"), Expr("field", "b.m")), 1),
+        ("null", Expr("len", Expr("field", "x"))),
         ("null", "nowhere"),
         ("==", "nowhere", 1),
     ]
+)
+conditions = st.none() | st.recursive(
+    parts,
+    lambda inner: st.one_of(
+        st.tuples(st.just("and"), inner, inner),
+        st.tuples(st.just("and"), inner, inner),
+        st.tuples(st.just("or"), inner, inner),
+        st.tuples(st.just("not"), inner),
+    ),
+    max_leaves=5,
 )
 
 
@@ -128,6 +147,9 @@ def test_queries_over_the_rows(left: Any, right: Any, cond: Any, data: Any) -> N
     how = data.draw(st.sampled_from(["inner", "left"]))
     a, b, _, _ = make(left, right)
     joined = a.join(b, ("m", "m"), how) if data.draw(st.booleans()) else a.join(b, ("v", "w"), how)
+    for table in (a, b):
+        for field in data.draw(st.lists(st.sampled_from("mvwxk"), max_size=2, unique=True)):
+            table.create_index(field, data.draw(st.sampled_from(["hash", "sorted"])))
     where = build(cond, b)
     rows = [row for row in joined.select() if matches(cond, row)]
     order = data.draw(st.lists(st.sampled_from(["v", "-w", "-m", "b.id", "nowhere"]), max_size=2))
@@ -386,3 +408,95 @@ def test_one_instant_of_both_tables(seed: int) -> None:
             rows = joined.select(["a.id", "b.id"])
             assert len(rows) == count
             assert all((row["a.id"] is None) != (row["b.id"] is None) for row in rows)
+
+
+# --- What is asked of one side before joining ------------------------------------------------
+
+
+def people_and_pets() -> tuple[Table, Table]:
+    db = DictDB()
+    people, pets = db.create_table("people"), db.create_table("pets")
+    people.insert({"name": f"name {n}", "age": n % 50} for n in range(300))
+    people.update({"nick": "x"}, where=people.id % 3 == 0)
+    pets.insert({"owner": n % 400, "name": f"pet {n}", "age": n % 7} for n in range(200))
+    return people, pets
+
+
+@pytest.mark.parametrize("how", ["inner", "left"])
+@pytest.mark.parametrize("index", [None, "hash", "sorted"])
+def test_conditions_on_one_side(how: Any, index: str | None) -> None:
+    people, pets = people_and_pets()
+    if index:
+        people.create_index("age", index)
+        pets.create_index("age", index)
+        pets.create_index("owner", index)
+    joined = people.join(pets, ("id", "owner"), how)
+    rows = joined.select()
+    age, of_pet, name = joined["age"], joined["pets.age"], joined["pets.name"]
+    asked: list[tuple[Any, Callable[[dict[str, Any]], Any]]] = [
+        (age < 3, lambda r: r["age"] < 3),
+        (of_pet == 2, lambda r: r["pets.age"] == 2),
+        (of_pet != 2, lambda r: r["pets.age"] != 2),
+        (of_pet.is_null(), lambda r: r["pets.age"] is None),
+        (~of_pet.is_null(), lambda r: r["pets.age"] is not None),
+        (~(of_pet == 2), lambda r: r["pets.age"] != 2),
+        (of_pet.is_in([1, None]), lambda r: r["pets.age"] in (1, None)),
+        ((age < 9) & (of_pet == 2), lambda r: r["age"] < 9 and r["pets.age"] == 2),
+        ((age < 9) | (of_pet == 2), lambda r: r["age"] < 9 or r["pets.age"] == 2),
+        (
+            (of_pet == 2) & of_pet.is_null(),
+            lambda r: False,
+        ),
+        (
+            (age < 9) & (age > of_pet) & ~(of_pet == 1),
+            lambda r: (
+                r["pets.age"] is not None and r["pets.age"] < r["age"] < 9 and r["pets.age"] != 1
+            ),
+        ),
+        (name.like("pet 1%"), lambda r: (r["pets.name"] or "").startswith("pet 1")),
+        (name.matches("1$"), lambda r: (r["pets.name"] or "").endswith("1")),
+        (joined["nick"].exists(), lambda r: "nick" in r),
+        (~joined["nick"].exists(), lambda r: "nick" not in r),
+        (joined["nick"] == "x", lambda r: r["nick"] == "x"),
+        ((age + 1 < 3) & (of_pet * 2 > 4), lambda r: r["age"] < 2 and (r["pets.age"] or 0) > 2),
+    ]
+    for where, holds in asked:
+        expected = [row for row in rows if holds(row)]
+        assert joined.select(where=where) == expected, where
+        assert joined.count(where) == len(expected)
+        assert joined.select(where=where, limit=3, offset=1) == expected[1:4]
+        got = joined.where(where).aggregate(n=Count(), s=Sum("pets.age"))
+        assert got["n"] == len(expected)
+
+
+def test_rows_of_a_join_are_joined_again() -> None:
+    people, pets = people_and_pets()
+    rows = people.join(pets, ("id", "owner"), "left").join(
+        people, ("pets.age", "id"), "left", prefix="o."
+    )
+    every = rows.select()
+    for where, holds in (
+        (rows["age"] < 4, lambda r: r["age"] < 4),
+        (rows["o.age"] > 2, lambda r: (r["o.age"] or 0) > 2),
+        (
+            rows["o.age"].is_null() & (rows["age"] < 4),
+            lambda r: r["o.age"] is None and r["age"] < 4,
+        ),
+    ):
+        assert rows.select(where=where) == [row for row in every if holds(row)]
+
+
+def test_a_join_of_many_looks_up_the_first_and_hashes_then() -> None:
+    """With a condition nobody knows how many left records come: at first they are looked up."""
+    db = DictDB()
+    many, few = db.create_table("many"), db.create_table("few")
+    many.insert({"k": n % 97, "v": n} for n in range(1000))
+    few.insert({"key": n, "w": n * 2} for n in range(500))
+    few.create_index("key")
+    joined = many.join(few, ("k", "key"))
+    rows = joined.select()
+    assert [(r["k"], r["w"]) for r in rows] == [(n % 97, n % 97 * 2) for n in range(1000)]
+    assert joined.select(where=joined["v"] >= 3) == rows[3:]
+    for limit in (0, 1, 5, 31, 32, 100, 999, 1000, 1001):
+        assert joined.select(where=joined["v"] >= 3, limit=limit) == rows[3:][:limit]
+        assert joined.select(limit=limit) == rows[:limit]
