@@ -58,24 +58,12 @@ def passed(work: Work) -> float:
     return time.perf_counter() - began
 
 
-class Engines:
-    """The same rows in all engines."""
+class Comparison:
+    """sqlite3, and how two engines are compared."""
 
-    def __init__(self, count: int, rounds: int) -> None:
-        rows = make_rows(count)
+    def __init__(self, rounds: int) -> None:
         self.rounds = rounds
-        self.table: Table = DictDB().create_table("users")
-        self.table.insert(dict(zip(FIELDS, row, strict=True)) for row in rows)
         self.sqlite = sqlite3.connect(":memory:", isolation_level=None)
-        self.sqlite.execute(
-            "create table users"
-            " (id integer primary key, name text, age integer, score real, city text)"
-        )
-        self.sqlite.execute("begin")
-        self.sqlite.executemany("insert into users values (?, ?, ?, ?, ?)", rows)
-        self.sqlite.execute("commit")
-        self.duckdb = open_duckdb(rows)
-        gc.freeze()
 
     def dicts(self, sql: str, values: Sequence[Any] = (), names: Sequence[str] = FIELDS) -> Any:
         return [dict(zip(names, row)) for row in self.sqlite.execute(sql, values)]  # noqa: B905
@@ -95,6 +83,25 @@ class Engines:
         mine, other = (median(column) / per * 1e6 for column in zip(*times, strict=True))
         against = "sqlite3" if clock is seconds else "DuckDB"
         return result(name, ratio, X, f"{mine:.3g} {MICRO}, {against} {other:.3g} {MICRO}")
+
+
+class Engines(Comparison):
+    """The same rows in all engines."""
+
+    def __init__(self, count: int, rounds: int) -> None:
+        super().__init__(rounds)
+        rows = make_rows(count)
+        self.table: Table = DictDB().create_table("users")
+        self.table.insert(dict(zip(FIELDS, row, strict=True)) for row in rows)
+        self.sqlite.execute(
+            "create table users"
+            " (id integer primary key, name text, age integer, score real, city text)"
+        )
+        self.sqlite.execute("begin")
+        self.sqlite.executemany("insert into users values (?, ?, ?, ?, ?)", rows)
+        self.sqlite.execute("commit")
+        self.duckdb = open_duckdb(rows)
+        gc.freeze()
 
 
 def open_duckdb(rows: list[Row]) -> Any:
@@ -250,6 +257,68 @@ def after_changes(engines: Engines) -> list[Result]:
     ]
 
 
+def read_flights(count: int) -> dict[str, list[dict[str, Any]]]:
+    """The planes, and as many flights."""
+    sys.path.append(str(Path(__file__).resolve().parent.parent / "examples"))
+    from flights_questions import records  # Only this part needs the data set
+
+    return {
+        "planes": list(records("planes")),
+        "flights": [
+            {"id": number, **record}
+            for number, record in zip(range(1, count + 1), records("flights"), strict=False)
+        ],
+    }
+
+
+def join(count: int, rounds: int) -> list[Result]:
+    """Each flight with its plane, whose primary key is its tail number, in both engines."""
+    engines = Comparison(rounds)
+    db = DictDB()
+    for name, rows in read_flights(count).items():
+        key = "id" if name == "flights" else "tailnum"
+        db.create_table(name, primary_key=key).insert(rows)
+        kind = "integer" if key == "id" else "text"
+        fields = [f"{field} {kind} primary key" if field == key else field for field in rows[0]]
+        engines.sqlite.execute(f"create table {name} ({', '.join(fields)})")
+        engines.sqlite.execute("begin")
+        engines.sqlite.executemany(
+            f"insert into {name} values ({', '.join('?' * len(fields))})",
+            (tuple(row.values()) for row in rows),
+        )
+        engines.sqlite.execute("commit")
+    gc.freeze()
+    joined = db["flights"].join(db["planes"], on="tailnum")
+    names = ["flight", "dest", "manufacturer", "seats"]
+    by_maker = "select manufacturer, count(*), sum(seats), avg(distance) from flights join planes"
+    by_maker += " using (tailnum) group by manufacturer order by manufacturer"
+    as_rows = f"select {', '.join(names)} from flights join planes using (tailnum)"
+    as_rows += " where month = 1 order by flights.id"
+
+    def grouped() -> list[tuple[Any, ...]]:
+        rows = joined.aggregate(
+            group_by="manufacturer",
+            order_by="manufacturer",
+            n=Count(),
+            s=Sum("seats"),
+            d=Avg("distance"),
+        )
+        return [(r["manufacturer"], r["n"], r["s"], round(r["d"], 6)) for r in rows]
+
+    return [
+        engines.compare(
+            "join of flights with planes",
+            grouped,
+            lambda: [(*r[:3], round(r[3], 6)) for r in engines.sqlite.execute(by_maker)],
+        ),
+        engines.compare(
+            "join of a month's flights with planes, as dicts",
+            lambda: joined.select(names, where=joined["month"] == 1),
+            lambda: engines.dicts(as_rows, (), names),
+        ),
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=("queries",))
@@ -261,6 +330,7 @@ def main() -> None:
     results += after_changes(engines)
     results.append(order(engines))
     results += through_indexes(engines)
+    results += join(options.rows, options.rounds)
     json.dump(results, sys.stdout)
 
 

@@ -55,7 +55,8 @@ static void look_at_expr(survey *of, const ddb_expr *expr) {
 }
 
 static void look_at_leaf(survey *of, const ddb_cond *leaf) {
-  of->stays = of->stays || leaf->kind == DDB__COND_EXISTS || leaf->kind == DDB__COND_MATCHES; /* JP3 */
+  of->stays =
+      of->stays || leaf->kind == DDB__COND_EXISTS || leaf->kind == DDB__COND_MATCHES; /* JP3 */
   of->is_plain = of->is_plain && !leaf->leaf.expr && !leaf->leaf.pattern;
   if (!leaf->leaf.expr) {
     look_at_name(of, leaf->leaf.field);
@@ -144,8 +145,8 @@ static ddb_status add_operand(uint8_t kind, ddb_cond **to, ddb_cond *part, ddb_e
   }
   ddb_cond *parts[2] = {*to, part};
   ddb_cond *both;
-  ddb_status status = kind == DDB__COND_OR ? ddb_cond_or(parts, 2, &both, err)
-                                           : ddb_cond_and(parts, 2, &both, err);
+  ddb_status status =
+      kind == DDB__COND_OR ? ddb_cond_or(parts, 2, &both, err) : ddb_cond_and(parts, 2, &both, err);
   ddb_cond_release(part);
   if (!status) {
     ddb_cond_release(*to);

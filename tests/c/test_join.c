@@ -154,7 +154,8 @@ static ddb_status run_pushed(void) {
   status = status ? status : ddb_cond_and(parts, 3, &made[5], NULL);
   status = status ? status : ddb_join_count(&join, made[5], &count, NULL);
   if (!status) {
-    assert_int_equal(count, 2); /* orders 3 and 50, of users 3 and 5; 1 is nobody's, 12 of user 12 */
+    assert_int_equal(count,
+                     2); /* orders 3 and 50, of users 3 and 5; 1 is nobody's, 12 of user 12 */
     status = ddb_join_count(&join, made[4], &count, NULL);
   }
   for (size_t i = 0; i < 6; i++) {
