@@ -333,6 +333,7 @@ DDB_API const char *ddb_kind_name(ddb_kind kind); /* "int", "str", "datetime", .
 typedef struct ddb_builder ddb_builder;
 typedef struct ddb_table ddb_table;
 typedef struct ddb_shape ddb_shape;
+typedef struct ddb_record ddb_record;
 
 DDB_API ddb_status ddb_builder_new(ddb_builder **out, ddb_error *err);
 DDB_API void ddb_builder_free(ddb_builder *builder);  /* NULL is allowed */
@@ -588,6 +589,22 @@ typedef enum ddb_action { DDB_ACTION_INSERTED, DDB_ACTION_UPDATED, DDB_ACTION_IG
  * records that were there borrow from the batch. With a schema, defaults count as fields given. */
 DDB_API ddb_status ddb_table_upsert(ddb_table *table, ddb_builder *batch, ddb_conflict conflict,
                                     ddb_value *keys, ddb_action *actions, ddb_error *err);
+/* What a statement gives back: the number of its records, or them, as they were or have become. */
+typedef enum ddb_returning { DDB_RETURN_COUNT, DDB_RETURN_OLD, DDB_RETURN_NEW } ddb_returning;
+typedef struct ddb_outcome {
+  uint64_t matched;     /* records, of all steps together */
+  bool stale;           /* nothing was done: judge again */
+  size_t stale_step;    /* which step met a record that its judge does not know */
+  ddb_record **records; /* copies, as `returning` asked for, in the order they were found in; when
+                           stale, what `unjudged` asked for */
+  size_t record_count;
+} ddb_outcome;
+DDB_API void ddb_outcome_fini(ddb_outcome *outcome); /* NULL is allowed */
+/* As ddb_table_upsert; with ERROR it inserts. matched: the records inserted or updated. records: one
+ * for each record of the batch, in which OLD has NULL where none was there. */
+DDB_API ddb_status ddb_table_upsert_returning(ddb_table *table, ddb_builder *batch,
+                                              ddb_conflict conflict, ddb_returning returning,
+                                              ddb_outcome *out, ddb_error *err);
 /* Merges the one CHANGES record of `changes` into every record that `where` (NULL: all) holds for.
  * *count: records matched (may be NULL). Nothing matched is not an error. */
 DDB_API ddb_status ddb_table_update(ddb_table *table, const ddb_builder *changes,
@@ -639,7 +656,6 @@ typedef struct ddb_view {
   void *pin;
   uint64_t token;
 } ddb_view;
-typedef struct ddb_record ddb_record;
 
 DDB_API ddb_status ddb_view_open(ddb_table *table, ddb_view *view, ddb_error *err);
 DDB_API void ddb_view_close(ddb_view *view);
@@ -903,6 +919,8 @@ DDB_API ddb_status ddb_view_aggregate(const ddb_view *view, const ddb_aggregate_
  * still the very records that were judged are treated as decided; when there is another one, nothing
  * is changed and the outcome is stale: the caller judges again, and only what the judge does not
  * find. Whoever wants to be sure to come to an end takes the table's write lock for the last round.
+ * A step may find records that an earlier step of its run has changed, and that no view shows: then
+ * the outcome has copies of them, if asked for, and what is decided about these counts for their equals.
  * Thread-safety: distinct.
  */
 typedef struct ddb_judge ddb_judge;
@@ -914,7 +932,11 @@ DDB_API void ddb_judge_free(ddb_judge *judge); /* NULL is allowed */
  * open view; the judge keeps its identity, not its contents. */
 DDB_API ddb_status ddb_judge_put(ddb_judge *judge, const ddb_record *record, size_t choice,
                                  ddb_error *err);
-/* Has this very record, unchanged, been judged? choice: NULL, or set when it has. */
+/* The same of every record that equals this one, also of those that a step finds as earlier steps of
+ * its run left them. The judge keeps a copy. */
+DDB_API ddb_status ddb_judge_put_equal(ddb_judge *judge, const ddb_record *record, size_t choice,
+                                       ddb_error *err);
+/* Has this record, unchanged, been judged? choice: NULL, or set when it has. */
 DDB_API bool ddb_judge_find(const ddb_judge *judge, const ddb_record *record, size_t *choice);
 
 typedef enum ddb_change_kind {
@@ -956,27 +978,18 @@ typedef struct ddb_step {
 #define DDB_STEP_INIT                                                                              \
   { .limit = DDB_NO_LIMIT }
 
-typedef enum ddb_returning { DDB_RETURN_COUNT, DDB_RETURN_OLD, DDB_RETURN_NEW } ddb_returning;
-
 typedef struct ddb_run {
   const ddb_step *steps; /* each sees what those before it did */
   size_t step_count;
   ddb_returning returning; /* NEW: not with deletes */
   bool must_match;         /* RECORD_NOT_FOUND when a step finds nothing */
+  bool unjudged;           /* a stale outcome has copies of the records not judged of its step */
 } ddb_run;
-
-typedef struct ddb_outcome {
-  uint64_t matched;     /* records, of all steps together */
-  bool stale;           /* nothing was done: judge again */
-  ddb_record **records; /* copies, as `returning` asked for, in the order they were found in */
-  size_t record_count;
-} ddb_outcome;
 
 /* Runs all steps as one statement. *out: free with ddb_outcome_fini. Errors: those of update and
  * delete, and INVALID, TYPE, SCHEMA, RECORD_NOT_FOUND. */
 DDB_API ddb_status ddb_table_run(ddb_table *table, const ddb_run *run, ddb_outcome *out,
                                  ddb_error *err);
-DDB_API void ddb_outcome_fini(ddb_outcome *outcome);
 
 /* ---- Joins -------------------------------------------------------------------------------- */
 

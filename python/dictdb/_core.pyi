@@ -493,8 +493,31 @@ class Table(_Source):
     def column_budget(self, value: int | None) -> None: ...
     @overload
     def insert(
-        self, record: _Record, *, batch_size: int | None = None, skip_validation: bool = False
+        self,
+        record: _Record,
+        *,
+        batch_size: int | None = None,
+        skip_validation: bool = False,
+        returning: Literal["key"] = "key",
     ) -> Any: ...
+    @overload
+    def insert(
+        self,
+        record: _Record,
+        *,
+        batch_size: int | None = None,
+        skip_validation: bool = False,
+        returning: Literal["new"],
+    ) -> dict[str, Any]: ...
+    @overload
+    def insert(
+        self,
+        record: _Record | Iterable[_Record],
+        *,
+        batch_size: int | None = None,
+        skip_validation: bool = False,
+        returning: Literal["count"],
+    ) -> int: ...
     @overload
     def insert(
         self,
@@ -502,12 +525,49 @@ class Table(_Source):
         *,
         batch_size: int | None = None,
         skip_validation: bool = False,
+        returning: Literal["key"] = "key",
     ) -> list[Any]: ...
+    @overload
+    def insert(
+        self,
+        record: Iterable[_Record],
+        *,
+        batch_size: int | None = None,
+        skip_validation: bool = False,
+        returning: Literal["new"],
+    ) -> list[dict[str, Any]]: ...
+    @overload
     def upsert(
         self,
         record: _Record,
         on_conflict: Literal["update", "ignore", "error"] = "update",
+        *,
+        returning: Literal["action"] = "action",
     ) -> tuple[Any, Literal["inserted", "updated", "ignored"]]: ...
+    @overload
+    def upsert(
+        self,
+        record: _Record,
+        on_conflict: Literal["update", "ignore", "error"] = "update",
+        *,
+        returning: Literal["count"],
+    ) -> int: ...
+    @overload
+    def upsert(
+        self,
+        record: _Record,
+        on_conflict: Literal["update", "ignore", "error"] = "update",
+        *,
+        returning: Literal["new"],
+    ) -> dict[str, Any]: ...
+    @overload
+    def upsert(
+        self,
+        record: _Record,
+        on_conflict: Literal["update", "ignore", "error"] = "update",
+        *,
+        returning: Literal["old"],
+    ) -> dict[str, Any] | None: ...
     @overload
     def update(
         self,
@@ -533,7 +593,7 @@ class Table(_Source):
     @overload
     def update_many(
         self,
-        updates: Iterable[_Record | tuple[_Record, Condition]],
+        updates: Iterable[_Record | tuple[_Changes, _Where]],
         *,
         returning: Literal["count"] = "count",
         missing: _Missing | None = None,
@@ -541,7 +601,7 @@ class Table(_Source):
     @overload
     def update_many(
         self,
-        updates: Iterable[_Record | tuple[_Record, Condition]],
+        updates: Iterable[_Record | tuple[_Changes, _Where]],
         *,
         returning: Literal["old", "new"],
         missing: _Missing | None = None,

@@ -445,8 +445,13 @@ def _find_out() -> None:
 
 
 def _tell(op: str, table: str | None, detail: Any, result: Any) -> None:
-    """Log a statement: what the extension calls, in the statement's thread and frame."""
+    """Log a statement: what the extension calls, in the statement's thread and frame.
+
+    detail: what the statement is about, or what it was asked to return.
+    """
     level, message, counted = _STATEMENTS[op]
+    if counted and isinstance(detail, str) and detail == "count":
+        counted = _count
     if not logger.isEnabledFor(level):
         if level == logging.DEBUG:
             _find_out()

@@ -226,24 +226,47 @@ int pyddb_bool_argument(PyObject *object, bool absent, bool *out) {
   return 0;
 }
 
-int pyddb_missing_argument(pyddb_state *state, PyObject *object, pyddb_missing absent,
-                           pyddb_missing *out) {
-  if (!object || object == Py_None) {
-    *out = absent;
+/* "'a', 'b' or 'c'" */
+static PyObject *choices_text(const char *const *texts, size_t count) {
+  PyObject *text = PyUnicode_FromFormat("'%s'", texts[0]);
+  for (size_t i = 1; text && i < count; i++) {
+    const char *between = i + 1 < count ? ", " : " or ";
+    PyObject *longer = PyUnicode_FromFormat("%U%s'%s'", text, between, texts[i]);
+    Py_SETREF(text, longer);
+  }
+  return text;
+}
+
+int pyddb_choice_argument(pyddb_state *state, PyObject *object, const char *what,
+                          const char *const *texts, size_t count, size_t *out) {
+  if (!object) {
+    *out = 0;
     return 0;
   }
-  if (PyUnicode_Check(object)) {
-    if (PyUnicode_CompareWithASCIIString(object, "ignore") == 0) {
-      *out = PYDDB_MISSING_IGNORE;
-      return 0;
-    }
-    if (PyUnicode_CompareWithASCIIString(object, "raise") == 0) {
-      *out = PYDDB_MISSING_RAISE;
+  for (size_t i = 0; PyUnicode_Check(object) && i < count; i++) {
+    if (PyUnicode_CompareWithASCIIString(object, texts[i]) == 0) {
+      *out = i;
       return 0;
     }
   }
-  pyddb_raise_format(state, DDB_ERR_INVALID, "missing must be 'ignore' or 'raise', not %R", object);
+  PyObject *choices = choices_text(texts, count);
+  if (choices) {
+    pyddb_raise_format(state, DDB_ERR_INVALID, "%s must be %U, not %R", what, choices, object);
+    Py_DECREF(choices);
+  }
   return -1;
+}
+
+int pyddb_missing_argument(pyddb_state *state, PyObject *object, pyddb_missing absent,
+                           pyddb_missing *out) {
+  static const char *const texts[] = {"ignore", "raise"};
+  size_t choice = (size_t)absent;
+  if (object && object != Py_None &&
+      pyddb_choice_argument(state, object, "missing", texts, 2, &choice) < 0) {
+    return -1;
+  }
+  *out = (pyddb_missing)choice;
+  return 0;
 }
 
 /* ---- Texts --------------------------------------------------------------------------------- */

@@ -13,7 +13,7 @@
  *   db.c, db_guard.c, snapshot.c, files.c, table.c, table_write.c, table_read.c, select.c, cursor.c,
  *   record_view.c, expr.c, expr_cond.c, expr_text.c, field.c, cond.c, order.c, lock.c, schema.c: the types and what they do
  *   code.c          callables in conditions
- *   change.c, changeset.c, table_run.c   updates that are more than plain values
+ *   change.c, changeset.c, asker.c, table_run.c, table_many.c   updates that are more than plain values
  *   log.c           what statements tell the logger
  *   testing.c       what only the testing build has
  *
@@ -146,7 +146,8 @@ extern PyMethodDef pyddb_log_functions[];
     PyObject *result = function(self, args, count, kw);                                            \
     pyddb_state *state = ((pyddb_source *)self)->state;                                            \
     return atomic_load_explicit(&state->log_statements, memory_order_relaxed)                      \
-               ? pyddb_log(state, (op), ((pyddb_source *)self)->table_name, NULL, result)          \
+               ? pyddb_log(state, (op), ((pyddb_source *)self)->table_name,                        \
+                           pyddb_log_argument("returning", args + count, 0, kw), result)           \
                : result;                                                                           \
   }
 
@@ -198,6 +199,9 @@ int pyddb_count_argument(pyddb_state *state, PyObject *object, const char *what,
 /* None or absent: 0, automatic; else from 1 on. */
 int pyddb_threads_argument(pyddb_state *state, PyObject *object, uint32_t *out);
 int pyddb_bool_argument(PyObject *object, bool absent, bool *out);
+/* One of some texts, by its index; absent: the first. `what` is the argument's name. */
+int pyddb_choice_argument(pyddb_state *state, PyObject *object, const char *what,
+                          const char *const *texts, size_t count, size_t *out);
 
 /* "ignore" or "raise": what happens when nothing matched. */
 typedef enum pyddb_missing { PYDDB_MISSING_IGNORE, PYDDB_MISSING_RAISE } pyddb_missing;
@@ -627,6 +631,41 @@ int pyddb_changeset_finish(pyddb_changeset *set);
 /* Is it a callable that stands for a value or a mapping? */
 bool pyddb_is_code(PyObject *value);
 int pyddb_changes_add(PyObject *module); /* Append, Remove, UNSET */
+
+/* What callables say about the records of one step: see asker.c. */
+typedef struct pyddb_asker {
+  pyddb_table *table;
+  pyddb_changeset *set; /* where changes go */
+  PyObject *code;       /* of the condition; NULL: it holds */
+  PyObject *dict;       /* the changes; NULL: there is a function, or it deletes */
+  PyObject *function;   /* makes the changes of each record; NULL: the dict has them */
+  bool per_record;      /* the changes have callables */
+  size_t choice;        /* without per_record: the row of all records */
+  ddb_judge *judge;     /* from _begin on */
+} pyddb_asker;
+/* changes: a mapping or a callable; NULL: it deletes. Adds a row when that is the same for all. */
+int pyddb_asker_init(pyddb_asker *asker, pyddb_table *table, pyddb_changeset *set,
+                     PyObject *changes, pyddb_cond *where); /* on failure: no fini */
+void pyddb_asker_fini(pyddb_asker *asker);
+/* Has it anything to ask? */
+static inline bool pyddb_asker_asks(const pyddb_asker *asker) {
+  return asker->code || asker->per_record;
+}
+int pyddb_asker_begin(pyddb_asker *asker);
+/* Asks, unless the judge knows; by_contents: the record is not of a view. */
+int pyddb_asker_ask(pyddb_asker *asker, const ddb_record *record, bool by_contents, size_t *choice);
+
+/* Runs steps, detached if that may be long. NULL without an exception: the outcome is stale, and the
+ * caller's to free; else nothing is left of it. */
+PyObject *pyddb_steps_run(pyddb_table *table, const ddb_run *run, bool detach, ddb_outcome *out);
+/* A list of dicts, with None for records that are not there. */
+PyObject *pyddb_outcome_records(pyddb_table *table, const ddb_outcome *out);
+/* Rounds of a statement with callables that go without a lock. */
+#define PYDDB_ROUNDS 3
+/* Takes the public write lock for the rounds after them. */
+int pyddb_rounds_lock(pyddb_table *table);
+void pyddb_rounds_unlock(pyddb_table *table);
+PyObject *pyddb_rounds_fail(pyddb_table *table); /* callables change what they are asked about */
 
 /* Arguments of update and delete, borrowed; NULL: not given. */
 typedef struct pyddb_run_arguments {

@@ -57,9 +57,49 @@ static PyObject *reserve_int(void) {
   return PyLong_FromLongLong(INT64_MAX);
 }
 
+/* ---- Returning records --------------------------------------------------------------------- */
+
+/* An insert or upsert that returns a count or records: a list, or the one record. */
+static PyObject *put_returning(pyddb_table *table, ddb_builder *batch, ddb_conflict conflict,
+                               ddb_returning returning, bool one) {
+  PyObject *reserve = reserve_int();
+  if (!reserve) {
+    return NULL;
+  }
+  bool is_long = ddb_builder_count(batch) > DETACH_RECORDS;
+  ddb_outcome out;
+  ddb_error err;
+  if (is_long) {
+    pyddb_detach();
+  }
+  ddb_status status =
+      ddb_table_upsert_returning(table->source.table, batch, conflict, returning, &out, &err);
+  if (is_long) {
+    pyddb_attach();
+  }
+  Py_DECREF(reserve);
+  if (status != DDB_OK) {
+    return pyddb_raise(table->source.state, &err);
+  }
+  PyObject *result = returning == DDB_RETURN_COUNT ? PyLong_FromUnsignedLongLong(out.matched)
+                                                   : pyddb_outcome_records(table, &out);
+  ddb_outcome_fini(&out);
+  if (result && one && returning != DDB_RETURN_COUNT) {
+    Py_SETREF(result, Py_NewRef(PyList_GET_ITEM(result, 0)));
+  }
+  return result;
+}
+
+/* What insert may return: its first choice is not among the library's. */
+enum { INSERT_KEY, INSERT_COUNT, INSERT_NEW };
+
+static ddb_returning insert_returning(size_t choice) {
+  return choice == INSERT_NEW ? DDB_RETURN_NEW : DDB_RETURN_COUNT;
+}
+
 /* ---- insert -------------------------------------------------------------------------------- */
 
-static PyObject *insert_one(pyddb_table *table, PyObject *record, bool validate) {
+static PyObject *insert_one(pyddb_table *table, PyObject *record, bool validate, size_t returning) {
   pyddb_state *state = table->source.state;
   ddb_builder *builder = pyddb_builder_take(state);
   if (!builder) {
@@ -67,8 +107,10 @@ static PyObject *insert_one(pyddb_table *table, PyObject *record, bool validate)
   }
   PyObject *result = NULL;
   PyObject *reserve = NULL;
-  if (append_mapping(table, builder, DDB_SHAPE_RECORD, validate, record, "a record") == 0 &&
-      (reserve = reserve_int())) {
+  int appended = append_mapping(table, builder, DDB_SHAPE_RECORD, validate, record, "a record");
+  if (appended == 0 && returning != INSERT_KEY) {
+    result = put_returning(table, builder, DDB_CONFLICT_ERROR, insert_returning(returning), true);
+  } else if (appended == 0 && (reserve = reserve_int())) {
     ddb_error err;
     ddb_value key;
     ddb_status status = ddb_table_insert(table->source.table, builder, &key, &err);
@@ -149,14 +191,19 @@ static int append_all(pyddb_table *table, ddb_builder *batch, PyObject *iterator
   return PyErr_Occurred() ? -1 : 0;
 }
 
-static PyObject *insert_many(pyddb_table *table, PyObject *iterator, bool validate) {
+static PyObject *insert_many(pyddb_table *table, PyObject *iterator, bool validate,
+                             size_t returning) {
   pyddb_state *state = table->source.state;
   ddb_builder *batch = pyddb_builder_take(state);
   PyObject *result = NULL;
   if (batch && convert_begin(table) == 0) {
     int converted = append_all(table, batch, iterator, validate);
     convert_end(table);
-    result = converted == 0 ? insert_batch(table, batch) : NULL;
+    if (converted == 0) {
+      result = returning == INSERT_KEY ? insert_batch(table, batch)
+                                       : put_returning(table, batch, DDB_CONFLICT_ERROR,
+                                                       insert_returning(returning), false);
+    }
   }
   pyddb_builder_give(state, batch);
   return result;
@@ -192,59 +239,44 @@ static int check_batch_size(pyddb_state *state, PyObject *object) {
 }
 
 const char pyddb_insert_doc[] =
-    "insert($self, record, *, batch_size=None, skip_validation=False)\n--\n\n"
+    "insert($self, record, *, batch_size=None, skip_validation=False,\n"
+    "       returning='key')\n--\n\n"
     "Inserts one record (a mapping) or many (an iterable of mappings).\n\n"
     "Returns the record's primary key, or the list of keys. All or nothing: when\n"
     "any record cannot be inserted, or the iterable raises, none is. The mappings\n"
     "are copied and not changed; a missing key is assigned (int). batch_size is\n"
     "accepted for compatibility and checked; the statement is one batch always.\n"
-    "skip_validation leaves out the check of the values' types.\n\n"
+    "skip_validation leaves out the check of the values' types. returning: 'new'\n"
+    "gives the record as it is in the table, or the list of them, with keys and\n"
+    "defaults; 'count' gives how many.\n\n"
     "Raises DuplicateKeyError, PrimaryKeyError, SchemaValidationError,\n"
     "UnsupportedTypeError (a TypeError), LimitError, TableNotFoundError.";
 
 PyObject *pyddb_table_insert(PyObject *self, PyObject *const *args, Py_ssize_t count,
                              PyObject *kw) {
-  static const char *const names[] = {"record", "batch_size", "skip_validation"};
-  static const pyddb_signature signature = {"insert", names, 3, 1, 1};
+  static const char *const names[] = {"record", "batch_size", "skip_validation", "returning"};
+  static const char *const texts[] = {"key", "count", "new"};
+  static const pyddb_signature signature = {"insert", names, 4, 1, 1};
   pyddb_table *table = (pyddb_table *)self;
-  PyObject *slots[3];
+  pyddb_state *state = table->source.state;
+  PyObject *slots[4];
   bool skip;
+  size_t returning;
   if (pyddb_bind(&signature, args, count, kw, slots) < 0 ||
-      pyddb_bool_argument(slots[2], false, &skip) < 0 ||
-      check_batch_size(table->source.state, slots[1]) < 0) {
+      pyddb_bool_argument(slots[2], false, &skip) < 0 || check_batch_size(state, slots[1]) < 0 ||
+      pyddb_choice_argument(state, slots[3], "returning", texts, 3, &returning) < 0) {
     return NULL;
   }
   if (pyddb_is_mapping(slots[0])) {
-    return insert_one(table, slots[0], !skip);
+    return insert_one(table, slots[0], !skip, returning);
   }
   PyObject *iterator = iterator_of(table, slots[0]);
-  PyObject *result = iterator ? insert_many(table, iterator, !skip) : NULL;
+  PyObject *result = iterator ? insert_many(table, iterator, !skip, returning) : NULL;
   Py_XDECREF(iterator);
   return result;
 }
 
 /* ---- upsert -------------------------------------------------------------------------------- */
-
-static int conflict_argument(pyddb_state *state, PyObject *object, ddb_conflict *conflict) {
-  static const struct {
-    const char *name;
-    ddb_conflict conflict;
-  } choices[] = {
-      {"update", DDB_CONFLICT_UPDATE},
-      {"ignore", DDB_CONFLICT_IGNORE},
-      {"error", DDB_CONFLICT_ERROR},
-  };
-  for (size_t i = 0; i < 3; i++) {
-    if (!object || (PyUnicode_Check(object) &&
-                    PyUnicode_CompareWithASCIIString(object, choices[i].name) == 0)) {
-      *conflict = choices[i].conflict;
-      return 0;
-    }
-  }
-  pyddb_raise_format(state, DDB_ERR_INVALID,
-                     "on_conflict must be 'update', 'ignore' or 'error', not %R", object);
-  return -1;
-}
 
 /* Takes `pair`, a tuple of two. */
 static PyObject *upsert_result(pyddb_state *state, PyObject *pair, const ddb_value *key,
@@ -279,22 +311,27 @@ static PyObject *upsert_batch(pyddb_table *table, ddb_builder *batch, ddb_confli
 }
 
 const char pyddb_upsert_doc[] =
-    "upsert($self, record, on_conflict='update')\n--\n\n"
+    "upsert($self, record, on_conflict='update', *, returning='action')\n--\n\n"
     "Inserts a record, or does what on_conflict says when its key exists:\n"
     "'update' merges its fields into the record there, 'ignore' leaves that one,\n"
     "'error' raises DuplicateKeyError.\n\n"
-    "Returns (key, 'inserted' | 'updated' | 'ignored').";
+    "Returns (key, 'inserted' | 'updated' | 'ignored'). returning: 'new' gives the\n"
+    "record that is there now, 'old' the one that was there before, or None;\n"
+    "'count' gives 1, or 0 when it was ignored.";
 
 PyObject *pyddb_table_upsert(PyObject *self, PyObject *const *args, Py_ssize_t count,
                              PyObject *kw) {
-  static const char *const names[] = {"record", "on_conflict"};
-  static const pyddb_signature signature = {"upsert", names, 2, 2, 1};
+  static const char *const names[] = {"record", "on_conflict", "returning"};
+  static const char *const conflicts[] = {"update", "ignore", "error"}; /* as in ddb_conflict */
+  static const char *const texts[] = {"action", "count", "old", "new"}; /* then as ddb_returning */
+  static const pyddb_signature signature = {"upsert", names, 3, 2, 1};
   pyddb_table *table = (pyddb_table *)self;
   pyddb_state *state = table->source.state;
-  PyObject *slots[2];
-  ddb_conflict conflict;
+  PyObject *slots[3];
+  size_t conflict, returning;
   if (pyddb_bind(&signature, args, count, kw, slots) < 0 ||
-      conflict_argument(state, slots[1], &conflict) < 0) {
+      pyddb_choice_argument(state, slots[1], "on_conflict", conflicts, 3, &conflict) < 0 ||
+      pyddb_choice_argument(state, slots[2], "returning", texts, 4, &returning) < 0) {
     return NULL;
   }
   ddb_builder *builder = pyddb_builder_take(state);
@@ -303,7 +340,9 @@ PyObject *pyddb_table_upsert(PyObject *self, PyObject *const *args, Py_ssize_t c
   }
   PyObject *result = NULL;
   if (append_mapping(table, builder, DDB_SHAPE_RECORD, true, slots[0], "a record") == 0) {
-    result = upsert_batch(table, builder, conflict);
+    result = returning == 0 ? upsert_batch(table, builder, (ddb_conflict)conflict)
+                            : put_returning(table, builder, (ddb_conflict)conflict,
+                                            (ddb_returning)(returning - 1), true);
   }
   pyddb_builder_give(state, builder);
   return result;

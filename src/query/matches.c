@@ -87,8 +87,8 @@ static ddb_status consider(ddb__matches *found, const ddb_step *step, uint64_t s
       return DDB_OK;
     }
     found->stale = true;
-    *done = true;
-    return DDB_OK;
+    *done = !found->keeps_unjudged;
+    return *done ? DDB_OK : add(found, seq, record, DDB__UNJUDGED, err);
   }
   if (choice == DDB_JUDGE_LEAVE) {
     return DDB_OK;

@@ -18,12 +18,15 @@ typedef struct ddb__hit {
   size_t choice; /* a judge's, else 0 */
 } ddb__hit;
 
+#define DDB__UNJUDGED (DDB_JUDGE_LEAVE - 1)
+
 #define DDB__MATCHES_INLINE 4u
 typedef struct ddb__matches {
   ddb__hit *items;
   size_t count;
   size_t capacity;
-  bool stale; /* a record was not judged */
+  bool stale;          /* a record was not judged */
+  bool keeps_unjudged; /* these are then among the items, with that choice; nothing is changed */
   ddb__hit inline_items[DDB__MATCHES_INLINE];
 } ddb__matches;
 
@@ -31,7 +34,7 @@ static inline void ddb__matches_init(ddb__matches *found) {
   found->items = found->inline_items;
   found->count = 0;
   found->capacity = DDB__MATCHES_INLINE;
-  found->stale = false;
+  found->stale = found->keeps_unjudged = false;
 }
 void ddb__matches_fini(ddb__matches *found);
 /* Every row that `where` (NULL: all) holds for, in order. FIELD_NOT_FOUND, NOMEM. */

@@ -2,6 +2,7 @@
 /*
  * insert.c - the statements that bring records in: insert and upsert.
  */
+#include "store/outcome.h"
 #include "store/table_private.h"
 
 /* Records ahead whose slots of the key index are fetched: about the latency of memory. */
@@ -92,6 +93,82 @@ ddb_status ddb_table_upsert(ddb_table *table, ddb_builder *batch, ddb_conflict c
   }
   return ddb__write_finish(&write, status, err);
 }
+
+/* ---- Returning records -------------------------------------------------------------------- */
+
+typedef struct returned {
+  ddb_returning returning;
+  uint64_t matched;
+  ddb__copies copies;
+} returned;
+
+/* The record of an item that has a key, as it is in the statement's version; NULL: there is none. */
+static const ddb_record *record_there(const ddb__write *write, const ddb_value *key) {
+  uint64_t seq;
+  const ddb_record *record;
+  return ddb__value_hashable(key) && ddb__write_find(write, key, &seq, &record) ? record : NULL;
+}
+
+static ddb_status put_item(ddb__write *write, const ddb__item *item, ddb_conflict conflict,
+                           returned *out, ddb_error *err) {
+  ddb_status status = DDB_OK;
+  ddb_value key;
+  if (out->returning == DDB_RETURN_OLD) {
+    const ddb_record *old = NULL;
+    if (!item->shape->auto_key) {
+      key = ddb__block_value(item->block, item->shape->key_index);
+      old = record_there(write, &key);
+    }
+    status = ddb__copies_add(&out->copies, old, err);
+  }
+  ddb_action action;
+  if (!status) {
+    status = upsert_one(write, item, conflict, &key, &action, err);
+  }
+  if (!status) {
+    out->matched += action != DDB_ACTION_IGNORED;
+  }
+  if (!status && out->returning == DDB_RETURN_NEW) {
+    status = ddb__copies_add(&out->copies, record_there(write, &key), err);
+  }
+  return status;
+}
+
+static ddb_status put_all(ddb__write *write, ddb_builder *batch, ddb_conflict conflict,
+                          returned *out, ddb_error *err) {
+  ddb_status status = DDB_OK;
+  size_t count = ddb_builder_count(batch);
+  for (size_t i = 0; i < count && !status; i++) {
+    ddb__item item = ddb__builder_item(batch, i);
+    status = put_item(write, &item, conflict, out, err);
+  }
+  return status ? status : ddb__copies_trim(&out->copies, err);
+}
+
+ddb_status ddb_table_upsert_returning(ddb_table *table, ddb_builder *batch, ddb_conflict conflict,
+                                      ddb_returning returning, ddb_outcome *out, ddb_error *err) {
+  if (!table || !batch || !out || (unsigned)returning > DDB_RETURN_NEW) {
+    return ddb__fail(err, DDB_ERR_INVALID, "an upsert needs a table, a batch and an outcome");
+  }
+  ddb_status status = check_batch(table, batch, err);
+  ddb__write write;
+  if (!status) {
+    status = ddb__write_begin(&write, table, err);
+  }
+  if (status) {
+    return status;
+  }
+  returned made = {.returning = returning};
+  status = ddb__write_finish(&write, put_all(&write, batch, conflict, &made, err), err);
+  if (!status) {
+    *out = (ddb_outcome){.matched = made.matched};
+    ddb__copies_give(&made.copies, out);
+  }
+  ddb__copies_fini(&made.copies);
+  return status;
+}
+
+/* ---- One record without a builder --------------------------------------------------------- */
 
 static ddb_status build_record(ddb_table *table, ddb_builder *batch, const ddb_field *fields,
                                size_t count, ddb_error *err) {

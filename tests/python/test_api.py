@@ -107,8 +107,8 @@ SIGNATURES: list[tuple[Any, str]] = [
     (DictDB.write_lock, "(self, *tables, timeout=None)"),
     (DictDB.memory, "(self)"),
     (Table, "(name, primary_key='id', schema=None, *, missing='ignore')"),
-    (Table.insert, "(self, record, *, batch_size=None, skip_validation=False)"),
-    (Table.upsert, "(self, record, on_conflict='update')"),
+    (Table.insert, "(self, record, *, batch_size=None, skip_validation=False, returning='key')"),
+    (Table.upsert, "(self, record, on_conflict='update', *, returning='action')"),
     (Table.get, "(self, pk, default=None)"),
     (
         Table.select,

@@ -75,6 +75,22 @@ def test_statements_are_logged_at_debug(kept: Kept, db: DictDB) -> None:
     assert [record.levelno for record in kept.records] == [logging.INFO] + [logging.DEBUG] * 10
 
 
+def test_what_is_returned_does_not_change_the_count(kept: Kept, db: DictDB) -> None:
+    table = db.create_table("t")
+    kept.records.clear()
+    many = [{"n": n} for n in range(7)]
+    table.insert(many, returning="count")
+    table.insert(many, returning="new")
+    table.insert({"n": 1}, returning="new")
+    table.upsert({"id": 3, "n": 3}, returning="old")
+    table.upsert({"id": 3, "n": 3}, "ignore", returning="count")
+    table.update({"n": 0}, returning="count")
+    assert [(record.op, record.context["count"]) for record in kept.records] == [
+        *[("INSERT", 7), ("INSERT", 7), ("INSERT", 1), ("UPSERT", 1), ("UPSERT", 0)],
+        ("UPDATE", 15),
+    ]
+
+
 def test_a_record_names_thread_and_line(kept: Kept, users: Table) -> None:
     kept.records.clear()
     thread = threading.Thread(target=lambda: users.insert({"name": "Eve"}), name="worker-7")
