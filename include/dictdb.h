@@ -152,14 +152,17 @@ DDB_API uint64_t ddb_process_memory(void);
 /*
  * Called around every wait for a lock that really blocks, with no internal mutex held: `begin`
  * before it (a language binding lets other threads run), `end` after it with begin's result, `poll`
- * about every 50 ms in between (non-zero ends the wait with DDB_ERR_INTERRUPTED). Any may be NULL.
+ * about every 50 ms in between (non-zero ends the wait with DDB_ERR_INTERRUPTED). `refuse` is asked
+ * before begin: non-zero, and the wait is not begun (DDB_ERR_INTERRUPTED). Any may be NULL.
  * Process-wide; set once, before threads start.
  */
+typedef struct ddb_rwlock ddb_rwlock;
 typedef struct ddb_wait_hooks {
   void *(*begin)(void *context);
   int (*poll)(void *context, void *state); /* state: what begin returned */
   void (*end)(void *context, void *state);
   void *context;
+  int (*refuse)(void *context, const ddb_rwlock *lock);
 } ddb_wait_hooks;
 DDB_API void ddb_wait_hooks_set(const ddb_wait_hooks *hooks);
 
@@ -174,7 +177,6 @@ DDB_API void ddb_wait_hooks_set(const ddb_wait_hooks *hooks);
  * DDB_ERR_DEADLOCK, naming threads and locks. In a forked child every acquire returns
  * DDB_ERR_FORKED for locks made before the fork. All functions: atomic.
  */
-typedef struct ddb_rwlock ddb_rwlock;
 
 #define DDB_WAIT_FOREVER (-1LL)
 
@@ -198,6 +200,8 @@ DDB_API ddb_status ddb_rwlock_acquire_write(ddb_rwlock *lock, int64_t timeout_ns
 /* NOT_OWNER when this thread does not hold that side. */
 DDB_API ddb_status ddb_rwlock_release_read(ddb_rwlock *lock, ddb_error *err);
 DDB_API ddb_status ddb_rwlock_release_write(ddb_rwlock *lock, ddb_error *err);
+/* Does this thread hold either side? */
+DDB_API bool ddb_rwlock_is_held(const ddb_rwlock *lock);
 DDB_API void ddb_rwlock_stats_get(const ddb_rwlock *lock, ddb_rwlock_stats *out);
 
 /* ---- Values ------------------------------------------------------------------------------- */
@@ -477,6 +481,10 @@ DDB_API ddb_status ddb_cond_or(ddb_cond *const *operands, size_t count, ddb_cond
 DDB_API ddb_status ddb_cond_not(ddb_cond *operand, ddb_cond **out, ddb_error *err);
 DDB_API ddb_cond *ddb_cond_acquire(ddb_cond *cond);
 DDB_API void ddb_cond_release(ddb_cond *cond); /* NULL is allowed */
+/* Roughly how many values are compared to tell whether it holds for one record. MAX: it cannot be
+ * foreseen, as with a regular expression. */
+#define DDB_COND_WEIGHT_MAX UINT32_MAX
+DDB_API uint32_t ddb_cond_weight(const ddb_cond *cond);
 /* As ddb_value_format: "(age >= 18 & ~(name == 'Bob'))". */
 DDB_API size_t ddb_cond_format(const ddb_cond *cond, char *buffer, size_t capacity);
 
@@ -1119,6 +1127,8 @@ DDB_API ddb_status ddb_db_open(const char *path, const ddb_open_options *options
                                ddb_error *err);
 /* Everything committed so far is on the disk. INVALID for a database that was not opened. */
 DDB_API ddb_status ddb_db_sync(ddb_db *db, ddb_error *err);
+/* Was it opened, so that its statements may wait for a disk? */
+DDB_API bool ddb_db_is_kept(const ddb_db *db);
 /* Writes one instant of the database to a new native file and trims the log. Also done by itself when
  * the log has grown, and on close. Holds nobody up. If it fails, the log goes on. DEADLOCK from the
  * progress function of a checkpoint, which may do anything else but close the database. */

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from dictdb import _async, _core
+from dictdb import _aio, _async, _core
 
 if TYPE_CHECKING:
     from typing import Self
@@ -20,6 +20,39 @@ class DictDB(_core.DictDB):
 
     __slots__ = ()
     __module__ = "dictdb"
+
+    @property
+    def aio(self) -> _aio.AsyncDatabase:
+        """The same database for asyncio: ``await db.aio.create_table(...)``."""
+        return _aio.AsyncDatabase(self)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aio.close()
+
+    @classmethod
+    async def async_open(
+        cls,
+        path: _async.StrPath,
+        durability: Literal["commit", "interval", "none"] = "commit",
+        *,
+        interval: float = 1.0,
+        missing: Literal["ignore", "raise"] = "ignore",
+    ) -> Self:
+        """Open a database in a directory, as `open` does, without blocking the event loop.
+
+        Cancelling the task ends the reading and waits for its end: the directory is free again.
+        ``async with await DictDB.async_open(path) as db:`` closes it at the end. The arguments and
+        the errors are those of `open`.
+        """
+        return await _async.run(
+            lambda progress: cls.open(
+                path, durability, interval=interval, missing=missing, progress=progress
+            ),
+            undo=cls.close,
+        )
 
     async def async_save(self, filename: _async.StrPath, file_format: str | None = None) -> None:
         """Save one instant of the database, as `save` does, without blocking the event loop.

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 
-from dictdb import _core, _plan, _schema
+from dictdb import _aio, _core, _plan, _schema
 
 
 class Table(_core.Table):
@@ -17,6 +17,11 @@ class Table(_core.Table):
 
     __slots__ = ()
     __module__ = "dictdb"
+
+    @property
+    def aio(self) -> _aio.AsyncTable:
+        """The same table for asyncio: ``await table.aio.select(...)``."""
+        return _aio.AsyncTable(self)
 
     if sys.version_info >= (3, 12):  # Before that the compiled class does it, see table.c.
         __getattr__ = _core.Table._attribute

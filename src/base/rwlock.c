@@ -326,6 +326,11 @@ bool ddb__rwlock_write_held(const ddb_rwlock *lock) {
   return ddb__rwlock_written_by(lock, ddb__thread_self());
 }
 
+bool ddb_rwlock_is_held(const ddb_rwlock *lock) {
+  const ddb__thread *self = ddb__thread_self();
+  return self != NULL && (ddb__rwlock_written_by(lock, self) || find_hold(self, lock) != NULL);
+}
+
 /* ---- The read side ---- */
 
 /* Gets the hold into the lock's list of readers, or fails and leaves it out. */

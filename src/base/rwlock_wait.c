@@ -277,9 +277,12 @@ static ddb_status sleep_for_grant(ddb__waiter *waiter, int64_t deadline_ns,
 
 /* The part of the wait that really blocks. */
 static ddb_status block(ddb__waiter *waiter, int64_t deadline_ns, ddb_error *found) {
+  ddb_wait_hooks hooks = hooks_now();
+  if (hooks.refuse != NULL && hooks.refuse(hooks.context, waiter->lock) != 0) {
+    return DDB_ERR_INTERRUPTED;
+  }
   ddb_status status = ddb__graph_enter(waiter, found);
   if (status == DDB_OK && !granted(waiter)) {
-    ddb_wait_hooks hooks = hooks_now();
     void *state = hooks.begin != NULL ? hooks.begin(hooks.context) : NULL;
     status = sleep_for_grant(waiter, deadline_ns, &hooks, state, found);
     ddb__graph_leave(waiter);

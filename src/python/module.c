@@ -254,7 +254,7 @@ static int module_exec(PyObject *module) {
       add_types(module, state) < 0 || register_mapping(state) < 0 || add_kinds(module) < 0 ||
       PyModule_AddFunctions(module, pyddb_cond_functions) < 0 || pyddb_changes_add(module) < 0 ||
       PyModule_AddFunctions(module, pyddb_join_functions) < 0 ||
-      PyModule_AddFunctions(module, pyddb_log_functions) < 0 ||
+      PyModule_AddFunctions(module, pyddb_log_functions) < 0 || pyddb_aio_add(module, state) < 0 ||
       PyModule_AddStringConstant(module, "__version__", ddb_version()) < 0) {
     return -1;
   }
@@ -271,7 +271,7 @@ static int module_exec(PyObject *module) {
 #define STATE_OBJECTS(X)                                                                           \
   X(db_type) X(db_guard_type) X(snapshot_type) X(table_type) X(table_view_type) X(cursor_type)   \
   X(record_view_type) X(expr_type) X(field_type) X(cond_type) X(change_type) X(order_type) X(lock_type) X(guard_type) X(table_class)         \
-  X(schema_encode) X(schema_decode) X(plan_class) X(log_function) X(id_text) X(missing_file_error)                               \
+  X(schema_encode) X(schema_decode) X(plan_class) X(log_function) X(wait_refused_error) X(id_text) X(missing_file_error)                               \
   X(aggregate_type) X(action_texts[DDB_ACTION_INSERTED]) X(action_texts[DDB_ACTION_UPDATED])                         \
   X(action_texts[DDB_ACTION_IGNORED])
 /* clang-format on */

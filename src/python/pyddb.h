@@ -15,6 +15,7 @@
  *   code.c          callables in conditions
  *   change.c, changeset.c, asker.c, table_run.c, table_many.c   updates that are more than plain values
  *   log.c           what statements tell the logger
+ *   aio.c           calls that an event loop can make
  *   testing.c       what only the testing build has
  *
  * Invariants
@@ -78,6 +79,7 @@ typedef struct pyddb_foreign {
 typedef struct pyddb_state {
   PyObject *module; /* borrowed: the module owns the state */
   PyObject *exceptions[DDB_STATUS_COUNT];
+  PyObject *wait_refused_error; /* see aio.c */
   PyObject *missing_file_error; /* StorageError that is a FileNotFoundError too */
   PyTypeObject *db_type;
   PyTypeObject *db_guard_type;
@@ -160,6 +162,15 @@ void pyddb_attach(void);
  * thread is not detached. */
 int pyddb_detached_call(int (*function)(void *context), void *context);
 void pyddb_wait_hooks_install(void);
+/* What this thread may not wait for. All borrowed for as long as it is set; see aio.c. */
+typedef struct pyddb_waiting {
+  const ddb_rwlock *refused; /* this lock; NULL: none */
+  PyObject *is_cancelled;    /* any longer than until this gives true; NULL: never */
+  PyObject *error;           /* what is raised */
+} pyddb_waiting;
+pyddb_waiting *pyddb_waiting_now(void);
+/* WaitRefusedError and the functions of aio.c. */
+int pyddb_aio_add(PyObject *module, pyddb_state *state);
 
 /* For loops that hold the interpreter long: lets signals and other threads through each 5 ms. */
 typedef struct pyddb_breath {

@@ -21,7 +21,8 @@
 #include <unistd.h>
 #endif
 
-#define BREATH_NS 5000000u
+#define BREATH_NS   5000000u
+#define POLLS_APART 20 /* of threads that cannot run signal handlers */
 
 /* What this thread detached from; empty while it is attached. */
 typedef struct detachment {
@@ -31,6 +32,11 @@ typedef struct detachment {
 } detachment;
 
 static _Thread_local detachment detached;
+static _Thread_local pyddb_waiting waiting_now;
+
+pyddb_waiting *pyddb_waiting_now(void) {
+  return &waiting_now;
+}
 
 void pyddb_detach(void) {
   PyThreadState *thread_state = PyEval_SaveThread();
@@ -102,13 +108,41 @@ static void *wait_begin(void *context) {
   return NULL;
 }
 
+static int check_cancelled(void *context) {
+  (void)context;
+  PyObject *answer = PyObject_CallNoArgs(waiting_now.is_cancelled);
+  int is_cancelled = answer ? PyObject_IsTrue(answer) : -1;
+  Py_XDECREF(answer);
+  if (is_cancelled > 0) {
+    PyErr_SetString(waiting_now.error, "the wait was cancelled");
+  }
+  return is_cancelled;
+}
+
 static int wait_poll(void *context, void *wait) {
   (void)context;
   (void)wait;
-  if (!is_first_thread() && ++detached.poll_count % 20 != 0) {
+  if (waiting_now.is_cancelled && pyddb_detached_call(check_cancelled, NULL) != 0) {
+    return -1;
+  }
+  if (!is_first_thread() && ++detached.poll_count % POLLS_APART != 0) {
     return 0;
   }
   return pyddb_detached_call(check_signals, NULL);
+}
+
+static int raise_refused(void *context) {
+  (void)context;
+  PyErr_SetString(waiting_now.error, "the lock is not free");
+  return -1;
+}
+
+static int wait_refuse(void *context, const ddb_rwlock *lock) {
+  (void)context;
+  if (!waiting_now.refused || lock != waiting_now.refused) {
+    return 0;
+  }
+  return detached.thread_state ? pyddb_detached_call(raise_refused, NULL) : raise_refused(NULL);
 }
 
 static void wait_end(void *context, void *wait) {
@@ -125,6 +159,7 @@ void pyddb_wait_hooks_install(void) {
       .begin = wait_begin,
       .poll = wait_poll,
       .end = wait_end,
+      .refuse = wait_refuse,
   };
   if (!atomic_flag_test_and_set(&installed)) {
     ddb_wait_hooks_set(&hooks);

@@ -104,6 +104,14 @@ static void leaf_fill(ddb_cond *cond, const leaf_layout *at, ddb_str field,
   }
 }
 
+static uint32_t weight_sum(uint64_t a, uint64_t b) {
+  return a + b < DDB_COND_WEIGHT_MAX ? (uint32_t)(a + b) : DDB_COND_WEIGHT_MAX;
+}
+
+uint32_t ddb_cond_weight(const ddb_cond *cond) {
+  return cond->weight;
+}
+
 static ddb_cond *cond_alloc(size_t bytes, ddb__cond_kind kind, size_t count, ddb_error *err) {
   ddb_cond *cond = ddb__alloc(&ddb__heap_process, bytes);
   if (!cond) {
@@ -115,6 +123,7 @@ static ddb_cond *cond_alloc(size_t bytes, ddb__cond_kind kind, size_t count, ddb
   cond->op = 0;
   cond->depth = 1;
   cond->size = 1;
+  cond->weight = kind == DDB__COND_MATCHES ? DDB_COND_WEIGHT_MAX : (uint32_t)count + 1;
   cond->count = (uint32_t)count;
   cond->bytes = bytes;
   cond->next_dead = NULL;
@@ -191,6 +200,7 @@ ddb_status ddb__cond_leaf_new(ddb__cond_kind kind, ddb_op op, ddb_expr *left, dd
     cond->leaf.expr = ddb_expr_acquire(left);
     cond->leaf.right = right ? ddb_expr_acquire(right) : NULL;
     cond->size += left->size + (right ? right->size : 0);
+    cond->weight = weight_sum(cond->weight, left->size + (right ? right->size : 0));
     *out = cond;
   }
   return status;
@@ -241,15 +251,17 @@ ddb_status ddb_cond_is_null_expr(ddb_expr *of, ddb_cond **out, ddb_error *err) {
 
 /* ---- And, or, not ------------------------------------------------------------------------- */
 
-/* Sets depth and size from the operands (C1, C2). */
+/* Sets depth, size (C1, C2) and weight from the operands. */
 static ddb_status inner_measure(ddb_cond *cond, ddb_error *err) {
   uint64_t size = 1;
   unsigned depth = 1;
+  cond->weight = 1;
   for (uint32_t i = 0; i < cond->count; i++) {
     const ddb_cond *operand = cond->operands[i];
     unsigned level = operand->kind == cond->kind ? operand->depth : operand->depth + 1u;
     depth = level > depth ? level : depth;
     size += operand->size;
+    cond->weight = weight_sum(cond->weight, operand->weight);
   }
   if (depth > DDB_DEPTH_MAX) {
     return ddb__fail(err, DDB_ERR_LIMIT, "conditions are nested more than %d levels deep",

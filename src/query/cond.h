@@ -61,6 +61,7 @@ struct ddb_cond {
   uint8_t op;   /* ddb_op, of a comparison */
   uint16_t depth;
   uint32_t size;
+  uint32_t weight;      /* see ddb_cond_weight */
   uint32_t count;       /* values of a leaf, operands of an inner node */
   size_t bytes;         /* of this allocation */
   ddb_cond *next_dead;  /* while it is being released */

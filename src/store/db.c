@@ -119,6 +119,10 @@ void ddb__db_journal_set(ddb_db *db, ddb__journal *journal) {
   db->journal = journal;
 }
 
+bool ddb_db_is_kept(const ddb_db *db) {
+  return db->journal != NULL;
+}
+
 ddb__journal *ddb__db_journal(const ddb_db *db) {
   return db->journal;
 }

@@ -254,6 +254,29 @@ static bool build_all(void) {
   return built;
 }
 
+static void weights(void **state) {
+  (void)state;
+  ddb_value many[3] = {ddb_int(1), ddb_int(2), ddb_int(3)};
+  ddb_cond *in;
+  ddb_cond *regex;
+  ddb_cond *both;
+  ddb_expr *name;
+  assert_ok(ddb_cond_in(DDB_STR("age"), many, 3, &in, NULL));
+  assert_int_equal(ddb_cond_weight(in), 4);
+  assert_ok(ddb_expr_field(DDB_STR("name"), &name, NULL));
+  assert_ok(ddb_cond_matches(name, DDB_STR("a+"), 0, &regex, NULL));
+  assert_int_equal(ddb_cond_weight(regex), DDB_COND_WEIGHT_MAX);
+  assert_ok(ddb_cond_and((ddb_cond *[]){in, in}, 2, &both, NULL));
+  assert_int_equal(ddb_cond_weight(both), 9);
+  ddb_cond_release(both);
+  assert_ok(ddb_cond_or((ddb_cond *[]){in, regex}, 2, &both, NULL));
+  assert_int_equal(ddb_cond_weight(both), DDB_COND_WEIGHT_MAX);
+  ddb_cond_release(both);
+  ddb_cond_release(regex);
+  ddb_cond_release(in);
+  ddb_expr_release(name);
+}
+
 static void allocations_fail(void **state) {
   (void)state;
   for (unsigned n = 1;; n++) {
@@ -323,15 +346,11 @@ static void unknown_fields(void **state) {
 int main(void) {
   support_allocator_install();
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(formats),
-      cmocka_unit_test(formats_long_values),
-      cmocka_unit_test(bad_arguments),
-      cmocka_unit_test(literals_are_copied),
-      cmocka_unit_test(long_chains),
-      cmocka_unit_test(depth_is_limited),
-      cmocka_unit_test(in_has),
-      cmocka_unit_test(doubling_is_limited),
-      cmocka_unit_test(allocations_fail),
+      cmocka_unit_test(formats),        cmocka_unit_test(formats_long_values),
+      cmocka_unit_test(bad_arguments),  cmocka_unit_test(literals_are_copied),
+      cmocka_unit_test(long_chains),    cmocka_unit_test(depth_is_limited),
+      cmocka_unit_test(in_has),         cmocka_unit_test(doubling_is_limited),
+      cmocka_unit_test(weights),        cmocka_unit_test(allocations_fail),
       cmocka_unit_test(unknown_fields), /* last: the library keeps something for the thread */
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

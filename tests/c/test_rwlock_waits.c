@@ -154,7 +154,47 @@ static void note_end(void *context, void *state) {
 }
 
 static void set_hooks(hook_log *log) {
-  ddb_wait_hooks_set(&(ddb_wait_hooks){note_begin, note_poll, note_end, log});
+  ddb_wait_hooks_set(&(ddb_wait_hooks){note_begin, note_poll, note_end, log, NULL});
+}
+
+static int refuse_one(void *context, const ddb_rwlock *asked) {
+  hook_log *log = context;
+  return asked == log->taken;
+}
+
+/* A wait that a hook refuses is not begun, leaves nothing in the queue, and holds nobody up. */
+static void test_a_wait_can_be_refused(void **state) {
+  (void)state;
+  hook_log log = {.taken = lock_make("refused")};
+  ddb_wait_hooks_set(&(ddb_wait_hooks){note_begin, note_poll, note_end, &log, refuse_one});
+  assert_false(ddb_rwlock_is_held(log.taken));
+  assert_ok(ddb_rwlock_acquire_write(log.taken, DDB_WAIT_FOREVER, NULL)); /* needs no wait */
+  assert_true(ddb_rwlock_is_held(log.taken));
+  ddb_error err;
+  actor_begin(&a, READ, log.taken, DDB_WAIT_FOREVER);
+  assert_int_equal(actor_end(&a), DDB_ERR_INTERRUPTED);
+  actor_begin(&a, WRITE, log.taken, DDB_WAIT_FOREVER);
+  assert_int_equal(actor_end(&a), DDB_ERR_INTERRUPTED);
+  assert_int_equal(log.begun + log.polled + log.ended, 0);
+  assert_ok(ddb_rwlock_acquire_read(log.taken, 0, &err));
+  assert_ok(ddb_rwlock_release_write(log.taken, &err));
+  assert_true(ddb_rwlock_is_held(log.taken));
+  assert_ok(ddb_rwlock_release_read(log.taken, &err));
+  assert_false(ddb_rwlock_is_held(log.taken));
+  assert_ok(actor_do(&a, READ, log.taken));
+  assert_ok(actor_do(&b, READ, log.taken));
+  actor_begin(&c, WRITE, log.taken, 0);
+  assert_int_equal(actor_end(&c), DDB_ERR_TIMEOUT);
+  assert_ok(actor_do(&a, UNREAD, log.taken));
+  assert_ok(actor_do(&b, UNREAD, log.taken));
+  assert_ok(actor_do(&c, WRITE, lock)); /* another lock: as ever */
+  actor_begin(&a, WRITE, lock, DDB_WAIT_FOREVER);
+  assert_true(actor_waits(&a, lock));
+  assert_ok(actor_do(&c, UNWRITE, lock));
+  assert_ok(actor_end(&a));
+  assert_ok(actor_do(&a, UNWRITE, lock));
+  ddb_wait_hooks_set(NULL);
+  ddb_rwlock_free(log.taken);
 }
 
 static void test_hooks_surround_real_waits(void **state) {
@@ -718,6 +758,7 @@ int main(void) {
       SCENARIO(test_timeouts_are_kept),
       SCENARIO(test_writer_that_gives_up_lets_readers_in),
       SCENARIO(test_one_of_two_writers_gives_up),
+      SCENARIO(test_a_wait_can_be_refused),
       SCENARIO(test_hooks_surround_real_waits),
       SCENARIO(test_poll_interrupts),
       SCENARIO(test_interrupted_after_the_grant),
