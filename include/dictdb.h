@@ -49,6 +49,7 @@ extern "C" {
 #define DDB_RECORD_SIZE_MAX       0x7fffffffu /* bytes of one encoded record */
 #define DDB_FIELD_COUNT_MAX       65535u      /* fields of one record */
 #define DDB_INDEX_FIELD_COUNT_MAX 8u          /* fields of one index */
+#define DDB_INDEX_STEP_COUNT_MAX  32u         /* steps into one of them */
 
 /* ---- Status codes and errors -------------------------------------------------------------- */
 
@@ -405,6 +406,16 @@ DDB_API ddb_status ddb_expr_arith(ddb_arith op, ddb_expr *left, ddb_expr *right,
                                   ddb_error *err);
 /* Code points of a str, bytes of bytes, items of a list, tuple or set, entries of a dict. */
 DDB_API ddb_status ddb_expr_len(ddb_expr *of, ddb_expr **out, ddb_error *err);
+/* A field, or what lies inside of it: the steps are keys of dicts and indexes of lists and tuples, as
+ * of ddb_expr_item. Borrowed. */
+typedef struct ddb_path {
+  ddb_str field;
+  const ddb_value *steps;
+  size_t step_count; /* 0: the field */
+} ddb_path;
+/* Is the expression a field, or a path into one? Then *out is it, its steps in the room given, both
+ * borrowed from the expression. False also when it has more steps than there is room for. */
+DDB_API bool ddb_expr_path(const ddb_expr *expr, ddb_value *steps, size_t capacity, ddb_path *out);
 DDB_API ddb_expr *ddb_expr_acquire(ddb_expr *expr);
 DDB_API void ddb_expr_release(ddb_expr *expr); /* NULL is allowed */
 /* As ddb_value_format: "address['city']", "(price + tax) * quantity", "tags.len_()". */
@@ -629,6 +640,7 @@ typedef enum ddb_index_kind {
 
 typedef struct ddb_index_options {
   const ddb_str *fields; /* an index of several is ordered by the first, then the second, ... */
+  const ddb_path *paths; /* NULL, or in place of the fields: also what lies inside of them */
   size_t field_count;    /* 1 to DDB_INDEX_FIELD_COUNT_MAX */
   ddb_index_kind kind;
   bool unique; /* no two records with equal values; null and missing are not compared */
@@ -637,8 +649,8 @@ typedef struct ddb_index_options {
 /* Indexes change the cost of answers, never the answers; a unique one also refuses statements
  * (DUPLICATE_KEY). Built while others read and, but for its last part, write. There may be one index of each kind
  * over the same fields. Errors: DUPLICATE_INDEX, DUPLICATE_KEY (unique, and the table holds
- * duplicates), FIELD_NOT_FOUND, INVALID (no field or a field twice), LIMIT, NOMEM; nothing is left
- * of an index that could not be made. */
+ * duplicates), FIELD_NOT_FOUND, INVALID (no field or a field twice), TYPE (a step that is unhashable),
+ * LIMIT, NOMEM; nothing is left of an index that could not be made. */
 DDB_API ddb_status ddb_table_index_add(ddb_table *table, const ddb_index_options *options,
                                        ddb_error *err);
 /* The same, for an index of one field that is not unique. */
@@ -647,6 +659,9 @@ DDB_API ddb_status ddb_table_index_create(ddb_table *table, ddb_str field, ddb_i
 /* Removes the index over just these fields: of one kind or (NULL) of each. INDEX_NOT_FOUND. */
 DDB_API ddb_status ddb_table_index_drop(ddb_table *table, const ddb_str *fields, size_t field_count,
                                         const ddb_index_kind *kind, ddb_error *err);
+DDB_API ddb_status ddb_table_index_drop_paths(ddb_table *table, const ddb_path *paths,
+                                              size_t path_count, const ddb_index_kind *kind,
+                                              ddb_error *err);
 
 /* ---- Reading ------------------------------------------------------------------------------ */
 
@@ -685,6 +700,11 @@ DDB_API size_t ddb_view_index_count(const ddb_view *view);
 DDB_API void ddb_view_index_info(const ddb_view *view, size_t index, ddb_index_info *out);
 /* The name of its field-th field, borrowed from the view. */
 DDB_API ddb_str ddb_view_index_field(const ddb_view *view, size_t index, size_t field);
+/* The same with the steps into it, borrowed too. */
+DDB_API ddb_path ddb_view_index_path(const ddb_view *view, size_t index, size_t field);
+/* Is it over just these, in this order? */
+DDB_API bool ddb_view_index_is_over(const ddb_view *view, size_t index, const ddb_path *paths,
+                                    size_t path_count);
 /* The key that the next record without one would get. */
 DDB_API int64_t ddb_view_next_key(const ddb_view *view);
 

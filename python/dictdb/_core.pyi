@@ -29,7 +29,8 @@ class _KeysAndGetItem(Protocol):
 _Record: TypeAlias = Mapping[str, Any] | _KeysAndGetItem
 _Path: TypeAlias = str | bytes | PathLike[str] | PathLike[bytes]
 _FieldName: TypeAlias = str | Field
-_IndexFields: TypeAlias = _FieldName | list[_FieldName] | list[str] | tuple[_FieldName, ...]
+_IndexField: TypeAlias = str | Expression
+_IndexFields: TypeAlias = _IndexField | list[Any] | tuple[_IndexField | tuple[Any, ...], ...]
 _IndexType: TypeAlias = Literal["hash", "sorted"]
 _Column: TypeAlias = str | Expression
 _Columns: TypeAlias = Iterable[_Column] | Mapping[str, _Column] | Iterable[tuple[str, _Column]]

@@ -43,6 +43,8 @@
   X(RANGE_EXCLUDES_END, "a range of an index leaves out the end that belongs to it")               \
   X(PLAN_NOT_IS_OR, "the planner takes the candidates of an or for those of its negation")         \
   X(PLAN_OR_FORGETS, "the planner leaves an operand of an or without an index out")                \
+  X(PLAN_PATH_BLIND,                                                                               \
+    "the planner takes an index over one path for those over others of its field")                 \
   X(BUILD_MISSES_CHANGES, "a new index misses what was written while it was built")                \
   X(WALK_TIES_BACKWARDS, "an index read backwards gives equal rows backwards too")                 \
   X(WALK_FORGETS_ROWS, "an order given up on begins again at its first row")

@@ -164,16 +164,27 @@ static ddb_status write_table_name(saver *s, const ddb_table *table, size_t inde
   return ddb__json_write_text(&s->writer, ", ");
 }
 
-/* One field is a name, several are a list of names. */
+/* A field is a name, what lies inside of one a list of the name and the steps. */
+static ddb_status write_path(saver *s, ddb_path path) {
+  ddb_value field = ddb_text(path.field);
+  DDB__TRY(ddb__json_write_text(&s->writer, path.step_count > 0 ? "[" : ""));
+  DDB__TRY(ddb__json_write_value(&s->writer, &field));
+  for (size_t i = 0; i < path.step_count; i++) {
+    DDB__TRY(ddb__json_write_text(&s->writer, ", "));
+    DDB__TRY(ddb__json_write_value(&s->writer, &path.steps[i]));
+  }
+  return ddb__json_write_text(&s->writer, path.step_count > 0 ? "]" : "");
+}
+
+/* One field stands by itself, several in a list. */
 static ddb_status write_index(saver *s, const ddb_view *view, size_t index) {
   ddb_index_info info;
   ddb_view_index_info(view, index, &info);
   bool several = info.field_count > 1;
   DDB__TRY(ddb__json_write_text(&s->writer, several ? "{\"fields\": [" : "{\"field\": "));
   for (size_t i = 0; i < info.field_count; i++) {
-    ddb_value field = ddb_text(ddb_view_index_field(view, index, i));
     DDB__TRY(ddb__json_write_text(&s->writer, i ? ", " : ""));
-    DDB__TRY(ddb__json_write_value(&s->writer, &field));
+    DDB__TRY(write_path(s, ddb_view_index_path(view, index, i)));
   }
   DDB__TRY(ddb__json_write_text(&s->writer, several ? "], \"kind\": " : ", \"kind\": "));
   DDB__TRY(

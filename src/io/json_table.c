@@ -463,35 +463,47 @@ static ddb_status restore_next_key(table_load *load) {
   return ddb__table_next_key_raise(load->table, node->as.integer, load->loader->err);
 }
 
-/* "field": a name, or "fields": a list of names. */
-static ddb_status read_index_fields(const table_load *load, size_t item, ddb_str *fields,
-                                    size_t *count) {
-  const ddb__loader *loader = load->loader;
+/* What an index is over, as it was read. */
+typedef struct index_load {
+  ddb_builder *parts; /* what the paths borrow from */
+  size_t count;
+  ddb_path paths[DDB_INDEX_FIELD_COUNT_MAX];
+  ddb_value steps[DDB_INDEX_FIELD_COUNT_MAX][DDB_INDEX_STEP_COUNT_MAX];
+} index_load;
+
+/* "field": a name, or a list of a name and steps; or "fields": a list of them. */
+static ddb_status read_index_fields(table_load *load, size_t item, index_load *out) {
+  ddb__loader *loader = load->loader;
   size_t list = ddb__json_table_member(loader, item, "fields");
-  *count = 1;
-  if (!list) {
-    return member_str(load, item, "field", &fields[0]);
+  size_t part = list ? list + 1 : ddb__json_table_member(loader, item, "field");
+  out->count = list ? node_at(loader, list)->size : 1;
+  if (!part) {
+    return CORRUPT(load, "\"field\" is missing");
   }
-  *count = node_at(loader, list)->size;
-  if (node_at(loader, list)->kind != DDB_LIST || *count == 0 ||
-      *count > DDB_INDEX_FIELD_COUNT_MAX) {
+  if ((list && node_at(loader, list)->kind != DDB_LIST) || out->count == 0 ||
+      out->count > DDB_INDEX_FIELD_COUNT_MAX) {
     return CORRUPT(load, "the \"fields\" of an index are no list of 1 to %u names",
                    DDB_INDEX_FIELD_COUNT_MAX);
   }
-  size_t name = list + 1;
-  for (size_t i = 0; i < *count; i++) {
-    DDB__TRY(ddb__json_decode_str(&load->loader->decoder, name, "a field", &fields[i]));
-    name = ddb__json_tape_after(&loader->tape, name);
+  for (size_t i = 0; i < out->count; i++) {
+    DDB__TRY(ddb__json_decode(&loader->decoder, part, out->parts));
+    part = ddb__json_tape_after(&loader->tape, part);
+  }
+  for (size_t i = 0; i < out->count; i++) {
+    ddb_value value = ddb_builder_value_at(out->parts, i);
+    if (!ddb__path_read(&value, out->steps[i], &out->paths[i])) {
+      return CORRUPT(load, "a field of an index is neither a name nor a list of a name and steps");
+    }
   }
   return DDB_OK;
 }
 
-static ddb_status restore_index(table_load *load, size_t item) {
+static ddb_status add_index(table_load *load, size_t item, index_load *over) {
   ddb__loader *loader = load->loader;
-  ddb_str fields[DDB_INDEX_FIELD_COUNT_MAX];
   ddb_str kind;
-  ddb_index_options options = {.fields = fields, .kind = DDB_INDEX_HASH};
-  DDB__TRY(read_index_fields(load, item, fields, &options.field_count));
+  DDB__TRY(read_index_fields(load, item, over));
+  ddb_index_options options = {
+      .paths = over->paths, .field_count = over->count, .kind = DDB_INDEX_HASH};
   DDB__TRY(member_str(load, item, "kind", &kind));
   if (ddb__text_equal(kind, DDB_STR("sorted"))) {
     options.kind = DDB_INDEX_SORTED;
@@ -507,6 +519,14 @@ static ddb_status restore_index(table_load *load, size_t item) {
   }
   DDB__TRY(ddb__layout_tell(&loader->progress, loader->done, false, loader->err));
   return ddb_table_index_add(load->table, &options, loader->err);
+}
+
+static ddb_status restore_index(table_load *load, size_t item) {
+  index_load over;
+  DDB__TRY(ddb_builder_new(&over.parts, load->loader->err));
+  ddb_status status = add_index(load, item, &over);
+  ddb_builder_free(over.parts);
+  return status;
 }
 
 static ddb_status restore_indexes(table_load *load) {

@@ -171,6 +171,18 @@ ddb_status ddb__ops_counter(ddb__ops *ops, const ddb_table *table, const ddb__ro
   return put_description(ops, DDB__OP_COUNTER, ddb__table_number(table), 0, err);
 }
 
+static ddb_status describe_path(ddb__ops *ops, ddb_path path, ddb_error *err) {
+  if (path.step_count == 0) {
+    return add(ops, ddb_text(path.field), err);
+  }
+  DDB__TRY(ddb_builder_begin(ops->scratch, DDB_LIST, 1 + path.step_count, err));
+  DDB__TRY(add(ops, ddb_text(path.field), err));
+  for (size_t i = 0; i < path.step_count; i++) {
+    DDB__TRY(add(ops, path.steps[i], err));
+  }
+  return ddb_builder_end(ops->scratch, err);
+}
+
 ddb_status ddb__ops_index(ddb__ops *ops, ddb__op_kind kind, const ddb_table *table,
                           const ddb__index *index, ddb_error *err) {
   const ddb__index_def *def = index->def;
@@ -180,8 +192,7 @@ ddb_status ddb__ops_index(ddb__ops *ops, ddb__op_kind kind, const ddb_table *tab
   DDB__TRY(add(ops, ddb_bool(def->unique), err));
   DDB__TRY(ddb_builder_begin(ops->scratch, DDB_LIST, def->field_count, err));
   for (uint32_t i = 0; i < def->field_count; i++) {
-    ddb_str field = ddb__shapes_field_name(ddb__table_shapes(table), def->field_ids[i]);
-    DDB__TRY(add(ops, ddb_text(field), err));
+    DDB__TRY(describe_path(ops, ddb__index_path(table, def, i), err));
   }
   DDB__TRY(ddb_builder_end(ops->scratch, err));
   return put_description(ops, kind, ddb__table_number(table), 0, err);

@@ -255,20 +255,22 @@ static ddb_status apply_shape(ddb__replay *replay, const ddb__op *op, size_t at,
   return DDB_OK;
 }
 
-/* [kind, unique, [field, ...]] */
+/* [kind, unique, [field | [field, step, ...], ...]] */
 static ddb_status apply_index(ddb__replay *replay, const ddb__op *op, ddb_table *table,
                               const ddb_value *list) {
   ddb_str kind;
-  ddb_str fields[DDB_INDEX_FIELD_COUNT_MAX];
+  ddb_path paths[DDB_INDEX_FIELD_COUNT_MAX];
+  ddb_value steps[DDB_INDEX_FIELD_COUNT_MAX][DDB_INDEX_STEP_COUNT_MAX];
   ddb_value parts = ddb_null();
   if (ddb_value_item_count(list) == 3) {
     parts = ddb_value_item(list, 2);
   }
-  ddb_index_options options = {.fields = fields, .field_count = ddb_value_item_count(&parts)};
+  ddb_index_options options = {.paths = paths, .field_count = ddb_value_item_count(&parts)};
   bool formed = parts.kind == DDB_LIST && options.field_count > 0 &&
                 options.field_count <= DDB_INDEX_FIELD_COUNT_MAX && text_item(list, 0, &kind);
   for (size_t i = 0; formed && i < options.field_count; i++) {
-    formed = text_item(&parts, i, &fields[i]);
+    ddb_value part = ddb_value_item(&parts, i);
+    formed = ddb__path_read(&part, steps[i], &paths[i]);
   }
   if (!formed) {
     return corrupt(replay, "a malformed index");
@@ -281,9 +283,9 @@ static ddb_status apply_index(ddb__replay *replay, const ddb__op *op, ddb_table 
   options.kind = sorted ? DDB_INDEX_SORTED : DDB_INDEX_HASH;
   options.unique = unique.as.boolean;
   DDB__TRY(write_end(replay));
-  return op->kind == DDB__OP_INDEX
-             ? ddb_table_index_add(table, &options, replay->err)
-             : ddb_table_index_drop(table, fields, options.field_count, &options.kind, replay->err);
+  return op->kind == DDB__OP_INDEX ? ddb_table_index_add(table, &options, replay->err)
+                                   : ddb_table_index_drop_paths(table, paths, options.field_count,
+                                                                &options.kind, replay->err);
 }
 
 /* ---- Tables ------------------------------------------------------------------------------- */

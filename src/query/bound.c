@@ -204,6 +204,15 @@ static ddb_status bind_leaf(ddb__bound_node *node, const ddb_cond *leaf, const d
   return DDB_OK;
 }
 
+bool ddb__bound_path(const ddb__bound_node *node, ddb__path *out) {
+  if (!node->cond || node->right) {
+    return false;
+  }
+  const ddb__path *path = node->kind == DDB__BOUND_EXPR ? ddb__expr_path(node->left) : NULL;
+  *out = path ? *path : (ddb__path){.field_id = node->field_id};
+  return path || node->kind != DDB__BOUND_EXPR;
+}
+
 /* ---- The tree ----------------------------------------------------------------------------- */
 
 static ddb_status bind_node(ddb__bound *bound, const ddb_cond *cond, const ddb__shapes *shapes,

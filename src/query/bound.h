@@ -72,6 +72,9 @@ void ddb__bound_fini(ddb__bound *bound);
 ddb_status ddb__bound_field(const ddb__shapes *shapes, ddb_str name, uint32_t *field_id,
                             ddb_error *err);
 
+/* Is the leaf, one against literals, about a field or a path into one? Then *out is it. */
+bool ddb__bound_path(const ddb__bound_node *node, ddb__path *out);
+
 /* Could all records so far be evaluated? To be asked after the last: LIMIT, NOMEM. */
 ddb_status ddb__bound_status(const ddb__bound *bound, ddb_error *err);
 /* The bits of `mask` whose records match. */

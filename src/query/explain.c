@@ -84,6 +84,13 @@ static void put_name(text *to, ddb_str name) {
   put(to, buffer);
 }
 
+static void put_path(text *to, ddb_path path) {
+  char steps[100];
+  (void)ddb__path_format_steps(path.steps, path.step_count, steps, sizeof steps);
+  put_name(to, path.field);
+  put(to, steps);
+}
+
 static void put_cond(text *to, const ddb_cond *cond) {
   char buffer[192];
   ddb_cond_format(cond, buffer, sizeof buffer);
@@ -95,7 +102,7 @@ static void put_match(const teller *t, text *to, const ddb__match *match) {
   put(to, def->kind == DDB_INDEX_SORTED ? "sorted (" : "hash (");
   for (uint32_t i = 0; i < def->field_count; i++) {
     put(to, i > 0 ? ", " : "");
-    put_name(to, ddb__shapes_field_name(ddb__table_shapes(t->s->source.table), def->field_ids[i]));
+    put_path(to, ddb__index_path(t->s->source.table, def, i));
   }
   put(to, ")");
   const char *before = ": ";

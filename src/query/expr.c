@@ -126,6 +126,22 @@ ddb_status ddb_expr_item(ddb_expr *container, const ddb_value *key, ddb_expr **o
   return expr_join(expr, container, NULL, out, err);
 }
 
+bool ddb_expr_path(const ddb_expr *expr, ddb_value *steps, size_t capacity, ddb_path *out) {
+  size_t count = 0;
+  const ddb_expr *root = expr;
+  for (; root && root->kind == DDB__EXPR_ITEM; root = root->operands[0]) {
+    count++;
+  }
+  if (!root || !ddb__expr_is_field(root) || count > capacity) {
+    return false;
+  }
+  for (size_t i = count; i-- > 0; expr = expr->operands[0]) {
+    steps[i] = expr->value;
+  }
+  *out = (ddb_path){root->name, steps, count};
+  return true;
+}
+
 ddb_status ddb_expr_len(ddb_expr *of, ddb_expr **out, ddb_error *err) {
   if (!of || !out) {
     return missing_argument(err);

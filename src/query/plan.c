@@ -82,8 +82,20 @@ static void steps_fini(ddb__steps *steps) {
 
 /* ---- Leaves ------------------------------------------------------------------------------- */
 
+/* Might an index serve it? */
 static bool is_leaf(const ddb__bound_node *node) {
-  return node->cond && node->cond->kind <= DDB__COND_NULL && !node->cond->leaf.expr;
+  ddb__path path;
+  return node->cond && node->cond->kind <= DDB__COND_NULL && ddb__bound_path(node, &path);
+}
+
+/* Is the leaf about what the index has there? */
+static bool is_over(const ddb__bound_node *leaf, const ddb__index_def *def, uint32_t field) {
+  ddb__path path;
+  if (!ddb__bound_path(leaf, &path)) {
+    return false;
+  }
+  return DDB__FAULT(PLAN_PATH_BLIND) ? path.field_id == def->paths[field].field_id
+                                     : ddb__path_equal(&path, &def->paths[field]);
 }
 
 static bool is_keyed(const ddb__bound_node *node) {
@@ -130,8 +142,7 @@ static ddb_status plan_leaf(const planner *p, const ddb__bound_node *node, bool 
   for (uint32_t i = 0; i < root->index_count && !status; i++) {
     const ddb__index_def *def = root->indexes[i].def;
     bool whole = def->kind == DDB_INDEX_SORTED || def->field_count == 1;
-    if (whole && def->field_ids[0] == node->field_id &&
-        ddb__range_serves(def->kind, node->cond, negated)) {
+    if (whole && is_over(node, def, 0) && ddb__range_serves(def->kind, node->cond, negated)) {
       ddb__match match;
       match.index = &root->indexes[i];
       match.equal_count = 0;
@@ -176,12 +187,13 @@ static bool is_below(const ddb_cond *leaf) {
   return leaf->kind == DDB__COND_COMPARE && (leaf->op == DDB_OP_LT || leaf->op == DDB_OP_LE);
 }
 
-/* The first == leaf over the field; NULL: none. */
-static const ddb_cond *find_equal(const operands *of, uint32_t field_id, uint64_t *covers) {
+/* The first == leaf over the index's field; NULL: none. */
+static const ddb_cond *find_equal(const operands *of, const ddb__index_def *def, uint32_t field,
+                                  uint64_t *covers) {
   uint32_t at = 0;
   unsigned index = 0;
   for (const ddb__bound_node *node; (node = operand_next(of, &at, &index));) {
-    if (is_leaf(node) && node->field_id == field_id && ddb__range_is_equal(node->cond)) {
+    if (is_leaf(node) && ddb__range_is_equal(node->cond) && is_over(node, def, field)) {
       *covers |= operand_bit(index - 1);
       return node->cond;
     }
@@ -190,14 +202,14 @@ static const ddb_cond *find_equal(const operands *of, uint32_t field_id, uint64_
 }
 
 /* What else is known of the field: the first leaf that serves, and the other end of its range. */
-static void find_range(const operands *of, uint32_t field_id, ddb__match *match, uint64_t *covers) {
-  ddb_index_kind kind = match->index->def->kind;
+static void find_range(const operands *of, uint32_t field, ddb__match *match, uint64_t *covers) {
+  const ddb__index_def *def = match->index->def;
   uint32_t at = 0;
   unsigned index = 0;
   for (const ddb__bound_node *node; (node = operand_next(of, &at, &index));) {
     bool not_equal = is_leaf(node) && node->cond->op == DDB_OP_NE;
-    if (!is_leaf(node) || not_equal || node->field_id != field_id ||
-        !ddb__range_serves(kind, node->cond, false)) {
+    if (!is_leaf(node) || not_equal || !ddb__range_serves(def->kind, node->cond, false) ||
+        !is_over(node, def, field)) {
       continue;
     }
     if (!match->low) {
@@ -225,14 +237,14 @@ static bool find_match(const operands *of, const ddb__index *index, uint32_t equ
   match->low = match->high = NULL;
   *covers = 0;
   while (match->equal_count < equals_max && match->equal_count < def->field_count) {
-    const ddb_cond *leaf = find_equal(of, def->field_ids[match->equal_count], covers);
+    const ddb_cond *leaf = find_equal(of, def, match->equal_count, covers);
     if (!leaf) {
       break;
     }
     match->equals[match->equal_count++] = leaf;
   }
   if (match->equal_count < def->field_count) {
-    find_range(of, def->field_ids[match->equal_count], match, covers);
+    find_range(of, match->equal_count, match, covers);
   }
   uint32_t served = match->equal_count + (match->low ? 1u : 0u);
   return def->kind == DDB_INDEX_SORTED ? served > 0 : served == def->field_count;
@@ -490,8 +502,9 @@ static ddb_status collect(const collector *c, ddb__step *step, ddb__seqs *out) {
 static bool one_direction(const ddb__plan_order *order) {
   for (size_t i = 0; i < order->key_count; i++) {
     const ddb__order_key *key = &order->keys[i];
-    if (key->term.expr || key->term.field_id == DDB__NO_FIELD ||
-        key->descending != order->keys[0].descending || key->nulls_last != key->descending) {
+    ddb__path path;
+    if (!ddb__term_path(&key->term, &path) || key->descending != order->keys[0].descending ||
+        key->nulls_last != key->descending) {
       return false;
     }
   }
@@ -508,7 +521,9 @@ static bool match_order(const operands *of, const ddb__index *index, const ddb__
   }
   uint32_t fixed = def->field_count - (uint32_t)order->key_count;
   for (uint32_t i = fixed; i < def->field_count; i++) {
-    if (def->field_ids[i] != order->keys[i - fixed].term.field_id) {
+    ddb__path path;
+    if (!ddb__term_path(&order->keys[i - fixed].term, &path) ||
+        !ddb__path_equal(&path, &def->paths[i])) {
       return false;
     }
   }

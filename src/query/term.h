@@ -39,6 +39,13 @@ static inline ddb_value ddb__term_read(const ddb__term *term, const ddb_record *
   return term->field_id == DDB__NO_FIELD ? ddb_null() : ddb__record_field(record, term->field_id);
 }
 
+/* Is it a field or a path into one? Then *out is it. */
+static inline bool ddb__term_path(const ddb__term *term, ddb__path *out) {
+  const ddb__path *path = term->expr ? ddb__expr_path(term->expr) : NULL;
+  *out = path ? *path : (ddb__path){.field_id = term->field_id};
+  return (path || !term->expr) && out->field_id != DDB__NO_FIELD;
+}
+
 /* Do its values borrow from more than the record? */
 static inline bool ddb__term_is_computed(const ddb__term *term) {
   return term->expr && !ddb__expr_path(term->expr);

@@ -13,7 +13,7 @@
 
 void ddb__index_values(const ddb__index_def *def, const ddb_record *record, ddb_value *values) {
   for (uint32_t i = 0; i < def->field_count; i++) {
-    values[i] = ddb__record_field(record, def->field_ids[i]);
+    values[i] = ddb__path_get(&def->paths[i], record);
   }
 }
 
@@ -46,7 +46,7 @@ static int compare_row(const ddb__tree_place *tree, uint64_t seq) {
   const ddb_record *record = ddb__rows_get(place->rows, seq);
   int sign = 0;
   for (uint32_t i = 0; i < place->count && sign == 0; i++) {
-    ddb_value value = ddb__record_field(record, place->def->field_ids[i]);
+    ddb_value value = ddb__path_get(&place->def->paths[i], record);
     bool starts = place->begins && i == place->count - 1 && starts_with(&value, &place->values[i]);
     sign = starts ? 0 : ddb_value_compare(&value, &place->values[i]);
   }
@@ -99,7 +99,7 @@ static bool row_equals(const ddb__index_def *def, const ddb__rows *rows, uint64_
                        const ddb_value *values) {
   const ddb_record *record = ddb__rows_get(rows, seq);
   for (uint32_t i = 0; i < def->field_count; i++) {
-    ddb_value value = ddb__record_field(record, def->field_ids[i]);
+    ddb_value value = ddb__path_get(&def->paths[i], record);
     if (!ddb_value_equal(&value, &values[i])) {
       return false;
     }
@@ -140,8 +140,8 @@ static bool is_moved(uint64_t moved, uint32_t index) {
 
 static bool values_moved(const ddb__index_def *def, const ddb_record *old, const ddb_record *new) {
   for (uint32_t i = 0; i < def->field_count; i++) {
-    ddb_value before = ddb__record_field(old, def->field_ids[i]);
-    ddb_value after = ddb__record_field(new, def->field_ids[i]);
+    ddb_value before = ddb__path_get(&def->paths[i], old);
+    ddb_value after = ddb__path_get(&def->paths[i], new);
     if (ddb_value_compare(&before, &after) != 0) {
       return true;
     }

@@ -12,6 +12,8 @@
  *   X1  Whenever a tree is searched, each of its entries is that of the row's present record: an
  *       entry is removed before its row changes, and inserted after.
  *
+ * What an index is over is a path: a field, or a value inside of it; where a record has none, null.
+ *
  * Definitions belong to the table and live as long as it does. Locks: the table's write lock for
  * changes; none for reading. Cost: O(log n); a tie of keys costs a look at a row each.
  */
@@ -19,6 +21,7 @@
 #define DDB_STORE_INDEX_H
 
 #include "dictdb.h"
+#include "store/path.h"
 #include "store/record.h"
 #include "store/rows.h"
 #include "store/tree.h"
@@ -28,7 +31,9 @@ typedef struct ddb__index_def {
   ddb_index_kind kind;
   bool unique;
   uint32_t field_count;
-  uint32_t field_ids[];
+  uint32_t step_count; /* of all paths */
+  ddb_builder *steps;  /* owned: what the steps borrow from; NULL without one */
+  ddb__path paths[];   /* [field_count], then the steps */
 } ddb__index_def;
 
 typedef struct ddb__index {
@@ -48,6 +53,8 @@ typedef struct ddb__index_place {
   bool begins; /* the last value stands for all that start with it */
 } ddb__index_place;
 
+/* Its field-th path, with the field's name; borrowed. */
+ddb_path ddb__index_path(const ddb_table *table, const ddb__index_def *def, size_t field);
 /* values[def->field_count]: what the record has in the index's fields; borrowed. */
 void ddb__index_values(const ddb__index_def *def, const ddb_record *record, ddb_value *values);
 uint64_t ddb__index_key(const ddb__index_def *def, const ddb_value *values);

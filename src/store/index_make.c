@@ -18,39 +18,55 @@
 
 /* ---- Names and errors --------------------------------------------------------------------- */
 
-/* "'a'", or "('a', 'b')". */
-static void name_fields(const ddb_str *fields, size_t count, char *text, size_t capacity) {
+/* "'a'", "'a'['city']", or "('a', 'b')". */
+static void name_fields(const ddb_path *paths, size_t count, char *text, size_t capacity) {
   size_t at = 0;
   for (size_t i = 0; i < count && at < capacity; i++) {
-    ddb_value name = ddb_text(fields[i]);
+    ddb_value name = ddb_text(paths[i].field);
     const char *before = i > 0 ? ", " : count > 1 ? "(" : "";
     at += (size_t)snprintf(text + at, capacity - at, "%s", before);
     at += at < capacity ? ddb_value_format(&name, text + at, capacity - at) : 0;
+    at += at < capacity ? ddb__path_format_steps(paths[i].steps, paths[i].step_count, text + at,
+                                                 capacity - at)
+                        : 0;
   }
   if (count > 1 && at < capacity) {
     (void)snprintf(text + at, capacity - at, ")");
   }
 }
 
+/* What the table knows of a path: it may have no such field. */
+static ddb__path path_known(const ddb_table *table, const ddb_path *path) {
+  return (ddb__path){.field_id = ddb__shapes_field_find(table->shapes, path->field),
+                     .step_count = (uint32_t)path->step_count,
+                     .steps = path->steps};
+}
+
 static ddb_status index_error(const ddb_table *table, ddb_status status, const char *problem,
-                              const ddb_str *fields, size_t count, ddb_error *err) {
+                              const ddb_path *paths, size_t count, ddb_error *err) {
   char names[160];
-  name_fields(fields, count, names, sizeof names);
+  name_fields(paths, count, names, sizeof names);
   (void)ddb__fail(err, status, "table '%.*s' %s %s", DDB__STR_ARG(table->name), problem, names);
   if (err) {
     ddb__error_text(err->table, sizeof err->table, table->name);
-    ddb__error_text(err->field, sizeof err->field, fields[0]);
+    ddb__error_text(err->field, sizeof err->field, paths[0].field);
   }
   return status;
 }
 
+ddb_path ddb__index_path(const ddb_table *table, const ddb__index_def *def, size_t field) {
+  const ddb__path *path = &def->paths[field];
+  return (ddb_path){ddb__shapes_field_name(table->shapes, path->field_id), path->steps,
+                    path->step_count};
+}
+
 ddb_status ddb__index_duplicate(const ddb_table *table, const ddb__index_def *def,
                                 const ddb_value *values, ddb_error *err) {
-  ddb_str fields[DDB_INDEX_FIELD_COUNT_MAX];
+  ddb_path paths[DDB_INDEX_FIELD_COUNT_MAX] = {0};
   char text[160];
   size_t at = 0;
   for (uint32_t i = 0; i < def->field_count; i++) {
-    fields[i] = ddb__shapes_field_name(table->shapes, def->field_ids[i]);
+    paths[i] = ddb__index_path(table, def, i);
     const char *before = i > 0 ? ", " : def->field_count > 1 ? "(" : "";
     at += at < sizeof text ? (size_t)snprintf(text + at, sizeof text - at, "%s", before) : 0;
     at += at < sizeof text ? ddb_value_format(&values[i], text + at, sizeof text - at) : 0;
@@ -58,7 +74,7 @@ ddb_status ddb__index_duplicate(const ddb_table *table, const ddb__index_def *de
   char problem[200];
   (void)snprintf(problem, sizeof problem, "would have %.150s%s twice under the unique index on",
                  text, def->field_count > 1 ? ")" : "");
-  return index_error(table, DDB_ERR_DUPLICATE_KEY, problem, fields, def->field_count, err);
+  return index_error(table, DDB_ERR_DUPLICATE_KEY, problem, paths, def->field_count, err);
 }
 
 /* ---- Definitions -------------------------------------------------------------------------- */
@@ -81,12 +97,57 @@ static ddb_status field_intern(ddb_table *table, ddb_str field, uint32_t *id, dd
   return status;
 }
 
-static ddb_status fields_intern(ddb_table *table, const ddb_index_options *options, uint32_t *ids,
-                                ddb_error *err) {
+/* What the caller gave, checked; the steps stay the caller's. */
+typedef struct wish {
+  ddb_index_kind kind;
+  bool unique;
+  size_t count;
+  ddb_path paths[DDB_INDEX_FIELD_COUNT_MAX];
+  ddb__path bound[DDB_INDEX_FIELD_COUNT_MAX];
+} wish;
+
+static ddb_status check_path(const ddb_table *table, const ddb_path *path, ddb_error *err) {
+  if (path->step_count > DDB_INDEX_STEP_COUNT_MAX || (path->step_count > 0 && !path->steps)) {
+    return ddb__fail(err, DDB_ERR_LIMIT,
+                     "an index of '%.*s' has at most %u steps into a field, not %zu",
+                     DDB__STR_ARG(table->name), DDB_INDEX_STEP_COUNT_MAX, path->step_count);
+  }
+  for (size_t i = 0; i < path->step_count; i++) {
+    if (!ddb__value_hashable(&path->steps[i])) {
+      return ddb__fail(err, DDB_ERR_TYPE,
+                       "a step of a path is a dict's key or a list's index, "
+                       "not an unhashable %s",
+                       ddb_kind_name(path->steps[i].kind));
+    }
+  }
+  return DDB_OK;
+}
+
+/* Of the path at `index`: names a field, and is none of those before it. */
+static ddb_status path_intern(ddb_table *table, wish *w, size_t index, ddb_error *err) {
+  const ddb_path *path = &w->paths[index];
+  ddb__path *bound = &w->bound[index];
+  ddb_status status = check_path(table, path, err);
+  if (status == DDB_OK) {
+    status = field_intern(table, path->field, &bound->field_id, err);
+  }
+  bound->step_count = (uint32_t)path->step_count;
+  bound->steps = path->steps;
+  for (size_t i = 0; i < index && status == DDB_OK; i++) {
+    if (ddb__path_equal(&w->bound[i], bound)) {
+      status = index_error(table, DDB_ERR_INVALID, "cannot have an index with a field twice:", path,
+                           1, err);
+    }
+  }
+  return status;
+}
+
+static ddb_status want(ddb_table *table, const ddb_index_options *options, wish *w,
+                       ddb_error *err) {
   if (options->kind != DDB_INDEX_HASH && options->kind != DDB_INDEX_SORTED) {
     return ddb__fail(err, DDB_ERR_INVALID, "unknown index kind %d", (int)options->kind);
   }
-  if (options->field_count == 0 || !options->fields) {
+  if (options->field_count == 0 || (!options->fields && !options->paths)) {
     return ddb__fail(err, DDB_ERR_INVALID, "an index of '%.*s' needs a field",
                      DDB__STR_ARG(table->name));
   }
@@ -94,53 +155,95 @@ static ddb_status fields_intern(ddb_table *table, const ddb_index_options *optio
     return ddb__fail(err, DDB_ERR_LIMIT, "an index has at most %u fields, not %zu",
                      DDB_INDEX_FIELD_COUNT_MAX, options->field_count);
   }
-  for (size_t i = 0; i < options->field_count; i++) {
-    ddb_status status = field_intern(table, options->fields[i], &ids[i], err);
-    for (size_t j = 0; j < i && status == DDB_OK; j++) {
-      if (ids[j] == ids[i]) {
-        status =
-            index_error(table, DDB_ERR_INVALID,
-                        "cannot have an index with a field twice:", &options->fields[i], 1, err);
-      }
-    }
-    if (status != DDB_OK) {
-      return status;
+  w->kind = options->kind;
+  w->unique = options->unique;
+  w->count = options->field_count;
+  ddb_status status = DDB_OK;
+  for (size_t i = 0; i < w->count && status == DDB_OK; i++) {
+    w->paths[i] = options->paths ? options->paths[i] : (ddb_path){.field = options->fields[i]};
+    status = path_intern(table, w, i, err);
+  }
+  return status;
+}
+
+static bool def_is_over(const ddb__index_def *def, const ddb__path *paths, size_t count) {
+  bool same = def->field_count == count;
+  for (size_t i = 0; same && i < count; i++) {
+    same = ddb__path_equal(&def->paths[i], &paths[i]);
+  }
+  return same;
+}
+
+bool ddb_view_index_is_over(const ddb_view *view, size_t index, const ddb_path *paths,
+                            size_t path_count) {
+  const ddb__index_def *def = ddb__view_root(view)->indexes[index].def;
+  bool same = def->field_count == path_count;
+  for (size_t i = 0; same && i < path_count; i++) {
+    ddb__path path = path_known(view->table, &paths[i]);
+    same = ddb__path_equal(&def->paths[i], &path);
+  }
+  return same;
+}
+
+static size_t def_size(size_t field_count, size_t step_count) {
+  return sizeof(ddb__index_def) + field_count * sizeof(ddb__path) + step_count * sizeof(ddb_value);
+}
+
+/* Its steps are borrowed. */
+static void def_fill(ddb__index_def *def, const wish *w) {
+  *def = (ddb__index_def){.kind = w->kind, .unique = w->unique, .field_count = (uint32_t)w->count};
+  memcpy(def->paths, w->bound, w->count * sizeof *w->bound);
+  for (size_t i = 0; i < w->count; i++) {
+    def->step_count += w->bound[i].step_count;
+  }
+}
+
+/* Makes the borrowed steps the definition's own. */
+static ddb_status def_own(ddb__index_def *def, ddb_error *err) {
+  if (def->step_count == 0) {
+    return DDB_OK;
+  }
+  ddb_status status = ddb_builder_new(&def->steps, err);
+  for (uint32_t i = 0; i < def->field_count; i++) {
+    for (uint32_t j = 0; j < def->paths[i].step_count && status == DDB_OK; j++) {
+      status = ddb_builder_append(def->steps, &def->paths[i].steps[j], err);
     }
   }
-  return DDB_OK;
+  ddb_value *steps = (ddb_value *)(void *)(def->paths + def->field_count);
+  for (uint32_t i = 0; i < def->step_count && status == DDB_OK; i++) {
+    steps[i] = ddb_builder_value_at(def->steps, i);
+  }
+  for (uint32_t i = 0; i < def->field_count; i++) {
+    def->paths[i].steps = steps;
+    steps += def->paths[i].step_count;
+  }
+  return status;
 }
 
-static bool def_is_over(const ddb__index_def *def, const uint32_t *ids, size_t count) {
-  return def->field_count == count && memcmp(def->field_ids, ids, count * sizeof *ids) == 0;
-}
-
-static size_t def_size(size_t field_count) {
-  return sizeof(ddb__index_def) + field_count * sizeof(uint32_t);
-}
-
-static void def_fill(ddb__index_def *def, const ddb_index_options *options, const uint32_t *ids) {
-  *def = (ddb__index_def){.kind = options->kind,
-                          .unique = options->unique,
-                          .field_count = (uint32_t)options->field_count};
-  memcpy(def->field_ids, ids, options->field_count * sizeof *ids);
+static void def_free(ddb_table *table, ddb__index_def *def) {
+  ddb_builder_free(def->steps);
+  ddb__free(&table->heap, def, def_size(def->field_count, def->step_count));
 }
 
 /* Definitions are kept: what is dropped and created again is the same one. */
-static const ddb__index_def *def_get(ddb_table *table, const ddb_index_options *options,
-                                     const uint32_t *ids, ddb_error *err) {
-  size_t count = options->field_count;
+static const ddb__index_def *def_get(ddb_table *table, const ddb__index_def *like, ddb_error *err) {
   for (const ddb__index_def *def = table->index_defs; def; def = def->next) {
-    if (def->kind == options->kind && def->unique == options->unique &&
-        def_is_over(def, ids, count)) {
+    if (def->kind == like->kind && def->unique == like->unique &&
+        def_is_over(def, like->paths, like->field_count)) {
       return def;
     }
   }
-  ddb__index_def *def = ddb__alloc(&table->heap, def_size(count));
+  size_t size = def_size(like->field_count, like->step_count);
+  ddb__index_def *def = ddb__alloc(&table->heap, size);
   if (!def) {
-    (void)ddb__fail_memory(err, def_size(count));
+    (void)ddb__fail_memory(err, size);
     return NULL;
   }
-  def_fill(def, options, ids);
+  memcpy(def, like, def_size(like->field_count, 0));
+  if (def_own(def, err) != DDB_OK) {
+    def_free(table, def);
+    return NULL;
+  }
   def->next = table->index_defs;
   table->index_defs = def;
   return def;
@@ -150,7 +253,7 @@ void ddb__index_defs_free(ddb_table *table) {
   while (table->index_defs) {
     ddb__index_def *def = table->index_defs;
     table->index_defs = def->next;
-    ddb__free(&table->heap, def, def_size(def->field_count));
+    def_free(table, def);
   }
 }
 
@@ -431,35 +534,35 @@ static ddb_status finish(ddb__write *write, ddb_status status, ddb_error *err) {
   return status;
 }
 
-static bool has_index(const ddb__root *root, ddb_index_kind kind, const uint32_t *ids,
-                      size_t count) {
+static bool has_index(const ddb__root *root, const ddb__index_def *like) {
   for (uint32_t i = 0; i < root->index_count; i++) {
     const ddb__index_def *def = root->indexes[i].def;
-    if (def->kind == kind && def_is_over(def, ids, count)) {
+    if (def->kind == like->kind && def_is_over(def, like->paths, like->field_count)) {
       return true;
     }
   }
   return false;
 }
 
-static ddb_status check_new(const ddb_table *table, const ddb__root *root,
-                            const ddb_index_options *options, const uint32_t *ids, ddb_error *err) {
-  if (!has_index(root, options->kind, ids, options->field_count)) {
+static ddb_status check_new(const build *b, const ddb__root *root, ddb_error *err) {
+  if (!has_index(root, b->def)) {
     return DDB_OK;
   }
   const char *problem =
-      options->kind == DDB_INDEX_HASH ? "has a hash index on" : "has a sorted index on";
-  return index_error(table, DDB_ERR_DUPLICATE_INDEX, problem, options->fields, options->field_count,
-                     err);
+      b->def->kind == DDB_INDEX_HASH ? "has a hash index on" : "has a sorted index on";
+  ddb_path paths[DDB_INDEX_FIELD_COUNT_MAX] = {0};
+  for (uint32_t i = 0; i < b->def->field_count; i++) {
+    paths[i] = ddb__index_path(b->table, b->def, i);
+  }
+  return index_error(b->table, DDB_ERR_DUPLICATE_INDEX, problem, paths, b->def->field_count, err);
 }
 
-static ddb_status add(ddb__write *write, const ddb_index_options *options, const uint32_t *ids,
-                      build *b, ddb_error *err) {
-  ddb_status status = check_new(write->table, write->next, options, ids, err);
+static ddb_status add(ddb__write *write, build *b, ddb_error *err) {
+  ddb_status status = check_new(b, write->next, err);
   if (status != DDB_OK) {
     return status;
   }
-  const ddb__index_def *def = def_get(write->table, options, ids, err);
+  const ddb__index_def *def = def_get(write->table, b->def, err);
   if (!def) {
     return DDB_ERR_NOMEM;
   }
@@ -475,16 +578,15 @@ static ddb_status add(ddb__write *write, const ddb_index_options *options, const
 }
 
 /* Makes the entries of the view's version while others write, then the index. */
-static ddb_status add_beside(ddb_table *table, const ddb_view *view,
-                             const ddb_index_options *options, const uint32_t *ids,
+static ddb_status add_beside(ddb_table *table, const ddb_view *view, const wish *w,
                              ddb_error *err) {
   /* As the table's own will be, which is made under the lock. */
   _Alignas(ddb__index_def) char
-      room[sizeof(ddb__index_def) + DDB_INDEX_FIELD_COUNT_MAX * sizeof(uint32_t)];
+      room[sizeof(ddb__index_def) + DDB_INDEX_FIELD_COUNT_MAX * sizeof(ddb__path)];
   ddb__index_def *def = (ddb__index_def *)(void *)room;
-  def_fill(def, options, ids);
+  def_fill(def, w);
   build b = {.table = table, .root = ddb__view_root(view), .def = def};
-  ddb_status status = check_new(table, b.root, options, ids, err);
+  ddb_status status = check_new(&b, b.root, err);
   if (status == DDB_OK) {
     status = prepare(&b, err);
   }
@@ -493,15 +595,15 @@ static ddb_status add_beside(ddb_table *table, const ddb_view *view,
     status = ddb__write_begin(&write, table, err);
   }
   if (status == DDB_OK) {
-    status = finish(&write, add(&write, options, ids, &b, err), err);
+    status = finish(&write, add(&write, &b, err), err);
   }
   build_fini(&b);
   return status;
 }
 
 ddb_status ddb_table_index_add(ddb_table *table, const ddb_index_options *options, ddb_error *err) {
-  uint32_t ids[DDB_INDEX_FIELD_COUNT_MAX];
-  ddb_status status = fields_intern(table, options, ids, err);
+  wish w = {0};
+  ddb_status status = want(table, options, &w, err);
   ddb_view view;
   if (status == DDB_OK) {
     status = ddb_view_open(table, &view, err);
@@ -509,7 +611,7 @@ ddb_status ddb_table_index_add(ddb_table *table, const ddb_index_options *option
   if (status != DDB_OK) {
     return status;
   }
-  status = add_beside(table, &view, options, ids, err);
+  status = add_beside(table, &view, &w, err);
   ddb_view_close(&view);
   return status;
 }
@@ -534,15 +636,19 @@ static ddb_status remove_at(ddb__write *write, uint32_t at, ddb_error *err) {
   return status;
 }
 
-ddb_status ddb_table_index_drop(ddb_table *table, const ddb_str *fields, size_t field_count,
-                                const ddb_index_kind *kind, ddb_error *err) {
-  if (field_count == 0 || !fields || field_count > DDB_INDEX_FIELD_COUNT_MAX) {
+ddb_status ddb_table_index_drop_paths(ddb_table *table, const ddb_path *paths, size_t path_count,
+                                      const ddb_index_kind *kind, ddb_error *err) {
+  if (path_count == 0 || !paths || path_count > DDB_INDEX_FIELD_COUNT_MAX) {
     return ddb__fail(err, DDB_ERR_INVALID, "an index of '%.*s' has 1 to %u fields, not %zu",
-                     DDB__STR_ARG(table->name), DDB_INDEX_FIELD_COUNT_MAX, field_count);
+                     DDB__STR_ARG(table->name), DDB_INDEX_FIELD_COUNT_MAX, path_count);
   }
-  uint32_t ids[DDB_INDEX_FIELD_COUNT_MAX];
-  for (size_t i = 0; i < field_count; i++) {
-    ids[i] = ddb__shapes_field_find(table->shapes, fields[i]);
+  ddb__path bound[DDB_INDEX_FIELD_COUNT_MAX];
+  for (size_t i = 0; i < path_count; i++) {
+    ddb_status status = check_path(table, &paths[i], err);
+    if (status != DDB_OK) {
+      return status;
+    }
+    bound[i] = path_known(table, &paths[i]);
   }
   ddb__write write;
   ddb_status status = ddb__write_begin(&write, table, err);
@@ -552,7 +658,7 @@ ddb_status ddb_table_index_drop(ddb_table *table, const ddb_str *fields, size_t 
   bool found = false;
   for (uint32_t i = 0; i < write.next->index_count && status == DDB_OK;) {
     const ddb__index_def *def = write.next->indexes[i].def;
-    if (def_is_over(def, ids, field_count) && (!kind || def->kind == *kind)) {
+    if (def_is_over(def, bound, path_count) && (!kind || def->kind == *kind)) {
       found = true;
       status = remove_at(&write, i, err);
     } else {
@@ -563,7 +669,17 @@ ddb_status ddb_table_index_drop(ddb_table *table, const ddb_str *fields, size_t 
     const char *problem = !kind                     ? "has no index on"
                           : *kind == DDB_INDEX_HASH ? "has no hash index on"
                                                     : "has no sorted index on";
-    status = index_error(table, DDB_ERR_INDEX_NOT_FOUND, problem, fields, field_count, err);
+    status = index_error(table, DDB_ERR_INDEX_NOT_FOUND, problem, paths, path_count, err);
   }
   return finish(&write, status, err);
+}
+
+ddb_status ddb_table_index_drop(ddb_table *table, const ddb_str *fields, size_t field_count,
+                                const ddb_index_kind *kind, ddb_error *err) {
+  ddb_path paths[DDB_INDEX_FIELD_COUNT_MAX] = {0};
+  size_t known = fields && field_count <= DDB_INDEX_FIELD_COUNT_MAX ? field_count : 0;
+  for (size_t i = 0; i < known; i++) {
+    paths[i] = (ddb_path){.field = fields[i]};
+  }
+  return ddb_table_index_drop_paths(table, known > 0 ? paths : NULL, field_count, kind, err);
 }

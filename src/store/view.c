@@ -151,8 +151,11 @@ void ddb_view_index_info(const ddb_view *view, size_t index, ddb_index_info *out
 }
 
 ddb_str ddb_view_index_field(const ddb_view *view, size_t index, size_t field) {
-  const ddb__index_def *def = ddb__view_root(view)->indexes[index].def;
-  return ddb__shapes_field_name(view->table->shapes, def->field_ids[field]);
+  return ddb_view_index_path(view, index, field).field;
+}
+
+ddb_path ddb_view_index_path(const ddb_view *view, size_t index, size_t field) {
+  return ddb__index_path(view->table, ddb__view_root(view)->indexes[index].def, field);
 }
 
 int64_t ddb_view_next_key(const ddb_view *view) {

@@ -9,6 +9,7 @@
 #include "io/checksum.h"
 #include "random_values.h"
 #include "rows.h"
+#include "store/path.h"
 
 char log_folder[128];
 void (*log_committed)(ddb_db *db);
@@ -74,7 +75,11 @@ static void add_table(ddb__checksum *sum, ddb_table *table) {
     ddb__checksum_add(sum, &info.kind, sizeof info.kind);
     ddb__checksum_add(sum, info.unique ? "u" : "-", 1);
     for (size_t field = 0; field < info.field_count; field++) {
-      add_text(sum, ddb_view_index_field(&view, i, field));
+      char steps[100];
+      ddb_path path = ddb_view_index_path(&view, i, field);
+      (void)ddb__path_format_steps(path.steps, path.step_count, steps, sizeof steps);
+      add_text(sum, path.field);
+      add_text(sum, ddb_str_from(steps));
     }
   }
   while ((record = ddb_view_next(&view, &at)) != NULL) {
@@ -194,10 +199,11 @@ static void change_two(ddb_db *db, uint64_t *seed) {
 }
 
 static void toggle_index(ddb_table *table, uint64_t *seed) {
-  ddb_str fields[] = {DDB_STR("a"), DDB_STR("f1"), DDB_STR("id")};
+  static const ddb_value steps[] = {{.kind = DDB_INT}, {.kind = DDB_BOOL}};
+  ddb_path paths[] = {{.field = DDB_STR("a")}, {DDB_STR("f1"), steps, 2}, {.field = DDB_STR("id")}};
   size_t count = 1 + support_below(seed, 3);
-  if (ddb_table_index_drop(table, fields, count, NULL, NULL) != DDB_OK) {
-    ddb_index_options options = {.fields = fields,
+  if (ddb_table_index_drop_paths(table, paths, count, NULL, NULL) != DDB_OK) {
+    ddb_index_options options = {.paths = paths,
                                  .field_count = count,
                                  .kind = support_below(seed, 2) ? DDB_INDEX_HASH : DDB_INDEX_SORTED,
                                  .unique = count == 3};

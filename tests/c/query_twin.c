@@ -207,6 +207,8 @@ static ddb_value cond_literal(const source *from, int field) {
   return *twin_pick(from->random);
 }
 
+static ddb_value naive_item(const ddb_value *value, int64_t key);
+
 static twin_cond *random_cond(const source *from, int depth) {
   twin_cond *cond = &cond_store[cond_used++];
   *cond = (twin_cond){.right = -1};
@@ -232,6 +234,10 @@ static twin_cond *random_cond(const source *from, int depth) {
     cond->about = (subject)support_below(from->random, SUBJECT_COUNT);
     cond->key = (int64_t)support_below(from->random, 5) - 2;
     cond->right = cond->kind == 0 ? (int)support_below(from->random, TWIN_FIELDS + 2) - 1 : -1;
+  }
+  for (size_t i = 0; cond->about == SUBJECT_ITEM && i < cond->count; i++) {
+    cond->values[i] =
+        support_below(from->random, 3) ? naive_item(&cond->values[i], cond->key) : cond->values[i];
   }
   return cond;
 }
@@ -463,15 +469,18 @@ bool twin_cond_matches(const twin_cond *cond, const twin_row *row) {
   }
 }
 
-static void index_random(uint64_t *random, ddb_index_options *options, ddb_str *names) {
+/* Fields, and items of them as conditions are about (SUBJECT_ITEM). */
+static void index_random(uint64_t *random, ddb_index_options *options, ddb_path *paths,
+                         ddb_value *steps) {
   *options =
-      (ddb_index_options){.fields = names,
+      (ddb_index_options){.paths = paths,
                           .field_count = 1 + support_below(random, 8) / 5,
                           .kind = support_below(random, 3) ? DDB_INDEX_SORTED : DDB_INDEX_HASH};
   options->field_count += options->field_count == 2 && support_below(random, 2);
   uint64_t field = support_below(random, TWIN_FIELDS);
   for (size_t i = 0; i < options->field_count; i++) {
-    names[i] = ddb_str_from(twin_names[field]);
+    steps[i] = ddb_int((int64_t)support_below(random, 5) - 2);
+    paths[i] = (ddb_path){ddb_str_from(twin_names[field]), &steps[i], support_below(random, 3) / 2};
     field = (field + 1 + support_below(random, 2)) % TWIN_FIELDS;
   }
 }
@@ -490,11 +499,13 @@ static const char *indexes_check(ddb_table *table) {
 
 const char *twin_index_toggle(uint64_t *random, ddb_table *table) {
   ddb_index_options options;
-  ddb_str names[3];
-  index_random(random, &options, names);
+  ddb_path paths[3];
+  ddb_value steps[3];
+  index_random(random, &options, paths, steps);
   ddb_status status = ddb_table_index_add(table, &options, NULL);
   if (status == DDB_ERR_DUPLICATE_INDEX) {
-    status = ddb_table_index_drop(table, options.fields, options.field_count, &options.kind, NULL);
+    status =
+        ddb_table_index_drop_paths(table, options.paths, options.field_count, &options.kind, NULL);
   }
   assert_ok(status);
   ddb_view view;
@@ -503,7 +514,7 @@ const char *twin_index_toggle(uint64_t *random, ddb_table *table) {
   ddb_view_close(&view);
   if (many) {
     assert_ok(
-        ddb_table_index_drop(table, options.fields, options.field_count, &options.kind, NULL));
+        ddb_table_index_drop_paths(table, options.paths, options.field_count, &options.kind, NULL));
   }
   return indexes_check(table);
 }

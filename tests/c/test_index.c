@@ -417,12 +417,113 @@ static void unique_over_duplicates(void **state) {
   world_free(&w);
 }
 
+/* ---- Paths -------------------------------------------------------------------------------- */
+
+static ddb_status add_paths(ddb_table *table, const ddb_path *paths, size_t count, ddb_error *err) {
+  ddb_index_options options = {.paths = paths, .field_count = count, .kind = DDB_INDEX_SORTED};
+  return ddb_table_index_add(table, &options, err);
+}
+
+static void paths_are_copied(void **state) {
+  (void)state;
+  world w = world_new();
+  char text[] = "more than fits into a value";
+  ddb_value steps[2] = {ddb_text(ddb_str_from(text)), ddb_int(-1)};
+  ddb_path paths[2] = {{DDB_STR("a"), steps, 2}, {.field = DDB_STR("b")}};
+  assert_ok(add_paths(w.table, paths, 2, NULL));
+  memset(text, 'x', sizeof text - 1);
+  steps[1] = ddb_int(7);
+  ddb_view view;
+  assert_ok(ddb_view_open(w.table, &view, NULL));
+  ddb_path path = ddb_view_index_path(&view, 0, 0);
+  assert_int_equal(path.step_count, 2);
+  assert_memory_equal(path.steps[0].as.data, "more than fits into a value", 27);
+  assert_int_equal(path.steps[1].as.integer, -1);
+  assert_int_equal(ddb_view_index_path(&view, 0, 1).step_count, 0);
+  assert_false(ddb_view_index_is_over(&view, 0, paths, 2));
+  memcpy(text, "more than fits into a value", 27);
+  assert_false(ddb_view_index_is_over(&view, 0, paths, 2));
+  steps[1] = ddb_int(-1);
+  assert_true(ddb_view_index_is_over(&view, 0, paths, 2));
+  assert_false(ddb_view_index_is_over(&view, 0, paths, 1));
+  ddb_view_close(&view);
+  assert_ok(ddb_table_index_drop_paths(w.table, paths, 2, NULL, NULL));
+  assert_int_equal(index_count(w.table), 0);
+  world_free(&w);
+}
+
+static void bad_paths(void **state) {
+  (void)state;
+  world w = world_new();
+  ddb_error error;
+  ddb_value steps[DDB_INDEX_STEP_COUNT_MAX + 1];
+  for (size_t i = 0; i < DDB_INDEX_STEP_COUNT_MAX + 1; i++) {
+    steps[i] = ddb_int((int64_t)i);
+  }
+  ddb_path paths[2] = {{DDB_STR("a"), steps, DDB_INDEX_STEP_COUNT_MAX + 1},
+                       {DDB_STR("a"), steps, 1}};
+  assert_int_equal(add_paths(w.table, paths, 1, &error), DDB_ERR_LIMIT);
+  assert_int_equal(ddb_table_index_drop_paths(w.table, paths, 1, NULL, &error), DDB_ERR_LIMIT);
+  paths[0].step_count = 1;
+  assert_int_equal(add_paths(w.table, paths, 2, &error), DDB_ERR_INVALID);
+  assert_non_null(strstr(error.message, "a field twice: 'a'[0]"));
+  ddb_builder *builder;
+  assert_ok(ddb_builder_new(&builder, NULL));
+  assert_ok(ddb_builder_begin(builder, DDB_LIST, 0, NULL));
+  assert_ok(ddb_builder_end(builder, NULL));
+  steps[0] = ddb_builder_value_at(builder, 0);
+  assert_int_equal(add_paths(w.table, paths, 1, &error), DDB_ERR_TYPE);
+  assert_non_null(strstr(error.message, "unhashable list"));
+  ddb_builder_free(builder);
+  paths[0].steps = NULL;
+  assert_int_equal(add_paths(w.table, paths, 1, &error), DDB_ERR_LIMIT);
+  assert_int_equal(index_count(w.table), 0);
+  world_free(&w);
+}
+
+/* What is a path, and what is not. */
+static void expressions_as_paths(void **state) {
+  (void)state;
+  ddb_expr *field;
+  ddb_expr *item;
+  ddb_expr *deep;
+  ddb_expr *length;
+  ddb_value one = ddb_int(1);
+  ddb_value text = ddb_text(DDB_STR("x"));
+  ddb_value steps[2];
+  ddb_path path = {.step_count = 77};
+  assert_ok(ddb_expr_field(DDB_STR("a"), &field, NULL));
+  assert_ok(ddb_expr_item(field, &one, &item, NULL));
+  assert_ok(ddb_expr_item(item, &text, &deep, NULL));
+  assert_ok(ddb_expr_len(item, &length, NULL));
+  assert_false(ddb_expr_path(length, steps, 2, &path));
+  assert_false(ddb_expr_path(deep, steps, 1, &path));
+  assert_int_equal(path.step_count, 77);
+  assert_true(ddb_expr_path(deep, steps, 2, &path));
+  assert_int_equal(path.step_count, 2);
+  assert_int_equal(path.steps[0].as.integer, 1);
+  assert_int_equal(path.steps[1].kind, DDB_STR_KIND);
+  assert_memory_equal(path.field.data, "a", path.field.size);
+  assert_true(ddb_expr_path(field, NULL, 0, &path));
+  assert_int_equal(path.step_count, 0);
+  ddb_expr_release(field);
+  ddb_expr_release(item);
+  ddb_expr_release(deep);
+  ddb_expr_release(length);
+}
+
 /* ---- Allocations -------------------------------------------------------------------------- */
 
 typedef ddb_status (*statement)(ddb_table *table);
 
 static ddb_status create_two(ddb_table *table) {
   return add_index(table, DDB_INDEX_SORTED, true, "a", "b", NULL);
+}
+static ddb_status create_path(ddb_table *table) {
+  static const ddb_value steps[] = {{.kind = DDB_INT, .as = {.integer = 1}},
+                                    {.kind = DDB_STR_KIND, .size = 9, .as = {.data = "more than"}}};
+  ddb_path paths[2] = {{DDB_STR("a"), steps, 1}, {DDB_STR("b"), steps, 2}};
+  return add_paths(table, paths, 2, NULL);
 }
 static ddb_status insert_one(ddb_table *table) {
   return insert(table, 1000, ddb_text(DDB_STR("a long common beginning 0500")), ddb_int(1), NULL);
@@ -491,6 +592,8 @@ static void allocations_fail(void **state) {
   }
   unsigned failures = fail_each(&w, create_two, DDB_OK);
   assert_int_equal(index_count(w.table), 1);
+  failures += fail_each(&w, create_path, DDB_OK);
+  assert_int_equal(index_count(w.table), 2);
   failures += fail_each(&w, insert_one, DDB_OK);
   failures += fail_each(&w, insert_twice, DDB_ERR_DUPLICATE_KEY);
   failures += fail_each(&w, change_one, DDB_OK);
@@ -507,6 +610,8 @@ int main(void) {
       cmocka_unit_test(shared_beginnings),      cmocka_unit_test(unique_refuses),
       cmocka_unit_test(unique_of_two),          cmocka_unit_test(unique_moves),
       cmocka_unit_test(unique_over_duplicates), cmocka_unit_test(allocations_fail),
+      cmocka_unit_test(paths_are_copied),       cmocka_unit_test(bad_paths),
+      cmocka_unit_test(expressions_as_paths),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -135,6 +135,18 @@ static void test_refusals_with_a_mark(void **state) {
                         "null, \"records\": [], \"next_key\": 1, \"indexes\": [{\"field\": \"a\", "
                         "\"kind\": \"hash\"}, {\"field\": \"a\", \"kind\": \"hash\"}]}",
                         "table 't'");
+#define INDEX(over)                                                                                \
+  HEAD "null, \"records\": [], \"next_key\": 1, \"indexes\": [{" over ", \"kind\": \"hash\"}]}"
+  assert_marked_corrupt(INDEX("\"field\": [\"a\", 0, \"b\"]"), NULL);
+  assert_marked_corrupt(INDEX("\"fields\": [[\"a\", 0], \"a\", [\"a\"]]"), "twice");
+  assert_marked_corrupt(INDEX("\"field\": []"), "neither a name nor");
+  assert_marked_corrupt(INDEX("\"field\": [1, \"a\"]"), "neither a name nor");
+  assert_marked_corrupt(INDEX("\"field\": {\"a\": 1}"), "neither a name nor");
+  assert_marked_corrupt(INDEX("\"field\": [\"a\", [1]]"), "unhashable");
+  assert_marked_corrupt(INDEX("\"fields\": []"), "no list of 1 to");
+  assert_marked_corrupt(INDEX("\"fields\": \"a\""), "no list of 1 to");
+  assert_marked_corrupt(INDEX("\"what\": \"a\""), "is missing");
+#undef INDEX
   assert_marked_corrupt(HEAD "[], \"records\": []" TAIL, "no fields");
   assert_marked_corrupt(HEAD "[{\"name\": \"id\"}], \"records\": []" TAIL, "types");
   assert_marked_corrupt(HEAD "[{\"name\": \"id\", \"types\": [\"no\"]}], \"records\": []" TAIL,

@@ -426,6 +426,42 @@ static bool run_plan_or_forgets(void) {
   return nothing_wrong();
 }
 
+/* The first item is one less than the second; an index over the one says nothing of the other. */
+static bool run_plan_path_blind(void) {
+  world w = world_with_rows(50);
+  const ddb_value zero = ddb_int(0);
+  const ddb_path path = {DDB_STR("list"), &zero, 1};
+  ddb_index_options options = {.paths = &path, .field_count = 1};
+  ok(ddb_table_index_add(w.table, &options, NULL));
+  ddb_builder *builder;
+  ok(ddb_builder_new(&builder, NULL));
+  for (int64_t id = 1; id < 50; id++) {
+    const ddb_value items[2] = {ddb_int(id), ddb_int(id + 1)};
+    ddb_builder_clear(builder);
+    ok(ddb_builder_begin(builder, DDB_LIST, 2, NULL));
+    ok(ddb_builder_append(builder, &items[0], NULL));
+    ok(ddb_builder_append(builder, &items[1], NULL));
+    ok(ddb_builder_end(builder, NULL));
+    ddb_value list = ddb_builder_value_at(builder, 0);
+    ok(rows_set_value(w.table, id, DDB_STR("list"), &list));
+  }
+  ddb_builder_free(builder);
+  ddb_expr *exprs[3] = {NULL};
+  const ddb_value one = ddb_int(1);
+  const ddb_value two = ddb_int(2);
+  ddb_cond *cond = NULL;
+  ok(ddb_expr_field(DDB_STR("list"), &exprs[0], NULL));
+  ok(ddb_expr_item(exprs[0], &one, &exprs[1], NULL));
+  ok(ddb_expr_value(&two, &exprs[2], NULL));
+  ok(ddb_cond_compare_expr(exprs[1], DDB_OP_EQ, exprs[2], &cond, NULL));
+  check(count_where(w.table, cond) == 1);
+  ddb_cond_release(cond);
+  for (int i = 0; i < 3; i++) {
+    ddb_expr_release(exprs[i]);
+  }
+  return nothing_wrong();
+}
+
 /* Judged, then changed by somebody else: the step must not go by the verdict, nor without one. */
 static bool run_stale_skipped(void) {
   world w = world_with_rows(20);
@@ -579,6 +615,7 @@ static const fault_case cases[] = {
     {DDB__FAULT_RANGE_EXCLUDES_END, run_range_excludes_end, 20},
     {DDB__FAULT_PLAN_NOT_IS_OR, run_plan_not_is_or, 20},
     {DDB__FAULT_PLAN_OR_FORGETS, run_plan_or_forgets, 20},
+    {DDB__FAULT_PLAN_PATH_BLIND, run_plan_path_blind, 20},
     {DDB__FAULT_STALE_SKIPPED, run_stale_skipped, 20},
     {DDB__FAULT_CHANGED_IN_TURN, run_changed_in_turn, 20},
     {DDB__FAULT_BUILD_MISSES_CHANGES, run_build_misses_changes, 20},

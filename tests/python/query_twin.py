@@ -48,7 +48,9 @@ ONE_TYPE: list[list[Any]] = [
     ["", "a", "aa", "abcdefgh", "abcdefghi", "b", "é"],
     [D(2020, 1, day) for day in (1, 1, 2, 3, 5)],
 ]
-FIELDS = ("a", "b", "c", "one", "e f", "")
+FIELDS = ("a", "b", "c", "one", "e f", "", "nest")
+# Paths that are asked for often, and indexed: the field and the steps into it
+PATHS: list[tuple[Any, ...]] = [("nest", "x"), ("nest", 0), ("nest", "x", -1), ("a", 0), ("c", "x")]
 NEVER = "never"
 
 
@@ -166,9 +168,25 @@ def random_value(rng: Random) -> Any:
     return rng.choice(FEW if rng.random() < 0.6 else MANY)
 
 
+def path_term(path: tuple[Any, ...]) -> tuple[Any, Reading]:
+    of: Any = Field(path[0])
+    for key in path[1:]:
+        of = of[key]
+
+    def read(record: Record) -> Any:
+        value = record.get(path[0])
+        for key in path[1:]:
+            value = _step(value, key)
+        return value
+
+    return of, read
+
+
 def random_term(rng: Random, depth: int = 2) -> tuple[Any, Reading]:
     """An expression, a Field half of the time."""
     roll = rng.random()
+    if roll < 0.12:
+        return path_term(rng.choice(PATHS))
     if depth == 0 or roll < 0.55:
         name = random_field(rng)
         return Field(name), lambda record: record.get(name)
@@ -378,6 +396,16 @@ def random_query(rng: Random, records: list[Record]) -> Query:
     )
 
 
+def _random_nest(rng: Random) -> Any:
+    values = [random_value(rng), random_value(rng)]
+    roll = rng.randrange(6)
+    if roll == 0:
+        return values[0]
+    if roll < 3:
+        return {"x": values[0], "y": values[1]}
+    return {"x": values} if roll == 3 else values[: rng.choice((0, 1, 2, 2))]
+
+
 def random_record(rng: Random, number: int, one_type: list[Any]) -> Record:
     """Any of the fields in any order, without the key."""
     names = list(FIELDS)
@@ -386,6 +414,8 @@ def random_record(rng: Random, number: int, one_type: list[Any]) -> Record:
     for name in names:
         if name == "one":
             record[name] = rng.choice(one_type)
+        elif name == "nest":
+            record[name] = _random_nest(rng)
         elif rng.random() < 0.7:
             record[name] = random_value(rng)
     record["u"] = number * 7919 % 10007
