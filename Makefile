@@ -17,6 +17,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 FUZZ_SECONDS ?= 60
 FUZZ_ARGS ?=
+DICTDB_KILLS ?= 500
 
 bin := $(CURDIR)/$(VENV)/bin
 # The extension's builds are apart for each environment, since each may have its own interpreter.
@@ -58,6 +59,7 @@ help:
 	@echo 'make test-pythons       the Python tests on other interpreters (PYTHONS="$(PYTHONS)")'
 	@echo 'make test-sanitize      the tests under AddressSanitizer, UBSan and ThreadSanitizer'
 	@echo 'make test-freethreaded  the Python tests on a free-threaded CPython, built once'
+	@echo 'make test-kills         a process that writes to an opened database is killed DICTDB_KILLS times'
 	@echo 'make fuzz               each fuzz target for a time (FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_ARGS=...)'
 	@echo 'make bench              benchmarks (BENCH_ARGS=...)'
 	@echo 'make check              what to run before a commit: format, lint, types, quick tests'
@@ -116,6 +118,13 @@ test-c: $(VENV)/.ready
 	@$(meson_test) -C build/c-testing
 	@echo '== the installed library, as a C program sees it'
 	@PATH="$(bin):$$PATH" tools/check-install build/c-release
+
+.PHONY: test-kills
+test-kills: $(VENV)/.ready
+	@tools/install-system-packages --python "$(PYTHON)" --tests
+	@echo '== a writer of an opened database killed $(DICTDB_KILLS) times'
+	@$(meson_setup) -Dtests=true build/c-release
+	@DICTDB_KILLS=$(DICTDB_KILLS) $(meson_test) -C build/c-release test_log_kill
 
 .PHONY: test-python
 test-python: install install-testing

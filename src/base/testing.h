@@ -47,7 +47,18 @@
     "the planner takes an index over one path for those over others of its field")                 \
   X(BUILD_MISSES_CHANGES, "a new index misses what was written while it was built")                \
   X(WALK_TIES_BACKWARDS, "an index read backwards gives equal rows backwards too")                 \
-  X(WALK_FORGETS_ROWS, "an order given up on begins again at its first row")
+  X(WALK_FORGETS_ROWS, "an order given up on begins again at its first row")                       \
+  X(LOG_ACK_EARLY, "a commit returns when it is written, not when it is on the disk")              \
+  X(LOG_ORDER_SWAPPED, "commits that are written together are in the log backwards")               \
+  X(LOG_COMMIT_SPLIT, "the tables of one commit get a record each")                                \
+  X(LOG_CHECKSUM_UNCHECKED, "the operations of a record are not compared with its checksum")       \
+  X(LOG_TAIL_KEPT, "what is behind the end of a torn log is not cut")                              \
+  X(LOG_GAP_UNCHECKED, "a segment that lost its end is not noticed when the next one is there")    \
+  X(LOG_OLD_UNSYNCED, "only the last segment is synced")                                           \
+  X(LOG_COUNTER_LOST, "the automatic key is not logged")                                           \
+  X(LOG_TRIMMED_EARLY, "older segments go before the checkpoint is on the disk")                   \
+  X(RENAME_UNSYNCED, "a file that was replaced is not synced with its directory")                  \
+  X(RECOVERY_UNSYNCED, "what was recovered is built upon before it is on the disk")
 
 typedef enum ddb__fault {
   DDB__FAULT_NONE,

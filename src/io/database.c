@@ -13,6 +13,7 @@
 
 #include "base/heap.h"
 #include "base/rwlock.h"
+#include "base/testing.h"
 #include "io/native_file.h"
 #include "io/try.h"
 #include "io/wal.h"
@@ -80,6 +81,9 @@ static ddb_status save_snapshot(ddb__wal *wal, ddb_snapshot *snapshot, uint64_t 
   const ddb_save_options options = {.progress = watch, .context = w};
   ddb__wal_checkpoint_name(number, name);
   DDB__TRY(ddb__wal_path(wal, name, path, sizeof path, err));
+  if (DDB__FAULT(LOG_TRIMMED_EARLY)) {
+    ddb__wal_tidy(wal, number);
+  }
   DDB__TRY(ddb__native_save(snapshot, path, &options, number, &size, err));
   uint64_t commit = ddb_snapshot_commit(snapshot);
   pthread_mutex_lock(&wal->mutex);

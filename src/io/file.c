@@ -26,6 +26,7 @@
 
 #include "base/heap.h"
 #include "base/status.h"
+#include "base/testing.h"
 #include "io/syscalls.h"
 #include "io/try.h"
 
@@ -233,7 +234,8 @@ static ddb_status put_in_place(ddb__file *file, ddb_error *err) {
 
 ddb_status ddb__file_commit(ddb__file *file, ddb_error *err) {
   ddb_status status = put_in_place(file, err);
-  if (status == DDB_OK && ddb__file_sync(file->directory) < 0 && errno != EINVAL) {
+  bool sync = status == DDB_OK && !DDB__FAULT(RENAME_UNSYNCED);
+  if (sync && ddb__file_sync(file->directory) < 0 && errno != EINVAL) {
     /* EINVAL: this file system does not sync directories. */
     status = ddb__file_fail(err, errno, "sync the directory of", file->path);
   }

@@ -18,6 +18,7 @@
 #include "store/text.h"
 
 #define WRITE_COUNT_MAX 4096
+#define FETCH_AHEAD     8 /* operations: about the latency of memory */
 
 bool ddb__replay_innocent(ddb_status status) {
   return status == DDB_OK || status == DDB_ERR_NOMEM || status == DDB_ERR_IO ||
@@ -509,11 +510,56 @@ static ddb_status carry_on(ddb__replay *replay, const char **data, size_t *size)
   }
 }
 
+/* Where the operation after the one at `at` begins, as far as the bytes tell. */
+static const char *step(const char *at, const char *end) {
+  ddb__op op;
+  if ((size_t)(end - at) < sizeof op) {
+    return end;
+  }
+  memcpy(&op, at, sizeof op);
+  size_t rest = (size_t)(end - at) - sizeof op;
+  return op.size < rest ? at + sizeof op + op.size : end;
+}
+
+/* The operation at `at` is some records ahead: if it is one more record for the open statement, begins
+ * to bring in its slot of the key index. Nothing of it has been checked. */
+static void fetch(const ddb__replay *replay, const char *at, const char *end) {
+  ddb__op op;
+  if ((size_t)(end - at) < sizeof op + sizeof(ddb__block) || !replay->writing) {
+    return;
+  }
+  memcpy(&op, at, sizeof op);
+  const ddb__block *block = (const ddb__block *)(const void *)(at + sizeof op);
+  if (op.kind != DDB__OP_PUT || op.size > (size_t)(end - at) - sizeof op ||
+      op.shape >= replay->shape_count) {
+    return;
+  }
+  const ddb__replay_shape *known = &replay->shapes[op.shape];
+  if (replay->tables[known->table].table != replay->write.table ||
+      block->count != known->shape->count || ddb__block_fixed_size(block->count) > op.size) {
+    return;
+  }
+  ddb__span span;
+  uint32_t at_key = known->shape->key_index;
+  memcpy(&span, &ddb__block_payloads(block)[at_key], sizeof span);
+  bool text = block->tags[at_key] == DDB_STR_KIND && span.offset <= op.size &&
+              span.size <= op.size - span.offset;
+  if (text || block->tags[at_key] == DDB_INT) {
+    ddb__item item = {.shape = known->shape, .block = block};
+    ddb__write_fetch(&replay->write, &item, 0);
+  }
+}
+
 ddb_status ddb__replay_bytes(ddb__replay *replay, const char *data, size_t size, uint64_t offset) {
   if (replay->carry_size) {
     DDB__TRY(carry_on(replay, &data, &size));
   }
   replay->offset = offset;
+  const char *end = data + size;
+  const char *ahead = data;
+  for (int i = 0; i < FETCH_AHEAD; i++) {
+    ahead = step(ahead, end);
+  }
   while (size >= sizeof(ddb__op)) {
     ddb__op op;
     memcpy(&op, data, sizeof op);
@@ -521,6 +567,8 @@ ddb_status ddb__replay_bytes(ddb__replay *replay, const char *data, size_t size,
     if (size - sizeof op < op.size) {
       break;
     }
+    fetch(replay, ahead, end);
+    ahead = step(ahead, end);
     DDB__TRY(apply(replay, &op, (const ddb__block *)(const void *)(data + sizeof op)));
     data += sizeof op + op.size;
     size -= sizeof op + op.size;

@@ -14,6 +14,7 @@
 
 #include "base/heap.h"
 #include "base/rwlock.h"
+#include "base/testing.h"
 #include "io/file.h"
 #include "io/syscalls.h"
 #include "io/try.h"
@@ -172,7 +173,7 @@ static ddb_status put_record(turn *t, const ddb__entry *first, const ddb__entry 
 static ddb_status put_records(turn *t, const ddb__entry *entries) {
   for (const ddb__entry *first = entries; first;) {
     const ddb__entry *end = first->next;
-    while (end && end->commit == first->commit) {
+    while (end && end->commit == first->commit && !DDB__FAULT(LOG_COMMIT_SPLIT)) {
       end = end->next; /* J1 */
     }
     DDB__TRY(put_record(t, first, end));
@@ -189,11 +190,26 @@ static void free_entries(ddb__entry *entries) {
   }
 }
 
+/* The queue backwards. */
+static ddb__entry *reversed(ddb__entry *entries) {
+  ddb__entry *result = NULL;
+  while (entries) {
+    ddb__entry *next = entries->next;
+    entries->next = result;
+    result = entries;
+    entries = next;
+  }
+  return result;
+}
+
 /* Writes what was taken off the queue, as the writer, without the mutex; then ends the turn. */
 static void write_entries(ddb__wal *wal, ddb__log_place synced, ddb__entry *entries,
                           uint64_t commit) {
   ddb_error err = {0};
   turn t = {.wal = wal, .synced = synced, .err = &err};
+  if (DDB__FAULT(LOG_ORDER_SWAPPED)) {
+    entries = reversed(entries);
+  }
   ddb_status status = put_records(&t, entries);
   free_entries(entries);
   lock(wal);
@@ -250,7 +266,8 @@ static void sync_turn_locked(ddb__wal *wal) {
   ddb_error err = {0};
   wal->syncing = true;
   unlock(wal);
-  bool done = (old_fd < 0 || data_sync(old_fd) == 0) && data_sync(fd) == 0;
+  bool old_done = old_fd < 0 || DDB__FAULT(LOG_OLD_UNSYNCED) || data_sync(old_fd) == 0;
+  bool done = old_done && data_sync(fd) == 0;
   if (!done) {
     (void)ddb__file_fail(&err, errno, "sync the log of", wal->path);
   }
@@ -324,7 +341,8 @@ static ddb_status reach(ddb__wal *wal, uint64_t commit, bool sync, ddb_error *er
 
 ddb_status ddb__wal_wait(ddb__journal *journal, uint64_t commit, ddb_error *err) {
   ddb__wal *wal = wal_of(journal);
-  return reach(wal, commit, wal->durability == DDB_DURABILITY_COMMIT, err);
+  bool sync = wal->durability == DDB_DURABILITY_COMMIT && !DDB__FAULT(LOG_ACK_EARLY);
+  return reach(wal, commit, sync, err);
 }
 
 ddb_status ddb__wal_flush(ddb__wal *wal, bool sync, ddb_error *err) {

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/heap.h"
+#include "base/testing.h"
 #include "io/file.h"
 #include "io/native_file.h"
 #include "io/syscalls.h"
@@ -125,6 +126,8 @@ void ddb__wal_tidy(ddb__wal *wal, uint64_t number) {
 
 /* ---- The directory and its lock ----------------------------------------------------------- */
 
+/* The name of the directory itself, which may be older than its first file: whoever made it may have
+ * been killed before this. */
 static ddb_status sync_parent(const char *path, ddb_error *err) {
   char parent[PATH_MAX + 4];
   (void)snprintf(parent, sizeof parent, "%s/..", path);
@@ -132,6 +135,9 @@ static ddb_status sync_parent(const char *path, ddb_error *err) {
   do {
     fd = ddb__sys_open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   } while (fd < 0 && errno == EINTR);
+  if (fd < 0 && errno == EACCES) {
+    return DDB_OK; /* what may not be read cannot be synced */
+  }
   int result = fd < 0 ? -1 : ddb__file_sync(fd);
   ddb_status status = result < 0 && errno != EINVAL
                           ? ddb__file_fail(err, errno, "sync the directory of", path)
@@ -157,9 +163,6 @@ static ddb_status open_directory(ddb__wal *wal, const char *path, ddb_error *err
   } while (!found && errno == EINTR);
   if (!found) {
     return ddb__file_fail(err, errno, "resolve", path);
-  }
-  if (made == 0) {
-    DDB__TRY(sync_parent(resolved, err));
   }
   wal->path_size = strlen(resolved) + 1;
   wal->path = ddb__alloc(&ddb__heap_process, wal->path_size);
@@ -256,6 +259,12 @@ static ddb_status load_checkpoint(ddb__wal *wal, uint64_t number, const ddb_open
   return DDB_OK;
 }
 
+static ddb_status sync_directory(const ddb__wal *wal, ddb_error *err) {
+  return ddb__file_sync(wal->directory) < 0 && errno != EINVAL /* some file systems cannot */
+             ? ddb__file_fail(err, errno, "sync the directory", wal->path)
+             : DDB_OK;
+}
+
 /* Cuts what is behind the log's end: later segments first, so that none of them is ever read after
  * an earlier one has new records. */
 static ddb_status cut(ddb__wal *wal, ddb__log_place end, uint64_t last, ddb_error *err) {
@@ -264,8 +273,8 @@ static ddb_status cut(ddb__wal *wal, ddb__log_place end, uint64_t last, ddb_erro
     ddb__wal_segment_name(segment, name);
     remove_file(wal, name);
   }
-  if (last > end.segment && ddb__file_sync(wal->directory) < 0 && errno != EINVAL) {
-    return ddb__file_fail(err, errno, "sync the directory", wal->path);
+  if (last > end.segment) {
+    DDB__TRY(sync_directory(wal, err));
   }
   int result;
   do {
@@ -287,7 +296,7 @@ static ddb_status go_on(ddb__wal *wal, ddb__log_place end, bool torn, uint64_t l
   if (wal->fd < 0) {
     return ddb__file_fail(err, errno, "open the log of", wal->path);
   }
-  if (torn) {
+  if (torn && !DDB__FAULT(LOG_TAIL_KEPT)) {
     DDB__TRY(cut(wal, end, last, err));
   }
   off_t at;
@@ -303,8 +312,10 @@ static ddb_status go_on(ddb__wal *wal, ddb__log_place end, bool torn, uint64_t l
   return DDB_OK;
 }
 
-/* What was read may still be on its way to the disk: nothing goes on from it before it is there. */
+/* What was read may still be on its way to the disk, names too: nothing goes on from it, and nothing
+ * older is removed, before it is there. */
 static ddb_status make_durable(ddb__wal *wal, uint64_t first, ddb_error *err) {
+  DDB__TRY(sync_directory(wal, err));
   for (uint64_t segment = first; segment < wal->segment; segment++) {
     char name[DDB__WAL_NAME_SIZE];
     ddb__wal_segment_name(segment, name);
@@ -330,6 +341,7 @@ static ddb_status load_log(ddb__wal *wal, ddb_db *db, const listing *found, uint
                            const ddb_open_options *options, ddb_error *err) {
   uint64_t first = found->checkpoint ? found->checkpoint : 1;
   if (found->last == 0 && found->checkpoint == 0) {
+    DDB__TRY(sync_parent(wal->path, err));
     wal->identity = ddb__file_unique();
     DDB__TRY(ddb__wal_segment_new(wal, 1, &wal->fd, &wal->seed, err));
     wal->segment = 1;
@@ -341,7 +353,9 @@ static ddb_status load_log(ddb__wal *wal, ddb_db *db, const listing *found, uint
   uint64_t last = found->last > first ? found->last : first; /* the first one has to be there */
   DDB__TRY(ddb__wal_replay(wal, db, first, last, commit, options, &end, &torn, err));
   DDB__TRY(go_on(wal, end, torn, last, err));
-  DDB__TRY(make_durable(wal, first, err));
+  if (!DDB__FAULT(RECOVERY_UNSYNCED)) {
+    DDB__TRY(make_durable(wal, first, err));
+  }
   ddb__wal_tidy(wal, first);
   return DDB_OK;
 }

@@ -1,362 +1,93 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_log_crash.c - a crash at every moment of a random life: the system calls are recorded, and from
- * them the states in which a crash may leave the disk are made and opened again.
- *
- * What was synced is there. Of the rest of a file any writes may be lost or torn, and of the names in a
- * directory any changes since its last sync. What was acknowledged must be there, in full and in
- * order; what was on its way whole or not at all.
+ * test_log_crash.c - a crash at every moment of a random life, of the recovery from it, and of the life
+ * after that. What was acknowledged must be there, in full and in order; what was on its way whole or
+ * not at all. Faults that are planted in the log must show.
  */
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "log_support.h"
+#include "crash_support.h"
+#include "rows.h"
 
+#include "base/testing.h"
 #include "io/syscalls.h"
 
 #ifdef DDB_TESTING
-enum { EVENTS_MAX = 8000, STATES_MAX = 4000, INODES_MAX = 600, FDS_MAX = 256, FILE_MAX = 1 << 20 };
+static char path[200];
+static char crashed[200];
 
-typedef struct event {
-  ddb__sys_call call;
-  int inode; /* -1: the directory */
-  char name[64];
-  char to[64];
-  char *data;
-  uint64_t offset; /* WRITE; FTRUNCATE: the new size */
-  size_t size;
-} event;
-
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static event events[EVENTS_MAX];
-static size_t event_count;
-static int inode_of_fd[FDS_MAX];
-static uint64_t place_of_fd[FDS_MAX];
-static int inode_count;
-
-/* State n is there after n commits; acknowledged[n]: events when its commit had returned. */
-static uint64_t digests[STATES_MAX];
-static size_t acknowledged[STATES_MAX];
-static size_t state_count;
-/* Where a sync of everything had returned: states before `floor_state` are safe. */
-static size_t floor_events[STATES_MAX];
-static size_t floor_states[STATES_MAX];
-static size_t floor_count;
-
-/* ---- Recording ---------------------------------------------------------------------------- */
-
-static int find_name(const char *name) {
-  int found = -1;
-  for (size_t i = 0; i < event_count; i++) {
-    const event *e = &events[i];
-    if (e->call == DDB__SYS_OPENAT && strcmp(e->name, name) == 0) {
-      found = e->inode;
-    } else if (e->call == DDB__SYS_RENAMEAT && strcmp(e->to, name) == 0) {
-      found = e->inode;
-    } else if ((e->call == DDB__SYS_RENAMEAT || e->call == DDB__SYS_UNLINKAT) &&
-               strcmp(e->name, name) == 0) {
-      found = -1;
-    }
-  }
-  return found;
-}
-
-static event *event_new(const ddb__sys_event *from, int inode) {
-  if (event_count == EVENTS_MAX) {
-    abort();
-  }
-  event *e = &events[event_count];
-  *e = (event){.call = from->call, .inode = inode};
-  if (from->name) {
-    (void)snprintf(e->name, sizeof e->name, "%s", from->name);
-  }
-  if (from->to) {
-    (void)snprintf(e->to, sizeof e->to, "%s", from->to);
-  }
-  return e;
-}
-
-static void record_open(const ddb__sys_event *from) {
-  int inode = find_name(from->name);
-  inode_of_fd[from->fd] = inode;
-  place_of_fd[from->fd] = 0;
-  if (inode < 0) {
-    inode_of_fd[from->fd] = inode_count;
-    (void)event_new(from, inode_count++);
-    event_count++;
-  }
-}
-
-static void record(void *context, const ddb__sys_event *from) {
-  (void)context;
-  pthread_mutex_lock(&mutex);
-  int inode = from->fd < FDS_MAX ? inode_of_fd[from->fd] : -1;
-  switch (from->call) {
-  case DDB__SYS_OPENAT:
-    record_open(from);
-    break;
-  case DDB__SYS_LSEEK:
-    place_of_fd[from->fd] = from->size;
-    break;
-  case DDB__SYS_CLOSE:
-    inode_of_fd[from->fd] = -1;
-    break;
-  case DDB__SYS_WRITE: {
-    event *e = event_new(from, inode);
-    e->data = malloc(from->size);
-    memcpy(e->data, from->data, from->size);
-    e->size = from->size;
-    e->offset = place_of_fd[from->fd];
-    place_of_fd[from->fd] += from->size;
-    event_count++;
-    break;
-  }
-  case DDB__SYS_RENAMEAT:
-  case DDB__SYS_UNLINKAT:
-    (void)event_new(from, find_name(from->name));
-    event_count++;
-    break;
-  default:
-    event_new(from, inode)->offset = from->size;
-    event_count++;
-  }
-  pthread_mutex_unlock(&mutex);
-}
-
-static size_t events_now(void) {
-  pthread_mutex_lock(&mutex);
-  size_t count = event_count;
-  pthread_mutex_unlock(&mutex);
-  return count;
-}
-
-static void note_commit(ddb_db *db) {
-  size_t now = events_now();
-  uint64_t digest = log_digest(db);
-  if (digest == digests[state_count - 1]) {
-    return; /* nothing changed: nothing to tell apart */
-  }
-  assert_true(state_count < STATES_MAX);
-  digests[state_count] = digest;
-  acknowledged[state_count++] = now;
-}
-
-static void note_floor(void) {
-  floor_events[floor_count] = events_now();
-  floor_states[floor_count++] = state_count - 1;
-}
-
-static void live(const char *path, ddb_durability durability, uint64_t *seed, int steps) {
-  for (size_t i = 0; i < event_count; i++) {
-    free(events[i].data);
-  }
-  event_count = floor_count = 0;
-  inode_count = 0;
-  memset(inode_of_fd, -1, sizeof inode_of_fd);
-  ddb__test_sys_trace(record, NULL, true);
-  ddb_db *db = log_open(path, durability);
-  state_count = 1;
-  digests[0] = log_digest(db);
-  log_committed = note_commit;
-  for (int i = 0; i < steps; i++) {
-    if (log_do(db, seed) != LOG_STATEMENT) {
-      note_floor();
-    }
-  }
-  log_committed = NULL;
-  assert_ok(ddb_db_close(db, NULL));
-  note_floor();
-  ddb_db_release(db);
-  ddb__test_sys_trace(NULL, NULL, true);
-}
-
-/* ---- Crashes ------------------------------------------------------------------------------ */
-
-typedef enum loss { LOSE_ALL, LOSE_NOTHING, LOSE_TAIL, LOSE_ANY, LOSS_COUNT } loss;
-
-/* Is the operation, the `index`-th of `count` that are not synced, kept? */
-static bool kept(loss how, size_t index, size_t cut, uint64_t *seed) {
-  return how == LOSE_NOTHING || (how == LOSE_TAIL && index < cut) ||
-         (how == LOSE_ANY && support_below(seed, 2));
-}
-
-static char contents[FILE_MAX];
-
-static void put(size_t *size, const event *e, size_t bytes, uint64_t *seed) {
-  if (e->call == DDB__SYS_FTRUNCATE) {
-    *size = e->offset;
-    return;
-  }
-  assert_true(e->offset + bytes <= FILE_MAX);
-  if (e->offset > *size) { /* a hole: zeros, or what was on the disk before */
-    memset(contents + *size, support_below(seed, 2) ? 0 : (int)support_below(seed, 256),
-           e->offset - *size);
-  }
-  memcpy(contents + e->offset, e->data, bytes);
-  *size = e->offset + bytes > *size ? e->offset + bytes : *size;
-}
-
-static bool changes_file(const event *e, int inode) {
-  return e->inode == inode && (e->call == DDB__SYS_WRITE || e->call == DDB__SYS_FTRUNCATE);
-}
-
-static size_t file_after_crash(int inode, size_t crash, loss how, uint64_t *seed) {
-  size_t synced = 0;
-  for (size_t i = 0; i < crash; i++) {
-    bool sync = events[i].call == DDB__SYS_FSYNC || events[i].call == DDB__SYS_FDATASYNC;
-    synced = sync && events[i].inode == inode ? i : synced;
-  }
-  size_t size = 0;
-  size_t index = 0;
-  size_t cut = support_below(seed, 6);
-  for (size_t i = 0; i < crash; i++) {
-    const event *e = &events[i];
-    if (!changes_file(e, inode)) {
-      continue;
-    }
-    if (i < synced) {
-      put(&size, e, e->size, seed);
-      continue;
-    }
-    if (kept(how, index, cut, seed)) {
-      put(&size, e, e->size, seed);
-    } else if (how >= LOSE_TAIL && e->size && support_below(seed, 2)) {
-      put(&size, e, support_below(seed, e->size), seed); /* torn */
-      cut = 0;
-    }
-    index++;
-  }
-  return size;
-}
-
-static void write_after_crash(const char *path, const char *name, size_t size) {
-  char file[300];
-  (void)snprintf(file, sizeof file, "%s/%s", path, name);
-  int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-  assert_true(fd >= 0);
-  assert_int_equal(write(fd, contents, size), size);
-  close(fd);
-}
-
-typedef struct entry {
-  char name[64];
-  int inode;
-} entry;
-
-static void set_name(entry *names, const char *name, int inode) {
-  entry *empty = NULL;
-  for (int i = 0; i < INODES_MAX; i++) {
-    if (strcmp(names[i].name, name) == 0) {
-      empty = &names[i];
-      break;
-    }
-    empty = !empty && !names[i].name[0] ? &names[i] : empty;
-  }
-  assert_non_null(empty);
-  (void)snprintf(empty->name, sizeof empty->name, "%s", inode < 0 ? "" : name);
-  empty->inode = inode;
-}
-
-static void change_names(entry *names, const event *e) {
-  if (e->call == DDB__SYS_OPENAT) {
-    set_name(names, e->name, e->inode);
-  } else if (e->call == DDB__SYS_UNLINKAT) {
-    set_name(names, e->name, -1);
-  } else if (e->call == DDB__SYS_RENAMEAT) {
-    set_name(names, e->name, -1);
-    set_name(names, e->to, e->inode);
-  }
-}
-
-static void make_crash(const char *path, size_t crash, uint64_t *seed) {
-  static entry names[INODES_MAX];
-  memset(names, 0, sizeof names);
-  size_t synced = 0;
-  for (size_t i = 0; i < crash; i++) {
-    synced = events[i].call == DDB__SYS_FSYNC && events[i].inode < 0 ? i : synced;
-  }
-  loss how = (loss)support_below(seed, LOSS_COUNT);
-  size_t cut = support_below(seed, 6);
-  size_t index = 0;
-  for (size_t i = 0; i < crash; i++) {
-    const event *e = &events[i];
-    bool is_name =
-        e->call == DDB__SYS_OPENAT || e->call == DDB__SYS_UNLINKAT || e->call == DDB__SYS_RENAMEAT;
-    if (is_name && (i < synced || kept(how, index++, cut, seed))) {
-      change_names(names, e);
-    }
-  }
-  assert_int_equal(mkdir(path, 0700), 0);
-  for (int i = 0; i < INODES_MAX; i++) {
-    if (names[i].name[0]) {
-      loss of_file = (loss)support_below(seed, LOSS_COUNT);
-      write_after_crash(path, names[i].name,
-                        file_after_crash(names[i].inode, crash, of_file, seed));
-    }
-  }
-}
-
-/* The first and the last state that the crash may leave. */
-static void allowed(size_t crash, ddb_durability durability, size_t *first, size_t *last) {
-  *first = 0;
-  size_t done = 0;
-  while (done + 1 < state_count && acknowledged[done + 1] <= crash) {
-    done++;
-  }
-  *last = done + 1 < state_count ? done + 1 : done;
-  for (size_t i = 0; i < floor_count && floor_events[i] <= crash; i++) {
-    *first = floor_states[i];
-  }
-  if (durability == DDB_DURABILITY_COMMIT) {
-    *first = done;
-  }
-}
-
-/* NULL, or what is wrong with the database that the crash left. */
-static const char *check_crash(const char *path, size_t crash, ddb_durability durability) {
-  static char problem[500];
-  size_t first;
-  size_t last;
-  ddb_db *db;
-  ddb_error err;
-  allowed(crash, durability, &first, &last);
-  if (log_try_open(path, &db, &err) != DDB_OK) {
-    (void)snprintf(problem, sizeof problem, "it does not open: %s", err.message);
-    return problem;
-  }
-  uint64_t digest = log_digest(db);
-  ddb_db_release(db);
-  for (size_t i = first; i <= last; i++) {
-    if (digests[i] == digest) {
-      return NULL;
-    }
-  }
-  (void)snprintf(problem, sizeof problem, "none of the states %zu to %zu", first, last);
-  return problem;
-}
-
-/* Makes and opens `count` crash states of lives of that durability; returns how many were wrong. */
-static size_t crash_lives(ddb_durability durability, uint64_t seed, size_t count, bool report) {
-  char path[200];
-  char crashed[200];
-  size_t wrong = 0;
+static int setup(void **state) {
+  int result = log_setup(state);
   (void)snprintf(path, sizeof path, "%s/life", log_folder);
   (void)snprintf(crashed, sizeof crashed, "%s/crashed", log_folder);
-  for (size_t done = 0; done < count;) {
-    live(path, durability, &seed, 150);
-    for (size_t n = 0; n < 1000 && done < count; n++, done++) {
-      size_t crash = support_below(&seed, event_count + 1);
-      make_crash(crashed, crash, &seed);
-      const char *problem = check_crash(crashed, crash, durability);
-      if (problem && report && wrong < 3) {
-        printf("  crash at event %zu of %zu: %s\n", crash, event_count, problem);
-      }
-      wrong += problem != NULL;
-      log_remove(crashed);
-    }
+  return result;
+}
+
+static bool report; /* say what is wrong */
+
+static size_t tell(const char *where, size_t crash, const char *problem) {
+  static unsigned told;
+  if (problem && report && told++ < 5) {
+    printf("  %s, event %zu of %zu: %s\n", where, crash, crash_events(), problem);
+  }
+  return problem != NULL;
+}
+
+/* Makes and opens `count` states of the life, from crashes after event `from`; returns how many were
+ * wrong. */
+static size_t crash_often(const char *where, size_t from, size_t until, ddb_durability durability,
+                          uint64_t *seed, size_t count) {
+  size_t wrong = 0;
+  for (size_t n = 0; n < count; n++) {
+    size_t crash = from + support_below(seed, until - from + 1);
+    crash_make(crashed, crash, seed);
+    wrong += tell(where, crash, crash_check(crashed, crash, durability));
+    log_remove(crashed);
+  }
+  return wrong;
+}
+
+static size_t crash_lives(ddb_durability durability, uint64_t seed, size_t count) {
+  size_t wrong = 0;
+  for (size_t done = 0; done < count; done += 1000) {
+    crash_live(path, durability, &seed, 150);
+    size_t now = count - done < 1000 ? count - done : 1000;
+    wrong += crash_often("life", 0, crash_events(), durability, &seed, now);
     log_remove(path);
+  }
+  return wrong;
+}
+
+/* A life that crashes up to three times; the states of each recovery, and of what follows it. */
+static size_t crash_again(ddb_durability durability, uint64_t *seed, size_t samples) {
+  size_t wrong = 0;
+  crash_live(path, durability, seed, 40);
+  for (int round = 0; round < 3 && wrong == 0; round++) {
+    crash_kind kind = (crash_kind)support_below(seed, 2);
+    size_t crash = crash_base() + support_below(seed, crash_events() - crash_base() + 1);
+    const char *problem = crash_go_on(path, crash, kind, durability, seed, 15);
+    wrong += tell(kind == CRASH_KILL ? "killed" : "power cut", crash, problem);
+    if (problem) {
+      break;
+    }
+    size_t recovered = crash_recovered();
+    wrong += crash_often("recovery", crash_base(), recovered, durability, seed, samples);
+    wrong += crash_often(kind == CRASH_KILL ? "after being killed" : "after a power cut", recovered,
+                         crash_events(), durability, seed, samples);
+  }
+  log_remove(path);
+  return wrong;
+}
+
+static size_t crash_recoveries(ddb_durability durability, uint64_t seed, size_t count) {
+  enum { SAMPLES = 30 };
+  size_t wrong = 0;
+  for (size_t done = 0; done < count; done += 6 * SAMPLES) {
+    wrong += crash_again(durability, &seed, SAMPLES);
   }
   return wrong;
 }
@@ -365,33 +96,222 @@ static void test_crashes(void **state) {
   (void)state;
   uint64_t seed = support_seed("crashes");
   uint64_t count = support_number("DICTDB_CRASHES", 20000);
-  assert_int_equal(crash_lives(DDB_DURABILITY_COMMIT, seed, (size_t)count / 2, true), 0);
-  assert_int_equal(crash_lives(DDB_DURABILITY_NONE, seed + 1, (size_t)count / 2, true), 0);
+  report = true;
+  assert_int_equal(crash_lives(DDB_DURABILITY_COMMIT, seed, (size_t)count / 2), 0);
+  assert_int_equal(crash_lives(DDB_DURABILITY_NONE, seed + 2, (size_t)count / 2), 0);
+  report = false;
 }
 
-/* The simulator is no use if it finds nothing: a file system that forgets all syncs must show. */
+static void test_crashes_of_recoveries(void **state) {
+  (void)state;
+  uint64_t seed = support_seed("recoveries");
+  uint64_t count = support_number("DICTDB_CRASHES", 20000) / 4;
+  report = true;
+  assert_int_equal(crash_recoveries(DDB_DURABILITY_COMMIT, seed, (size_t)count / 2), 0);
+  assert_int_equal(crash_recoveries(DDB_DURABILITY_NONE, seed + 2, (size_t)count / 2), 0);
+  report = false;
+}
+
+/* ---- The simulator sees what it is for ---------------------------------------------------- */
+
+/* A file system that forgets all syncs must show. */
 static void test_the_simulator_finds_lost_syncs(void **state) {
   (void)state;
-  char path[200];
-  char crashed[200];
   uint64_t seed = 7;
-  size_t wrong = 0;
-  (void)snprintf(path, sizeof path, "%s/life", log_folder);
-  (void)snprintf(crashed, sizeof crashed, "%s/crashed", log_folder);
-  live(path, DDB_DURABILITY_COMMIT, &seed, 60);
-  for (size_t i = 0; i < event_count; i++) {
-    if (events[i].call == DDB__SYS_FDATASYNC) {
-      events[i].inode = INODES_MAX; /* of no file that there is */
+  crash_live(path, DDB_DURABILITY_COMMIT, &seed, 60);
+  crash_forget_syncs();
+  assert_true(crash_often("life", 0, crash_events(), DDB_DURABILITY_COMMIT, &seed, 200) > 20);
+  log_remove(path);
+}
+
+/* Commits that wait while another is being written share the next write, in their order. */
+typedef struct writer {
+  pthread_t thread;
+  ddb_table *table;
+  int64_t id;
+  ddb_status status;
+} writer;
+
+static atomic_bool writing; /* a write is on its way, and is held there */
+static atomic_bool go_on;
+
+static void hold_write(void *context, const ddb__sys_event *event) {
+  (void)context;
+  if (event->call == DDB__SYS_WRITE && !atomic_exchange(&writing, true)) {
+    while (!atomic_load(&go_on)) {
+      usleep(200);
     }
   }
-  for (int n = 0; n < 200; n++) {
-    size_t crash = support_below(&seed, event_count + 1);
-    make_crash(crashed, crash, &seed);
-    wrong += check_crash(crashed, crash, DDB_DURABILITY_COMMIT) != NULL;
-    log_remove(crashed);
+}
+
+static void *insert_one(void *context) {
+  writer *w = context;
+  w->status = rows_insert(w->table, w->id, w->id);
+  return NULL;
+}
+
+static void wait_for_rows(ddb_table *table, uint64_t count) {
+  for (;;) {
+    ddb_view view;
+    assert_ok(ddb_view_open(table, &view, NULL));
+    uint64_t there = ddb_view_count(&view);
+    ddb_view_close(&view);
+    if (there == count) {
+      return;
+    }
+    usleep(200);
+  }
+}
+
+/* Three commits, the last two in one write. NULL, or what is wrong with what can be opened then. */
+static const char *write_together(void) {
+  enum { WRITERS = 3 };
+  writer writers[WRITERS];
+  ddb_db *db = log_open(path, DDB_DURABILITY_COMMIT);
+  ddb_table *table;
+  assert_ok(ddb_db_table_create(db, DDB_STR("t"), NULL, &table, NULL));
+  atomic_store(&writing, false);
+  atomic_store(&go_on, false);
+  ddb__test_sys_trace(hold_write, NULL, true);
+  for (int i = 0; i < WRITERS; i++) {
+    writers[i] = (writer){.table = table, .id = i + 1};
+    assert_int_equal(pthread_create(&writers[i].thread, NULL, insert_one, &writers[i]), 0);
+    wait_for_rows(table, (uint64_t)i + 1);
+    while (!atomic_load(&writing)) {
+      usleep(200);
+    }
+  }
+  atomic_store(&go_on, true);
+  for (int i = 0; i < WRITERS; i++) {
+    pthread_join(writers[i].thread, NULL);
+    assert_ok(writers[i].status);
+  }
+  ddb__test_sys_trace(NULL, NULL, true);
+  uint64_t digest = log_digest(db);
+  ddb_table_release(table);
+  ddb_db_release(db);
+  const char *problem = NULL;
+  if (log_try_open(path, &db, NULL) != DDB_OK) {
+    problem = "it does not open";
+  } else {
+    problem = log_digest(db) == digest ? NULL : "something else is there";
+    ddb_db_release(db);
   }
   log_remove(path);
-  assert_true(wrong > 20);
+  return problem;
+}
+
+static void test_commits_of_one_write(void **state) {
+  (void)state;
+  assert_null(write_together());
+}
+
+/* Overwrites the head of the record at `offset`, as if its write had been lost. */
+static void lose_record(off_t offset) {
+  char file[300];
+  static const char zeros[64];
+  (void)snprintf(file, sizeof file, "%s/log-0000000000000001.ddl", path);
+  int fd = open(file, O_WRONLY);
+  assert_true(fd >= 0);
+  assert_int_equal(pwrite(fd, zeros, sizeof zeros, offset), sizeof zeros);
+  close(fd);
+}
+
+static off_t log_end(void) {
+  char file[300];
+  struct stat info;
+  (void)snprintf(file, sizeof file, "%s/log-0000000000000001.ddl", path);
+  assert_int_equal(stat(file, &info), 0);
+  return info.st_size;
+}
+
+/* Of two commits the first is lost, and so the second one too; a third, as long as the first, goes to
+ * its place, and must not bring the second one back. */
+static const char *write_over_a_torn_tail(void) {
+  ddb_db *db = log_open(path, DDB_DURABILITY_NONE);
+  ddb_table *table;
+  assert_ok(ddb_db_table_create(db, DDB_STR("t"), NULL, &table, NULL));
+  uint64_t before = log_digest(db);
+  off_t first = log_end();
+  assert_ok(rows_insert(table, 10, 1));
+  off_t second = log_end();
+  assert_ok(rows_insert(table, 11, 1));
+  ddb_table_release(table);
+  ddb_db_release(db);
+  lose_record(first);
+  db = log_open(path, DDB_DURABILITY_NONE);
+  assert_int_equal(log_digest(db), before);
+  assert_ok(ddb_db_table_get(db, DDB_STR("t"), &table, NULL));
+  assert_ok(rows_insert(table, 12, 1));
+  assert_int_equal(log_end() >= second, true);
+  uint64_t after = log_digest(db);
+  ddb_table_release(table);
+  ddb_db_release(db);
+  db = log_open(path, DDB_DURABILITY_NONE);
+  const char *problem = log_digest(db) == after ? NULL : "something that was cut is there again";
+  ddb_db_release(db);
+  log_remove(path);
+  return problem;
+}
+
+static void test_a_cut_tail_stays_cut(void **state) {
+  (void)state;
+  assert_null(write_over_a_torn_tail());
+}
+
+/* ---- Planted faults ----------------------------------------------------------------------- */
+
+static bool run_commits(uint64_t seed) {
+  return crash_lives(DDB_DURABILITY_COMMIT, seed, 300) > 0;
+}
+
+static bool run_syncs(uint64_t seed) {
+  return crash_lives(DDB_DURABILITY_NONE, seed, 300) > 0;
+}
+
+static bool run_recoveries(uint64_t seed) {
+  return crash_again(DDB_DURABILITY_NONE, &seed, 20) > 0;
+}
+
+static bool run_tail(uint64_t seed) {
+  (void)seed;
+  return write_over_a_torn_tail() != NULL;
+}
+
+static bool run_together(uint64_t seed) {
+  (void)seed;
+  return write_together() != NULL;
+}
+
+typedef struct planted {
+  ddb__fault fault;
+  bool (*find)(uint64_t seed);
+} planted;
+
+static const planted faults[] = {
+    {DDB__FAULT_LOG_ACK_EARLY, run_commits},        {DDB__FAULT_LOG_ORDER_SWAPPED, run_together},
+    {DDB__FAULT_LOG_COMMIT_SPLIT, run_commits},     {DDB__FAULT_LOG_CHECKSUM_UNCHECKED, run_syncs},
+    {DDB__FAULT_LOG_TAIL_KEPT, run_tail},           {DDB__FAULT_LOG_GAP_UNCHECKED, run_syncs},
+    {DDB__FAULT_LOG_OLD_UNSYNCED, run_syncs},       {DDB__FAULT_LOG_COUNTER_LOST, run_commits},
+    {DDB__FAULT_LOG_TRIMMED_EARLY, run_commits},    {DDB__FAULT_RENAME_UNSYNCED, run_commits},
+    {DDB__FAULT_RECOVERY_UNSYNCED, run_recoveries},
+};
+
+static void test_planted_faults_are_found(void **state) {
+  (void)state;
+  enum { ATTEMPTS = 60 };
+  for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+    bool found = false;
+    uint64_t attempt = 0;
+    ddb__test_fault_set(faults[i].fault);
+    while (!found && attempt++ < ATTEMPTS) {
+      found = faults[i].find(attempt * 1000003);
+    }
+    ddb__test_fault_set(DDB__FAULT_NONE);
+    printf("  fault %d: %s after %d\n", (int)faults[i].fault, found ? "found" : "MISSED",
+           (int)attempt);
+    assert_true(found);
+  }
 }
 #endif
 
@@ -399,9 +319,13 @@ int main(void) {
 #ifdef DDB_TESTING
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_crashes),
+      cmocka_unit_test(test_crashes_of_recoveries),
       cmocka_unit_test(test_the_simulator_finds_lost_syncs),
+      cmocka_unit_test(test_commits_of_one_write),
+      cmocka_unit_test(test_a_cut_tail_stays_cut),
+      cmocka_unit_test(test_planted_faults_are_found),
   };
-  return cmocka_run_group_tests(tests, log_setup, log_teardown);
+  return cmocka_run_group_tests(tests, setup, log_teardown);
 #else
   return 0; /* only the testing build can record its calls */
 #endif
