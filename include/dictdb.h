@@ -1140,6 +1140,11 @@ typedef struct ddb_open_options {
   uint64_t interval_ns; /* of INTERVAL; 0: one second */
   ddb_progress progress;
   void *context;
+  /* Called by the log's own thread, with no lock held, when a checkpoint that it makes by itself has
+   * failed (it is tried again), or a sync (the database is read-only). It may not use the database.
+   * NULL: nobody is told; ddb_db_log_info knows all the same. */
+  void (*on_failure)(void *context, const ddb_error *cause);
+  void *failure_context;
 } ddb_open_options;
 /* options may be NULL. Releasing the last reference closes as well, without a checkpoint: at once, or
  * when a checkpoint that is on its way ends. */
@@ -1158,6 +1163,24 @@ DDB_API ddb_status ddb_db_checkpoint(ddb_db *db, ddb_progress progress, void *co
  * go on. A database that was not opened, or is closed: nothing happens. READ_ONLY when something
  * acknowledged could not be made as durable as was asked for. */
 DDB_API ddb_status ddb_db_close(ddb_db *db, ddb_error *err);
+
+/* What the log of an opened database has done, at one moment. */
+typedef struct ddb_log_info {
+  ddb_durability durability;
+  bool read_only;               /* closed, or failed: `failure` */
+  uint64_t commit;              /* the last one */
+  uint64_t written_commit;      /* up to here the system has them */
+  uint64_t synced_commit;       /* up to here the disk has them */
+  uint64_t log_bytes;           /* to be read when it is opened the next time */
+  uint64_t checkpoint_bytes;    /* of the newest one; 0: there is none */
+  uint64_t checkpoint_commit;   /* the last one in it */
+  uint64_t checkpoints;         /* made since it was opened */
+  uint64_t checkpoint_failures; /* since the last one that was made */
+  ddb_error checkpoint_error;   /* why, if any */
+  ddb_error failure;            /* why the log takes nothing more; OK: it does, or was closed */
+} ddb_log_info;
+/* Also of a closed one. INVALID for a database that was not opened. */
+DDB_API ddb_status ddb_db_log_info(ddb_db *db, ddb_log_info *out, ddb_error *err);
 
 /*
  * JSON, format in docs/file-format.md. save writes one instant to a temporary file beside `path`,

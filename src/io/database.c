@@ -19,6 +19,12 @@
 #include "io/wal.h"
 
 #define SECOND_NS UINT64_C(1000000000)
+/* The pause after the first failure of a checkpoint; doubled up to 64 times. */
+#ifdef DDB_TESTING
+#define RETRY_NS_FIRST UINT64_C(1000000)
+#else
+#define RETRY_NS_FIRST SECOND_NS
+#endif
 
 /* ---- Life --------------------------------------------------------------------------------- */
 
@@ -44,6 +50,8 @@ static ddb__wal *wal_new(const ddb_open_options *options, ddb_error *err) {
   wal->journal.calls = &ddb__wal_calls;
   wal->directory = wal->lock = wal->fd = wal->old_fd = -1;
   wal->durability = options ? options->durability : DDB_DURABILITY_COMMIT;
+  wal->on_failure = options ? options->on_failure : NULL;
+  wal->failure_context = options ? options->failure_context : NULL;
   wal->interval_ns = options && options->interval_ns ? options->interval_ns : SECOND_NS;
   pthread_condattr_t monotonic;
   pthread_condattr_init(&monotonic);
@@ -88,6 +96,7 @@ static ddb_status save_snapshot(ddb__wal *wal, ddb_snapshot *snapshot, uint64_t 
   uint64_t commit = ddb_snapshot_commit(snapshot);
   pthread_mutex_lock(&wal->mutex);
   wal->checkpoint_size = size;
+  wal->checkpoint_commit = commit;
   wal->log_size = wal->written.offset;
   wal->synced_commit = commit > wal->synced_commit ? commit : wal->synced_commit;
   pthread_cond_broadcast(&wal->changed);
@@ -118,6 +127,19 @@ static ddb_status refuse_inside(ddb__wal *wal, ddb_error *err) {
                 : DDB_OK;
 }
 
+/* One that its user stopped has not failed. */
+static void note_checkpoint_locked(ddb__wal *wal, ddb_status status, const ddb_error *cause) {
+  if (status == DDB_OK) {
+    wal->checkpoint_count++;
+    wal->checkpoint_failures = 0;
+    wal->checkpoint_error = (ddb_error){0};
+    wal->checkpoint_wanted = false;
+  } else if (status != DDB_ERR_INTERRUPTED) {
+    wal->checkpoint_failures++;
+    wal->checkpoint_error = *cause;
+  }
+}
+
 /* One at a time. The caller has a reference to the database. */
 static ddb_status checkpoint_alone(ddb__wal *wal, watcher *w, ddb_error *err) {
   DDB__TRY(refuse_inside(wal, err));
@@ -135,50 +157,80 @@ static ddb_status checkpoint_alone(ddb__wal *wal, watcher *w, ddb_error *err) {
   if (!usable) {
     return status;
   }
-  status = checkpoint(wal, w, err);
+  ddb_error cause = {0};
+  status = checkpoint(wal, w, &cause);
   pthread_mutex_lock(&wal->mutex);
   wal->checkpointing = false;
+  note_checkpoint_locked(wal, status, &cause);
   pthread_cond_broadcast(&wal->changed);
   pthread_mutex_unlock(&wal->mutex);
+  if (status != DDB_OK && err) {
+    *err = cause;
+  }
   return status;
 }
 
 /* ---- The thread --------------------------------------------------------------------------- */
 
-static struct timespec after(uint64_t wait_ns) {
-  struct timespec now;
+static uint64_t clock_ns(void) {
+  struct timespec now = {0};
   clock_gettime(CLOCK_MONOTONIC, &now);
-  uint64_t nanoseconds = (uint64_t)now.tv_nsec + wait_ns % SECOND_NS;
-  now.tv_sec += (time_t)(wait_ns / SECOND_NS + nanoseconds / SECOND_NS);
-  now.tv_nsec = (long)(nanoseconds % SECOND_NS);
-  return now;
+  return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
 }
 
-/* A failure of a checkpoint harms nothing: the log goes on, and the next one is due when it has
- * grown as much again. */
+static void tell_failure(const ddb__wal *wal, const ddb_error *cause) {
+  if (wal->on_failure) {
+    wal->on_failure(wal->failure_context, cause);
+  }
+}
+
+/* A failure of a checkpoint harms nothing: the log goes on. It is tried again, after a pause that grows
+ * with each failure. */
 static void checkpoint_in_passing(ddb__wal *wal) {
   ddb_db *db = wal->db;
   if (!ddb__db_try_acquire(db)) {
     return;
   }
+  ddb_error cause = {0};
   watcher w = {.wal = wal, .in_passing = true};
-  if (checkpoint_alone(wal, &w, NULL) != DDB_OK) {
-    pthread_mutex_lock(&wal->mutex);
-    wal->log_size = 0;
-    pthread_mutex_unlock(&wal->mutex);
+  ddb_status status = checkpoint_alone(wal, &w, &cause);
+  pthread_mutex_lock(&wal->mutex);
+  uint64_t doubled = wal->checkpoint_failures < 7 ? wal->checkpoint_failures : 7;
+  wal->checkpoint_wanted = status != DDB_OK && !wal->failed;
+  wal->retry_ns = status == DDB_OK ? 0 : clock_ns() + (RETRY_NS_FIRST << doubled) / 2;
+  pthread_mutex_unlock(&wal->mutex);
+  if (status != DDB_OK && status != DDB_ERR_INTERRUPTED) {
+    tell_failure(wal, &cause);
   }
   ddb_db_release(db);
 }
 
-static void sleep_locked(ddb__wal *wal) {
-  if (wal->durability != DDB_DURABILITY_INTERVAL) {
-    pthread_cond_wait(&wal->wake, &wal->mutex);
-    return;
+static void sync_in_passing(ddb__wal *wal) {
+  ddb_error cause = {0};
+  if (ddb__wal_flush(wal, true, &cause) != DDB_OK) { /* the next statements fail */
+    tell_failure(wal, &cause);
   }
-  struct timespec until = after(wal->interval_ns);
-  while (!wal->stopping && !wal->checkpoint_wanted &&
-         pthread_cond_timedwait(&wal->wake, &wal->mutex, &until) == 0) {
+}
+
+/* Until there is something to do. True: a checkpoint. */
+static bool sleep_locked(ddb__wal *wal) {
+  uint64_t now = clock_ns();
+  bool syncs = wal->durability == DDB_DURABILITY_INTERVAL;
+  uint64_t until = syncs ? now + wal->interval_ns : UINT64_MAX;
+  for (; !wal->stopping && now < until; now = clock_ns()) {
+    if (wal->checkpoint_wanted && wal->retry_ns <= now) {
+      return true;
+    }
+    uint64_t wake = wal->checkpoint_wanted && wal->retry_ns < until ? wal->retry_ns : until;
+    struct timespec at = {.tv_sec = (time_t)(wake / SECOND_NS),
+                          .tv_nsec = (long)(wake % SECOND_NS)};
+    if (wake == UINT64_MAX) {
+      pthread_cond_wait(&wal->wake, &wal->mutex);
+    } else {
+      (void)pthread_cond_timedwait(&wal->wake, &wal->mutex, &at);
+    }
   }
+  return false;
 }
 
 static void *run(void *context) {
@@ -186,20 +238,16 @@ static void *run(void *context) {
   ddb__wait_without_hooks();
   pthread_mutex_lock(&wal->mutex);
   while (!wal->stopping) {
-    if (!wal->checkpoint_wanted) {
-      sleep_locked(wal);
-    }
-    bool due = wal->checkpoint_wanted && !wal->stopping;
+    bool due = sleep_locked(wal);
     bool dirty = wal->written_commit > wal->synced_commit && !wal->failed;
     pthread_mutex_unlock(&wal->mutex);
     if (wal->durability == DDB_DURABILITY_INTERVAL && dirty) {
-      (void)ddb__wal_flush(wal, true, NULL); /* a failure makes the next statements fail */
+      sync_in_passing(wal);
     }
     if (due) {
       checkpoint_in_passing(wal);
     }
     pthread_mutex_lock(&wal->mutex);
-    wal->checkpoint_wanted = wal->checkpoint_wanted && !due;
   }
   bool orphan = wal->orphaned;
   pthread_mutex_unlock(&wal->mutex);
@@ -389,4 +437,27 @@ ddb_status ddb_db_checkpoint(ddb_db *db, ddb_progress progress, void *context, d
   DDB__TRY(opened(db, &wal, err));
   watcher w = {.wal = wal, .call = progress, .context = context};
   return checkpoint_alone(wal, &w, err);
+}
+
+ddb_status ddb_db_log_info(ddb_db *db, ddb_log_info *out, ddb_error *err) {
+  ddb__wal *wal;
+  DDB__TRY(opened(db, &wal, err));
+  uint64_t commit = ddb__db_journal_commit(db);
+  pthread_mutex_lock(&wal->mutex);
+  *out = (ddb_log_info){
+      .durability = wal->durability,
+      .read_only = wal->closed || wal->failed,
+      .commit = commit > wal->written_commit ? commit : wal->written_commit,
+      .written_commit = wal->written_commit,
+      .synced_commit = wal->synced_commit,
+      .log_bytes = wal->log_size,
+      .checkpoint_bytes = wal->checkpoint_size,
+      .checkpoint_commit = wal->checkpoint_commit,
+      .checkpoints = wal->checkpoint_count,
+      .checkpoint_failures = wal->checkpoint_failures,
+      .checkpoint_error = wal->checkpoint_error,
+      .failure = wal->failure,
+  };
+  pthread_mutex_unlock(&wal->mutex);
+  return DDB_OK;
 }

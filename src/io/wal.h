@@ -68,6 +68,10 @@ typedef struct ddb__wal {
   ddb__log_place synced;
   uint64_t synced_commit;
   uint64_t checkpoint_size;
+  uint64_t checkpoint_commit;
+  uint64_t checkpoint_count;
+  uint64_t checkpoint_failures; /* since the last one that was made */
+  ddb_error checkpoint_error;   /* of the last failure */
 
   /* The log's space, so that a full disk fails a statement before it is published. */
   bool no_reservation; /* this file system cannot */
@@ -80,6 +84,9 @@ typedef struct ddb__wal {
   bool stopping;
   bool orphaned; /* the thread frees all this when it ends */
   bool checkpoint_wanted;
+  uint64_t retry_ns;                                         /* on the clock: not before that */
+  void (*on_failure)(void *context, const ddb_error *cause); /* constant */
+  void *failure_context;
   pthread_t thread;
 } ddb__wal;
 

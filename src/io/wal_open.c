@@ -255,7 +255,7 @@ static ddb_status load_checkpoint(ddb__wal *wal, uint64_t number, const ddb_open
     return ddb__fail(err, DDB_ERR_CORRUPT, "the checkpoint '%.200s' is that of another number",
                      path);
   }
-  *commit = head.commit;
+  *commit = wal->checkpoint_commit = head.commit;
   return DDB_OK;
 }
 
@@ -308,7 +308,6 @@ static ddb_status go_on(ddb__wal *wal, ddb__log_place end, bool torn, uint64_t l
   }
   wal->segment = end.segment;
   wal->written = end;
-  wal->log_size = end.offset;
   return DDB_OK;
 }
 

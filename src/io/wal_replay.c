@@ -216,6 +216,7 @@ static ddb_status read_segment(reader *r, uint64_t segment, uint64_t last, ddb__
                                bool *torn) {
   DDB__TRY(open_segment(r, segment));
   ddb_status status = read_records(r, end, torn);
+  r->wal->log_size += end->segment == segment ? end->offset : 0;
   if (status == DDB_OK && *torn) {
     status = check_torn(r, *end, last);
   }

@@ -483,6 +483,11 @@ static PyObject *db_close(PyObject *self, PyObject *unused) {
   return pyddb_close(((pyddb_db *)self)->state, ((pyddb_db *)self)->db);
 }
 
+static PyObject *db_log_info(PyObject *self, PyObject *unused) {
+  (void)unused;
+  return pyddb_log_info(((pyddb_db *)self)->state, ((pyddb_db *)self)->db);
+}
+
 static PyObject *db_enter(PyObject *self, PyObject *unused) {
   (void)unused;
   return Py_NewRef(self);
@@ -508,6 +513,7 @@ static PyMethodDef db_methods[] = {
     {"open", PYDDB_FAST(db_open), PYDDB_FAST_FLAGS | METH_CLASS, pyddb_open_doc},
     {"sync", db_sync, METH_NOARGS, pyddb_sync_doc},
     {"checkpoint", PYDDB_FAST(db_checkpoint), PYDDB_FAST_FLAGS, pyddb_checkpoint_doc},
+    {"log_info", db_log_info, METH_NOARGS, pyddb_log_info_doc},
     {"close", db_close, METH_NOARGS, pyddb_close_doc},
     {"__enter__", db_enter, METH_NOARGS, "Returns the database."},
     {"__exit__", PYDDB_FAST(db_exit), METH_FASTCALL, "Closes the database."},

@@ -55,6 +55,30 @@ static int take_interval(pyddb_state *state, PyObject *given, uint64_t *out_ns) 
   return 0;
 }
 
+/* In the main thread, when it next runs Python code. text: malloc, ours. */
+static int log_failure(void *text) {
+  PyObject *logging = PyImport_ImportModule("logging");
+  PyObject *logger = logging ? PyObject_CallMethod(logging, "getLogger", "s", "dictdb") : NULL;
+  PyObject *done = logger ? PyObject_CallMethod(logger, "error", "ss", "%s", text) : NULL;
+  if (!done) {
+    PyErr_WriteUnraisable(logger);
+  }
+  Py_XDECREF(done);
+  Py_XDECREF(logger);
+  Py_XDECREF(logging);
+  free(text);
+  return 0;
+}
+
+/* By the log's own thread, which Python does not know: it may not run Python code. */
+static void note_failure(void *context, const ddb_error *cause) {
+  (void)context;
+  char *text = Py_IsInitialized() ? strdup(cause->message) : NULL;
+  if (text && Py_AddPendingCall(log_failure, text) < 0) {
+    free(text); /* too many wait: log_info tells of it all the same */
+  }
+}
+
 ddb_db *pyddb_open(pyddb_state *state, PyObject *const *args, Py_ssize_t count, PyObject *kw,
                    pyddb_missing *missing) {
   static const char *const names[] = {"path", "durability", "interval", "missing", "progress"};
@@ -62,7 +86,8 @@ ddb_db *pyddb_open(pyddb_state *state, PyObject *const *args, Py_ssize_t count, 
   PyObject *slots[5];
   PyObject *path;
   pyddb_progress p;
-  ddb_open_options options = {.progress = pyddb_progress_tell, .context = &p};
+  ddb_open_options options = {
+      .progress = pyddb_progress_tell, .context = &p, .on_failure = note_failure};
   if (pyddb_bind(&signature, args, count, kw, slots) < 0 ||
       take_durability(state, slots[1], &options.durability) < 0 ||
       take_interval(state, slots[2], &options.interval_ns) < 0 ||
@@ -123,6 +148,42 @@ PyObject *pyddb_checkpoint(pyddb_state *state, ddb_db *db, PyObject *const *args
   ddb_status status = ddb_db_checkpoint(db, pyddb_progress_tell, &p, &err);
   pyddb_attach();
   return finish(state, status, &err);
+}
+
+const char pyddb_log_info_doc[] =
+    "log_info($self)\n--\n\n"
+    "What the log of an opened database has done, as a dict: durability; read_only (closed,\n"
+    "or failed); commit, written_commit and synced_commit (the last commit, and those that\n"
+    "the system and the disk have); log_bytes (to be read at the next open);\n"
+    "checkpoint_bytes and checkpoint_commit of the newest checkpoint; checkpoints made since\n"
+    "open, checkpoint_failures since the last one; checkpoint_error and failure, each a text\n"
+    "or None. A checkpoint that the database makes by itself and that fails is also logged\n"
+    "as an error, and tried again.\n"
+    "Raises InvalidArgumentError for a database that is in memory only.";
+
+static PyObject *text_of(const ddb_error *err) {
+  return err->status == DDB_OK
+             ? Py_NewRef(Py_None)
+             : PyUnicode_DecodeUTF8(err->message, (Py_ssize_t)strlen(err->message), "replace");
+}
+
+PyObject *pyddb_log_info(pyddb_state *state, ddb_db *db) {
+  static const char *const levels[] = {"commit", "interval", "none"};
+  ddb_error err;
+  ddb_log_info info;
+  if (ddb_db_log_info(db, &info, &err) != DDB_OK) {
+    return pyddb_raise(state, &err);
+  }
+  return Py_BuildValue(
+      "{s:s,s:O,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:N,s:N}", "durability", levels[info.durability],
+      "read_only", info.read_only ? Py_True : Py_False, "commit", (unsigned long long)info.commit,
+      "written_commit", (unsigned long long)info.written_commit, "synced_commit",
+      (unsigned long long)info.synced_commit, "log_bytes", (unsigned long long)info.log_bytes,
+      "checkpoint_bytes", (unsigned long long)info.checkpoint_bytes, "checkpoint_commit",
+      (unsigned long long)info.checkpoint_commit, "checkpoints",
+      (unsigned long long)info.checkpoints, "checkpoint_failures",
+      (unsigned long long)info.checkpoint_failures, "checkpoint_error",
+      text_of(&info.checkpoint_error), "failure", text_of(&info.failure));
 }
 
 const char pyddb_close_doc[] =

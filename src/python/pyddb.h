@@ -495,7 +495,9 @@ PyObject *pyddb_sync(pyddb_state *state, ddb_db *db);
 PyObject *pyddb_checkpoint(pyddb_state *state, ddb_db *db, PyObject *const *args, Py_ssize_t count,
                            PyObject *kw);
 PyObject *pyddb_close(pyddb_state *state, ddb_db *db);
-extern const char pyddb_open_doc[], pyddb_sync_doc[], pyddb_checkpoint_doc[], pyddb_close_doc[];
+PyObject *pyddb_log_info(pyddb_state *state, ddb_db *db);
+extern const char pyddb_open_doc[], pyddb_sync_doc[], pyddb_checkpoint_doc[], pyddb_close_doc[],
+    pyddb_log_info_doc[];
 
 /* DictDB.write_lock: tables is a tuple of Table objects. */
 PyObject *pyddb_db_guard_new(pyddb_state *state, PyObject *tables, int64_t timeout_ns);

@@ -18,9 +18,6 @@
 
 /* ---- Children ------------------------------------------------------------------------------ */
 
-/* How many faults test_query_faults.c finds; test_store_faults.c finds the others. */
-enum { FAULTS_OF_QUERIES = 4 };
-
 typedef bool (*scenario)(void);
 
 /* Did the scenario hold? seconds: after them it counts as hanging. */

@@ -14,6 +14,7 @@
 #include "store/table.h"
 
 char log_folder[128];
+char log_path[160];
 void (*log_committed)(ddb_db *db);
 
 int log_setup(void **state) {
@@ -125,6 +126,52 @@ ddb_status log_try_open(const char *path, ddb_db **db, ddb_error *err) {
 }
 
 /* ---- The workload ------------------------------------------------------------------------- */
+
+int log_begin(void **state) {
+  (void)state;
+  (void)snprintf(log_path, sizeof log_path, "%s/db", log_folder);
+  return 0;
+}
+
+int log_end(void **state) {
+  (void)state;
+  log_remove(log_path);
+  return 0;
+}
+
+void log_close(ddb_db *db) {
+  ddb_error err;
+  if (ddb_db_close(db, &err) != DDB_OK) {
+    fail_msg("%s", err.message);
+  }
+  ddb_db_release(db);
+}
+
+ddb_table *log_table(ddb_db *db, const char *name) {
+  ddb_table *table;
+  if (ddb_db_table_get(db, ddb_str_from(name), &table, NULL) != DDB_OK) {
+    assert_ok(ddb_db_table_create(db, ddb_str_from(name), NULL, &table, NULL));
+  }
+  return table;
+}
+
+uint64_t log_count_rows(const char *path) {
+  ddb_db *db = log_open(path, DDB_DURABILITY_COMMIT);
+  ddb_table *table = log_table(db, "t");
+  ddb_view view;
+  assert_ok(ddb_view_open(table, &view, NULL));
+  uint64_t count = ddb_view_count(&view);
+  ddb_view_close(&view);
+  ddb_table_release(table);
+  ddb_db_release(db);
+  return count;
+}
+
+ddb_log_info log_info(ddb_db *db) {
+  ddb_log_info info;
+  assert_ok(ddb_db_log_info(db, &info, NULL));
+  return info;
+}
 
 static const char *const names[] = {"a", "b", "c"};
 

@@ -20,6 +20,18 @@ uint64_t log_digest(ddb_db *db);
 ddb_db *log_open(const char *path, ddb_durability durability);
 ddb_status log_try_open(const char *path, ddb_db **db, ddb_error *err);
 
+/* For a test: log_path is a directory in the folder, removed at its end. */
+extern char log_path[160];
+int log_begin(void **state);
+int log_end(void **state);
+
+void log_close(ddb_db *db);
+/* The table, made if need be; a reference. */
+ddb_table *log_table(ddb_db *db, const char *name);
+/* Opens the directory and counts the rows of table "t". */
+uint64_t log_count_rows(const char *path);
+ddb_log_info log_info(ddb_db *db);
+
 typedef enum log_step {
   LOG_STATEMENT, /* something changed, or nothing */
   LOG_SYNC,

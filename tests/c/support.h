@@ -18,6 +18,22 @@
 
 #include "dictdb.h"
 
+/* Built for AddressSanitizer or ThreadSanitizer: ten times slower, and no place to fork beside threads. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define SUPPORT_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#define SUPPORT_SANITIZED 1
+#endif
+#endif
+#ifndef SUPPORT_SANITIZED
+#define SUPPORT_SANITIZED 0
+#endif
+
+/* How many planted faults test_query_faults.c and test_log_crash.c find; test_store_faults.c finds the
+ * others. */
+enum { FAULTS_OF_QUERIES = 4, FAULTS_OF_LOGS = 11 };
+
 /* The seed of this run: DICTDB_SEED or the clock; printed, so that a failure can be repeated. */
 uint64_t support_seed(const char *test);
 /* xorshift64*: a fixed sequence for a seed. */

@@ -17,45 +17,15 @@
 #include "io/native.h"
 #include "io/syscalls.h"
 
-static char path[160];
-
-static int begin(void **state) {
-  (void)state;
-  (void)snprintf(path, sizeof path, "%s/db", log_folder);
-  return 0;
-}
-
-static int end(void **state) {
-  (void)state;
-  log_remove(path);
-  return 0;
-}
-
-static void close_db(ddb_db *db) {
-  ddb_error err;
-  if (ddb_db_close(db, &err) != DDB_OK) {
-    fail_msg("%s", err.message);
-  }
-  ddb_db_release(db);
-}
-
-static ddb_table *table_of(ddb_db *db, const char *name) {
-  ddb_table *table;
-  if (ddb_db_table_get(db, ddb_str_from(name), &table, NULL) != DDB_OK) {
-    assert_ok(ddb_db_table_create(db, ddb_str_from(name), NULL, &table, NULL));
-  }
-  return table;
-}
-
 /* ---- Whatever happens is there again ------------------------------------------------------ */
 
 static void test_random_histories(void **state) {
   (void)state;
   uint64_t seed = support_seed("histories");
   for (int round = 0; round < 12; round++) {
-    log_remove(path);
+    log_remove(log_path);
     ddb_durability durability = (ddb_durability)support_below(&seed, 3);
-    ddb_db *db = log_open(path, durability);
+    ddb_db *db = log_open(log_path, durability);
     for (int i = 0; i < 250; i++) {
       (void)log_do(db, &seed);
       if (support_below(&seed, 25) == 0) {
@@ -64,19 +34,19 @@ static void test_random_histories(void **state) {
           assert_ok(ddb_db_close(db, NULL));
         }
         ddb_db_release(db);
-        db = log_open(path, durability);
+        db = log_open(log_path, durability);
         assert_int_equal(log_digest(db), digest);
       }
     }
-    close_db(db);
+    log_close(db);
   }
 }
 
 /* A failed statement leaves nothing in the log, under an explicit lock neither. */
 static void test_failed_statements_are_not_logged(void **state) {
   (void)state;
-  ddb_db *db = log_open(path, DDB_DURABILITY_NONE);
-  ddb_table *table = table_of(db, "t");
+  ddb_db *db = log_open(log_path, DDB_DURABILITY_NONE);
+  ddb_table *table = log_table(db, "t");
   assert_ok(rows_insert_many(table, 1, 5));
   assert_int_equal(rows_insert_many(table, 4, 10), DDB_ERR_DUPLICATE_KEY);
   assert_ok(ddb_tables_write_lock(&table, 1, DDB_WAIT_FOREVER, NULL));
@@ -87,7 +57,7 @@ static void test_failed_statements_are_not_logged(void **state) {
   uint64_t digest = log_digest(db);
   ddb_table_release(table);
   ddb_db_release(db);
-  db = log_open(path, DDB_DURABILITY_NONE);
+  db = log_open(log_path, DDB_DURABILITY_NONE);
   assert_int_equal(log_digest(db), digest);
   ddb_db_release(db);
 }
@@ -95,8 +65,8 @@ static void test_failed_statements_are_not_logged(void **state) {
 /* Statements larger than the log's buffer, and checkpoints that come by themselves. */
 static void test_large_commits(void **state) {
   (void)state;
-  ddb_db *db = log_open(path, DDB_DURABILITY_NONE);
-  ddb_table *table = table_of(db, "t");
+  ddb_db *db = log_open(log_path, DDB_DURABILITY_NONE);
+  ddb_table *table = log_table(db, "t");
   assert_ok(rows_insert_many(table, 1, 8000));
   assert_ok(rows_update_all(table, 3));
   for (int i = 0; i < 300; i++) {
@@ -105,16 +75,16 @@ static void test_large_commits(void **state) {
   uint64_t digest = log_digest(db);
   ddb_table_release(table);
   ddb_db_release(db);
-  db = log_open(path, DDB_DURABILITY_COMMIT);
+  db = log_open(log_path, DDB_DURABILITY_COMMIT);
   assert_int_equal(log_digest(db), digest);
-  close_db(db);
+  log_close(db);
 }
 
 static void test_closed(void **state) {
   (void)state;
   ddb_error err;
-  ddb_db *db = log_open(path, DDB_DURABILITY_COMMIT);
-  ddb_table *table = table_of(db, "t");
+  ddb_db *db = log_open(log_path, DDB_DURABILITY_COMMIT);
+  ddb_table *table = log_table(db, "t");
   ddb_table *other;
   assert_ok(rows_insert(table, 1, 1));
   assert_ok(ddb_db_close(db, NULL));
@@ -156,13 +126,13 @@ static int visit_inside(void *context, uint64_t done, uint64_t total) {
 
 static void test_progress_uses_the_database(void **state) {
   (void)state;
-  visit v = {.db = log_open(path, DDB_DURABILITY_COMMIT)};
-  v.table = table_of(v.db, "t");
+  visit v = {.db = log_open(log_path, DDB_DURABILITY_COMMIT)};
+  v.table = log_table(v.db, "t");
   assert_ok(rows_insert_many(v.table, 1, 50));
   assert_ok(ddb_db_checkpoint(v.db, visit_inside, &v, NULL));
   assert_true(v.calls > 0);
   ddb_table_release(v.table);
-  close_db(v.db);
+  log_close(v.db);
 }
 
 static void test_in_memory(void **state) {
@@ -172,7 +142,7 @@ static void test_in_memory(void **state) {
   assert_int_equal(ddb_db_sync(db, NULL), DDB_ERR_INVALID);
   assert_int_equal(ddb_db_checkpoint(db, NULL, NULL, NULL), DDB_ERR_INVALID);
   assert_ok(ddb_db_close(db, NULL));
-  ddb_table *table = table_of(db, "t");
+  ddb_table *table = log_table(db, "t");
   assert_ok(rows_insert(table, 1, 1));
   ddb_table_release(table);
   ddb_db_release(db);
@@ -184,8 +154,8 @@ static void test_one_at_a_time(void **state) {
   (void)state;
   ddb_error err;
   ddb_db *second;
-  ddb_db *db = log_open(path, DDB_DURABILITY_COMMIT);
-  assert_int_equal(log_try_open(path, &second, &err), DDB_ERR_IN_USE);
+  ddb_db *db = log_open(log_path, DDB_DURABILITY_COMMIT);
+  assert_int_equal(log_try_open(log_path, &second, &err), DDB_ERR_IN_USE);
   assert_non_null(strstr(err.message, "in this process"));
   pid_t child = fork();
   if (child == 0) {
@@ -193,7 +163,7 @@ static void test_one_at_a_time(void **state) {
     ddb_table *table;
     int wrong = ddb_db_table_create(db, DDB_STR("x"), NULL, &table, NULL) != DDB_ERR_FORKED;
     wrong |= ddb_db_sync(db, NULL) != DDB_ERR_FORKED;
-    wrong |= log_try_open(path, &second, &err) != DDB_ERR_IN_USE;
+    wrong |= log_try_open(log_path, &second, &err) != DDB_ERR_IN_USE;
     char pid[32];
     (void)snprintf(pid, sizeof pid, "process %ld", (long)getppid());
     _exit(wrong || !strstr(err.message, pid));
@@ -206,12 +176,12 @@ static void test_one_at_a_time(void **state) {
     (void)pause();
     _exit(0);
   }
-  close_db(db); /* though the child lives */
-  ddb_status status = log_try_open(path, &db, &err);
+  log_close(db); /* though the child lives */
+  ddb_status status = log_try_open(log_path, &db, &err);
   assert_int_equal(kill(child, SIGKILL), 0);
   assert_int_equal(waitpid(child, &result, 0), child);
   assert_ok(status);
-  close_db(db);
+  log_close(db);
 }
 
 static void test_what_cannot_be_opened(void **state) {
@@ -224,13 +194,13 @@ static void test_what_cannot_be_opened(void **state) {
   assert_int_equal(log_try_open("/nonexistent/folder/db", &db, &err), DDB_ERR_IO);
   assert_int_equal(err.os_error, ENOENT);
   const ddb_open_options options = {.durability = (ddb_durability)7};
-  assert_int_equal(ddb_db_open(path, &options, &db, &err), DDB_ERR_INVALID);
-  assert_int_equal(mkdir(path, 0700), 0);
-  (void)snprintf(file, sizeof file, "%s/letter.txt", path);
+  assert_int_equal(ddb_db_open(log_path, &options, &db, &err), DDB_ERR_INVALID);
+  assert_int_equal(mkdir(log_path, 0700), 0);
+  (void)snprintf(file, sizeof file, "%s/letter.txt", log_path);
   int fd = open(file, O_WRONLY | O_CREAT, 0600);
   assert_true(fd >= 0);
   close(fd);
-  assert_int_equal(log_try_open(path, &db, &err), DDB_ERR_INVALID);
+  assert_int_equal(log_try_open(log_path, &db, &err), DDB_ERR_INVALID);
   assert_non_null(strstr(err.message, "letter.txt"));
   assert_int_equal(log_try_open(file, &db, &err), DDB_ERR_IO);
   assert_int_equal(err.os_error, ENOTDIR);
@@ -245,7 +215,7 @@ typedef struct file_text {
 
 static void read_file(const char *name, file_text *out) {
   char file[300];
-  (void)snprintf(file, sizeof file, "%s/%s", path, name);
+  (void)snprintf(file, sizeof file, "%s/%s", log_path, name);
   int fd = open(file, O_RDONLY);
   assert_true(fd >= 0);
   ssize_t size = read(fd, out->data, sizeof out->data);
@@ -256,7 +226,7 @@ static void read_file(const char *name, file_text *out) {
 
 static void write_file(const char *name, const char *data, size_t size) {
   char file[300];
-  (void)snprintf(file, sizeof file, "%s/%s", path, name);
+  (void)snprintf(file, sizeof file, "%s/%s", log_path, name);
   int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC, 0600);
   assert_true(fd >= 0);
   assert_int_equal(write(fd, data, size), size);
@@ -269,8 +239,8 @@ enum { STATES = 24 };
 
 /* A checkpoint and a log of STATES synced commits; digests[i]: after i of them. */
 static void make_history(uint64_t *digests, uint64_t seed) {
-  ddb_db *db = log_open(path, DDB_DURABILITY_COMMIT);
-  ddb_table *table = table_of(db, "a");
+  ddb_db *db = log_open(log_path, DDB_DURABILITY_COMMIT);
+  ddb_table *table = log_table(db, "a");
   assert_ok(rows_insert_many(table, 1, 10));
   assert_ok(ddb_db_checkpoint(db, NULL, NULL, NULL));
   digests[0] = log_digest(db);
@@ -287,7 +257,7 @@ static void make_history(uint64_t *digests, uint64_t seed) {
 static int state_that_opens(const uint64_t *digests) {
   ddb_db *db;
   ddb_error err;
-  ddb_status status = log_try_open(path, &db, &err);
+  ddb_status status = log_try_open(log_path, &db, &err);
   if (status == DDB_ERR_CORRUPT) {
     return -1;
   }
@@ -351,10 +321,51 @@ static void test_a_missing_segment(void **state) {
   uint64_t digests[STATES + 1];
   make_history(digests, 1);
   char file[300];
-  (void)snprintf(file, sizeof file, "%s/" SEGMENT, path);
+  (void)snprintf(file, sizeof file, "%s/" SEGMENT, log_path);
   assert_int_equal(unlink(file), 0);
-  assert_int_equal(log_try_open(path, &db, &err), DDB_ERR_CORRUPT);
+  assert_int_equal(log_try_open(log_path, &db, &err), DDB_ERR_CORRUPT);
   assert_non_null(strstr(err.message, "missing"));
+}
+
+static void test_what_the_log_says_of_itself(void **state) {
+  (void)state;
+  ddb_log_info info;
+  ddb_db *db;
+  assert_ok(ddb_db_new(&db, NULL));
+  assert_int_equal(ddb_db_log_info(db, &info, NULL), DDB_ERR_INVALID);
+  ddb_db_release(db);
+  db = log_open(log_path, DDB_DURABILITY_NONE);
+  ddb_table *table = log_table(db, "t");
+  assert_ok(rows_insert(table, 1, 1));
+  info = log_info(db);
+  assert_int_equal(info.durability, DDB_DURABILITY_NONE);
+  assert_false(info.read_only);
+  assert_int_equal(info.commit, 2);
+  assert_int_equal(info.written_commit, 2);
+  assert_int_equal(info.synced_commit, 0);
+  assert_true(info.log_bytes > 100);
+  assert_int_equal(info.checkpoint_bytes + info.checkpoints + info.checkpoint_failures, 0);
+  assert_ok(ddb_db_sync(db, NULL));
+  assert_int_equal(log_info(db).synced_commit, 2);
+  assert_ok(ddb_db_checkpoint(db, NULL, NULL, NULL));
+  info = log_info(db);
+  assert_int_equal(info.checkpoints, 1);
+  assert_int_equal(info.checkpoint_commit, 2);
+  assert_true(info.checkpoint_bytes > 100 && info.log_bytes <= sizeof(ddb__native_head));
+  assert_ok(rows_insert(table, 2, 1));
+  uint64_t bytes = log_info(db).log_bytes;
+  ddb_table_release(table);
+  ddb_db_release(db);
+  db = log_open(log_path, DDB_DURABILITY_COMMIT);
+  info = log_info(db);
+  assert_int_equal(info.log_bytes, bytes);
+  assert_int_equal(info.commit, 3);
+  assert_int_equal(info.synced_commit, 3);
+  assert_int_equal(info.checkpoint_commit, 2);
+  assert_ok(ddb_db_close(db, NULL));
+  info = log_info(db);
+  assert_true(info.read_only && info.failure.status == DDB_OK);
+  ddb_db_release(db);
 }
 
 /* ---- Threads ------------------------------------------------------------------------------ */
@@ -387,8 +398,8 @@ static void wait_above(const _Atomic int64_t *number, int64_t floor) {
 enum { COMMITTERS = 4 };
 
 static void commit_together(ddb_durability durability) {
-  ddb_db *db = log_open(path, durability);
-  ddb_table *tables[2] = {table_of(db, "a"), table_of(db, "b")};
+  ddb_db *db = log_open(log_path, durability);
+  ddb_table *tables[2] = {log_table(db, "a"), log_table(db, "b")};
   _Atomic bool stop = false;
   committer committers[COMMITTERS];
   for (int i = 0; i < COMMITTERS; i++) {
@@ -410,10 +421,10 @@ static void commit_together(ddb_durability durability) {
   ddb_table_release(tables[0]);
   ddb_table_release(tables[1]);
   ddb_db_release(db);
-  db = log_open(path, durability);
+  db = log_open(log_path, durability);
   assert_int_equal(log_digest(db), digest);
-  close_db(db);
-  log_remove(path);
+  log_close(db);
+  log_remove(log_path);
 }
 
 static void test_threads_commit_together(void **state) {
@@ -427,8 +438,8 @@ static void test_threads_commit_together(void **state) {
 static void test_closing_under_commits(void **state) {
   (void)state;
   for (int round = 0; round < 10; round++) {
-    ddb_db *db = log_open(path, DDB_DURABILITY_COMMIT);
-    ddb_table *table = table_of(db, "t");
+    ddb_db *db = log_open(log_path, DDB_DURABILITY_COMMIT);
+    ddb_table *table = log_table(db, "t");
     assert_ok(rows_delete_all(table));
     _Atomic bool stop = false;
     committer c = {.table = table, .first = 1, .stop = &stop};
@@ -440,8 +451,8 @@ static void test_closing_under_commits(void **state) {
     pthread_join(c.thread, NULL);
     ddb_table_release(table);
     ddb_db_release(db);
-    db = log_open(path, DDB_DURABILITY_COMMIT);
-    table = table_of(db, "t");
+    db = log_open(log_path, DDB_DURABILITY_COMMIT);
+    table = log_table(db, "t");
     ddb_view view;
     assert_ok(ddb_view_open(table, &view, NULL));
     int64_t acknowledged = c.count - c.wrong;
@@ -452,169 +463,12 @@ static void test_closing_under_commits(void **state) {
   }
 }
 
-/* ---- Failures ----------------------------------------------------------------------------- */
-
-static void test_no_memory(void **state) {
-  (void)state;
-  ddb_db *db = log_open(path, DDB_DURABILITY_NONE);
-  ddb_table *table = table_of(db, "t");
-  assert_ok(rows_insert_many(table, 1, 40));
-  assert_ok(ddb_db_sync(db, NULL));
-  for (int statement = 0; statement < 5; statement++) {
-    for (long n = 1;; n++) {
-      uint64_t digest = log_digest(db);
-      support_allocator_fail(n);
-      ddb_status status = statement == 0   ? rows_insert_many(table, 100, 20)
-                          : statement == 1 ? rows_update_all(table, 77)
-                          : statement == 2 ? rows_delete_all(table)
-                          : statement == 3
-                              ? ddb_table_index_create(table, DDB_STR("a"), DDB_INDEX_HASH, NULL)
-                              : ddb_db_checkpoint(db, NULL, NULL, NULL);
-      bool failed = support_allocator_failed();
-      if (!failed) {
-        assert_ok(status);
-        break;
-      }
-      if (status != DDB_OK) {
-        assert_int_equal(status, DDB_ERR_NOMEM);
-        assert_int_equal(log_digest(db), digest);
-      } else {
-        break;
-      }
-    }
-  }
-  uint64_t digest = log_digest(db);
-  ddb_table_release(table);
-  ddb_db_release(db);
-  for (long n = 1;; n++) {
-    support_allocator_fail(n);
-    ddb_status status = log_try_open(path, &db, NULL);
-    bool failed = support_allocator_failed();
-    if (status == DDB_OK) {
-      assert_int_equal(log_digest(db), digest);
-      ddb_db_release(db);
-    } else {
-      assert_int_equal(status, DDB_ERR_NOMEM);
-    }
-    if (!failed) {
-      assert_ok(status);
-      break;
-    }
-  }
-}
-
 #ifdef DDB_TESTING
-/* Commits until something fails; returns how many were acknowledged. */
-static int commit_until_failure(ddb_db *db, ddb_status *failure, ddb_error *err) {
-  int count = 0;
-  *failure = DDB_OK;
-  ddb_table *table;
-  if ((*failure = ddb_db_table_get(db, DDB_STR("t"), &table, err)) != DDB_OK) {
-    return 0;
-  }
-  for (; count < 6 && *failure == DDB_OK; count += *failure == DDB_OK) {
-    ddb_field field = {DDB_STR("a"), ddb_int(count)};
-    *failure = ddb_table_insert_fields(table, &field, 1, NULL, err);
-    if (count == 3 && *failure == DDB_OK) {
-      (void)ddb_db_checkpoint(db, NULL, NULL, NULL); /* may fail without harm */
-    }
-  }
-  ddb_table_release(table);
-  return count;
-}
-
-static uint64_t count_rows(const char *at) {
-  ddb_db *db = log_open(at, DDB_DURABILITY_COMMIT);
-  ddb_table *table = table_of(db, "t");
-  ddb_view view;
-  assert_ok(ddb_view_open(table, &view, NULL));
-  uint64_t count = ddb_view_count(&view);
-  ddb_view_close(&view);
-  ddb_table_release(table);
-  ddb_db_release(db);
-  return count;
-}
-
-/* Every system call of a life made to fail once: what was acknowledged is there. */
-static void test_every_call_fails(void **state) {
-  (void)state;
-  static const int errors[] = {ENOSPC, EIO, EINTR, DDB__SYS_SHORT};
-  for (size_t e = 0; e < sizeof errors / sizeof errors[0]; e++) {
-    for (uint64_t n = 1;; n++) {
-      log_remove(path);
-      ddb_error err = {0};
-      ddb_status failure;
-      ddb_db *db;
-      int count = 0;
-      bool tried = false;
-      ddb__test_sys_fail(n, errors[e], false);
-      ddb_status status = log_try_open(path, &db, &err);
-      if (status == DDB_OK) {
-        ddb_table *table;
-        status = ddb_db_table_create(db, DDB_STR("t"), NULL, &table, &err);
-        if (status == DDB_OK) {
-          ddb_table_release(table);
-          count = commit_until_failure(db, &failure, &err);
-          tried = failure != DDB_OK;
-          status = failure;
-        }
-        (void)ddb_db_close(db, NULL);
-        ddb_db_release(db);
-      }
-      ddb__sys_call failed = ddb__test_sys_failed();
-      ddb__test_sys_fail(0, 0, false);
-      if (status != DDB_OK) {
-        bool told = status == DDB_ERR_IO || status == DDB_ERR_READ_ONLY;
-        assert_true(told && err.os_error == errors[e]);
-        assert_true(errors[e] != EINTR && errors[e] != DDB__SYS_SHORT);
-      }
-      uint64_t found = count_rows(path);
-      if (found < (uint64_t)count || found > (uint64_t)count + tried) {
-        fail_msg("%s failed at call %d: %d acknowledged, %d there", ddb__test_sys_name(failed),
-                 (int)n, count, (int)found);
-      }
-      if (failed == DDB__SYS_COUNT) {
-        assert_ok(status);
-        assert_true(n > 20);
-        break;
-      }
-    }
-  }
-}
-
-/* Space that is lacking fails the statement before anything has changed. */
-static void test_no_space_changes_nothing(void **state) {
-  (void)state;
-  ddb_db *db = log_open(path, DDB_DURABILITY_COMMIT);
-  ddb_table *table = table_of(db, "t");
-  ddb__test_sys_only(DDB__SYS_FALLOCATE);
-  for (int64_t i = 0; i < 4; i++) { /* each more than is ever reserved ahead */
-    uint64_t digest = log_digest(db);
-    ddb__test_sys_fail(1, ENOSPC, false);
-    ddb_status status = rows_insert_many(table, 1 + 3000 * i, 3000);
-    assert_int_equal(ddb__test_sys_failed(), DDB__SYS_FALLOCATE);
-    ddb__test_sys_fail(0, 0, false);
-    assert_int_equal(status, DDB_ERR_IO);
-    assert_int_equal(log_digest(db), digest);
-    assert_ok(rows_insert_many(table, 1 + 3000 * i, 3000));
-  }
-  ddb__test_sys_only(DDB__SYS_WRITE);
-  ddb__test_sys_fail(1, ENOSPC, true);
-  assert_int_equal(rows_insert(table, 999999, 1), DDB_ERR_READ_ONLY);
-  ddb__test_sys_fail(0, 0, false);
-  ddb__test_sys_only(DDB__SYS_COUNT);
-  assert_int_equal(rows_insert(table, 1000000, 1), DDB_ERR_READ_ONLY);
-  assert_int_equal(ddb_db_sync(db, NULL), DDB_ERR_READ_ONLY);
-  assert_int_equal(ddb_db_close(db, NULL), DDB_ERR_READ_ONLY);
-  ddb_table_release(table);
-  ddb_db_release(db);
-}
-
 /* Nobody is told that a commit is safe when the sync that it waits for fails. */
 static void test_a_failed_sync_is_told_to_all(void **state) {
   (void)state;
-  ddb_db *db = log_open(path, DDB_DURABILITY_COMMIT);
-  ddb_table *table = table_of(db, "t");
+  ddb_db *db = log_open(log_path, DDB_DURABILITY_COMMIT);
+  ddb_table *table = log_table(db, "t");
   _Atomic bool stop = false;
   committer committers[COMMITTERS];
   for (int i = 0; i < COMMITTERS; i++) {
@@ -644,12 +498,12 @@ static void test_a_failed_sync_is_told_to_all(void **state) {
   ddb_db_release(db);
   ddb__test_sys_fail(0, 0, false);
   ddb__test_sys_only(DDB__SYS_COUNT);
-  assert_in_range(count_rows(path), acknowledged, acknowledged + COMMITTERS);
+  assert_in_range(log_count_rows(log_path), acknowledged, acknowledged + COMMITTERS);
 }
 #endif
 
 int main(void) {
-#define TEST(function) cmocka_unit_test_setup_teardown(function, begin, end)
+#define TEST(function) cmocka_unit_test_setup_teardown(function, log_begin, log_end)
   const struct CMUnitTest tests[] = {
       TEST(test_random_histories),
       TEST(test_failed_statements_are_not_logged),
@@ -661,12 +515,10 @@ int main(void) {
       TEST(test_what_cannot_be_opened),
       TEST(test_every_byte_of_a_log),
       TEST(test_a_missing_segment),
+      TEST(test_what_the_log_says_of_itself),
       TEST(test_threads_commit_together),
       TEST(test_closing_under_commits),
-      TEST(test_no_memory),
 #ifdef DDB_TESTING
-      TEST(test_every_call_fails),
-      TEST(test_no_space_changes_nothing),
       TEST(test_a_failed_sync_is_told_to_all),
 #endif
   };

@@ -17,6 +17,8 @@
 #include "io/syscalls.h"
 
 #ifdef DDB_TESTING
+enum { CRASHES = SUPPORT_SANITIZED ? 4000 : 20000 };
+
 static char path[200];
 static char crashed[200];
 
@@ -95,7 +97,7 @@ static size_t crash_recoveries(ddb_durability durability, uint64_t seed, size_t 
 static void test_crashes(void **state) {
   (void)state;
   uint64_t seed = support_seed("crashes");
-  uint64_t count = support_number("DICTDB_CRASHES", 20000);
+  uint64_t count = support_number("DICTDB_CRASHES", CRASHES);
   report = true;
   assert_int_equal(crash_lives(DDB_DURABILITY_COMMIT, seed, (size_t)count / 2), 0);
   assert_int_equal(crash_lives(DDB_DURABILITY_NONE, seed + 2, (size_t)count / 2), 0);
@@ -105,7 +107,7 @@ static void test_crashes(void **state) {
 static void test_crashes_of_recoveries(void **state) {
   (void)state;
   uint64_t seed = support_seed("recoveries");
-  uint64_t count = support_number("DICTDB_CRASHES", 20000) / 4;
+  uint64_t count = support_number("DICTDB_CRASHES", CRASHES) / 4;
   report = true;
   assert_int_equal(crash_recoveries(DDB_DURABILITY_COMMIT, seed, (size_t)count / 2), 0);
   assert_int_equal(crash_recoveries(DDB_DURABILITY_NONE, seed + 2, (size_t)count / 2), 0);
@@ -217,7 +219,7 @@ static void lose_record(off_t offset) {
   close(fd);
 }
 
-static off_t log_end(void) {
+static off_t end_of_log(void) {
   char file[300];
   struct stat info;
   (void)snprintf(file, sizeof file, "%s/log-0000000000000001.ddl", path);
@@ -232,9 +234,9 @@ static const char *write_over_a_torn_tail(void) {
   ddb_table *table;
   assert_ok(ddb_db_table_create(db, DDB_STR("t"), NULL, &table, NULL));
   uint64_t before = log_digest(db);
-  off_t first = log_end();
+  off_t first = end_of_log();
   assert_ok(rows_insert(table, 10, 1));
-  off_t second = log_end();
+  off_t second = end_of_log();
   assert_ok(rows_insert(table, 11, 1));
   ddb_table_release(table);
   ddb_db_release(db);
@@ -243,7 +245,7 @@ static const char *write_over_a_torn_tail(void) {
   assert_int_equal(log_digest(db), before);
   assert_ok(ddb_db_table_get(db, DDB_STR("t"), &table, NULL));
   assert_ok(rows_insert(table, 12, 1));
-  assert_int_equal(log_end() >= second, true);
+  assert_int_equal(end_of_log() >= second, true);
   uint64_t after = log_digest(db);
   ddb_table_release(table);
   ddb_db_release(db);
@@ -296,6 +298,8 @@ static const planted faults[] = {
     {DDB__FAULT_LOG_TRIMMED_EARLY, run_commits},    {DDB__FAULT_RENAME_UNSYNCED, run_commits},
     {DDB__FAULT_RECOVERY_UNSYNCED, run_recoveries},
 };
+
+_Static_assert(sizeof faults / sizeof faults[0] == FAULTS_OF_LOGS, "a fault has no scenario");
 
 static void test_planted_faults_are_found(void **state) {
   (void)state;

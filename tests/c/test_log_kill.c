@@ -17,18 +17,6 @@
 #include "log_support.h"
 #include "rows.h"
 
-/* What a sanitizer keeps for its threads is in no fit state in a child that begins some. */
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
 enum { WRITERS = 3, ROWS_MAX = 3000, CHECKPOINT_PERIOD = 60 };
 
 typedef struct shared {
@@ -202,8 +190,8 @@ static void test_killed_again_and_again(void **state) {
 }
 
 int main(void) {
-  if (SANITIZED) {
-    return 0;
+  if (SUPPORT_SANITIZED) {
+    return 0; /* its own threads do not survive a fork */
   }
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_killed_again_and_again),

@@ -623,8 +623,9 @@ static const fault_case cases[] = {
     {DDB__FAULT_WALK_FORGETS_ROWS, run_walk_forgets_rows, 20},
 };
 enum { CASE_COUNT = sizeof cases / sizeof cases[0] };
-/* All but NONE, CONVERT_UNDER_LOCK, which is the extension's, and those of test_query_faults.c. */
-_Static_assert(CASE_COUNT == DDB__FAULT_COUNT - 2 - FAULTS_OF_QUERIES, "a fault has no scenario");
+/* All but NONE, CONVERT_UNDER_LOCK, which is the extension's, and those of other programs. */
+_Static_assert(CASE_COUNT == DDB__FAULT_COUNT - 2 - FAULTS_OF_QUERIES - FAULTS_OF_LOGS,
+               "a fault has no scenario");
 
 static void test_scenarios_hold(void **state) {
   (void)state;

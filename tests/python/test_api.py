@@ -106,6 +106,7 @@ SIGNATURES: list[tuple[Any, str]] = [
     (DictDB.snapshot, "(self)"),
     (DictDB.write_lock, "(self, *tables, timeout=None)"),
     (DictDB.memory, "(self)"),
+    (DictDB.log_info, "(self)"),
     (Table, "(name, primary_key='id', schema=None, *, missing='ignore')"),
     (Table.insert, "(self, record, *, batch_size=None, skip_validation=False, returning='key')"),
     (Table.upsert, "(self, record, on_conflict='update', *, returning='action')"),

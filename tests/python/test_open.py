@@ -110,6 +110,49 @@ def test_blocks_are_one_commit(tmp_path: Path) -> None:
         assert (db["a"].select(), db["b"].select()) == expected
 
 
+def test_what_the_log_says(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgumentError, match="not opened"):
+        DictDB().log_info()
+    with DictDB.open(tmp_path / "db") as db:
+        db.create_table("t").insert({"a": 1})
+        info = db.log_info()
+        assert info["durability"] == "commit"
+        assert info["commit"] == info["written_commit"] == info["synced_commit"] == 2
+        assert info["log_bytes"] > 100
+        assert not info["read_only"]
+        db.checkpoint()
+        after = db.log_info()
+        assert (after["checkpoints"], after["checkpoint_commit"]) == (1, 2)
+        assert after["log_bytes"] < info["log_bytes"]
+        assert after["checkpoint_error"] is after["failure"] is None
+    assert db.log_info()["read_only"]
+    with DictDB.open(tmp_path / "db", "none") as db:
+        assert db.log_info()["checkpoint_commit"] == 2
+        assert db.log_info()["durability"] == "none"
+
+
+@pytest.mark.testing_build  # Its logs are short.
+def test_failed_checkpoints_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """They are made by the database itself, and nobody waits for them."""
+    path, away = tmp_path / "db", tmp_path / "away"
+    with DictDB.open(path, "none") as db:
+        path.rename(away)
+        table = db.create_table("t")
+        table.insert([{"text": "x" * 100} for _ in range(2000)])
+        while not (db.log_info()["checkpoint_failures"] and caplog.records):
+            time.sleep(0.002)
+        assert "No such file" in db.log_info()["checkpoint_error"]
+        record = caplog.records[0]
+        assert (record.name, record.levelname) == ("dictdb", "ERROR")
+        assert "No such file" in record.getMessage()
+        away.rename(path)
+        while not db.log_info()["checkpoints"]:
+            time.sleep(0.002)
+        assert db.log_info()["checkpoint_failures"] == 0
+    with DictDB.open(path) as db:
+        assert db["t"].count() == 2000
+
+
 def test_closed(tmp_path: Path) -> None:
     db = DictDB.open(tmp_path / "db")
     table = db.create_table("t")
