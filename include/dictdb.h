@@ -557,7 +557,8 @@ DDB_API void ddb_table_memory(const ddb_table *table, ddb_memory *out);
 /*
  * Columns. From the second scan of a field on, its values are kept packed beside the rows as long as
  * they fit in the table's budget of bytes; scans that find them are several times faster. They never
- * change an answer. The budget is AUTO at first, a quarter of the table's own bytes; 0 keeps none.
+ * change an answer. The budget is AUTO at first, a quarter of the table's own bytes; 0 keeps none. When
+ * it is full, fields that have not been scanned for lately give way to those that are.
  * Setting one that is smaller than what is kept drops all columns, by a statement that changes
  * nothing (errors: those of statements); what old versions hold goes with them. Atomic.
  */

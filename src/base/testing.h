@@ -36,6 +36,7 @@
   X(MEMO_NULL_LOST, "a column kept forgets that a row is null")                                    \
   X(INPUT_STALE, "an aggregate takes the value of a row that changed from its column")             \
   X(CODE_GROUPS_KEPT, "the groups of one block's codes are taken for those of the next")           \
+  X(COLUMNS_PUSH_OUT, "columns that scans ask for give way to others")                             \
   X(JOIN_PUSHES_OUTER, "what a left join asks of its pairs is asked of the right side before")     \
   X(JOIN_EARLY_END, "a join that is to end at a limit ends one row early")                         \
   X(TREE_STALE_FIRST, "removing the first entry of an index node leaves it above")                 \

@@ -306,7 +306,8 @@ static PyMethodDef table_methods[] = {
 
 PyDoc_STRVAR(column_budget_doc,
              "How many bytes of columns may be kept for scans, an int. Set it to None for a\n"
-             "quarter of the table's own bytes (as at first), to 0 to keep none.");
+             "quarter of the table's own bytes (as at first), to 0 to keep none. When they are\n"
+             "full, fields that are not scanned for any more give way to those that are.");
 
 static PyObject *get_column_budget(PyObject *self, void *closure) {
   (void)closure;

@@ -69,11 +69,16 @@ static void choose_columns(ddb__scan *scan) {
     count = add_field(fields, count, scan->plan->wanted[i]);
   }
   scan->by_columns = count > 0;
-  for (size_t i = 0; i < count && source->root->commit != 0; i++) {
-    if (ddb__memo_pool_use(pool, fields[i])) {
+  if (count == 0 || source->root->commit == 0) {
+    return;
+  }
+  uint32_t number = ddb__memo_pool_begin_scan(pool);
+  for (size_t i = 0; i < count; i++) {
+    if (ddb__memo_pool_use(pool, fields[i], number)) {
       scan->fields[scan->field_count++] = fields[i];
     }
   }
+  ddb__table_make_room((ddb_table *)(uintptr_t)source->table, number);
 }
 
 #define LEAF_MASK (UINT64_MAX >> (64 - DDB__ROWS_FAN))

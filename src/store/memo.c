@@ -47,17 +47,17 @@ void ddb__memo_give(ddb__memo_pool *pool, void *memory, size_t size) {
   atomic_fetch_sub_explicit(&pool->used, size, memory_order_relaxed);
 }
 
-bool ddb__memo_pool_use(ddb__memo_pool *pool, uint32_t field_id) {
-  _Atomic uint8_t *uses = &pool->uses[field_id % DDB__MEMO_USES];
-  if (atomic_load_explicit(uses, memory_order_relaxed) > 0) {
-    return true;
+void *ddb__memo_take_anyway(ddb__memo_pool *pool, size_t size) {
+  void *memory = ddb__alloc(&pool->heap, size);
+  if (memory) {
+    atomic_fetch_add_explicit(&pool->used, size, memory_order_relaxed);
   }
-  return atomic_exchange_explicit(uses, 1, memory_order_relaxed) > 0;
+  return memory;
 }
 
 /* ---- Memos -------------------------------------------------------------------------------- */
 
-static size_t memo_size(size_t count) {
+size_t ddb__memo_size(size_t count) {
   return sizeof(ddb__memo) + count * sizeof(ddb__column *);
 }
 
@@ -67,7 +67,7 @@ static void memo_free(ddb__memo *memo) {
   for (uint32_t i = 0; i < memo->count; i++) {
     ddb__column_release(pool, memo->columns[i]);
   }
-  ddb__memo_give(pool, memo, memo_size(memo->capacity));
+  ddb__memo_give(pool, memo, ddb__memo_size(memo->capacity));
 }
 
 void ddb__memo_release(ddb__memo *memo) {
@@ -107,7 +107,7 @@ bool ddb__memo_dirty(const ddb__memo *memo, const ddb__rows_node *block,
   return block->dirty != 0;
 }
 
-static void push_stale(ddb__memo_pool *pool, ddb__stale *stale) {
+void ddb__memo_pool_push(ddb__memo_pool *pool, ddb__stale *stale) {
   stale->next = atomic_load_explicit(&pool->stale, memory_order_relaxed);
   /* Release: the next writer reads what the entry says. */
   while (!atomic_compare_exchange_weak_explicit(&pool->stale, &stale->next, stale,
@@ -280,9 +280,13 @@ static size_t count_dirty(const draft *work) {
 /* Room for all that may be made: so that nothing is decoded for nothing. */
 static bool has_room(const draft *work, size_t column_count) {
   uint64_t used = atomic_load_explicit(&work->pool->used, memory_order_relaxed);
-  uint64_t wanted = memo_size(column_count) +
+  uint64_t wanted = ddb__memo_size(column_count) +
                     column_count * (sizeof(ddb__column) + DDB__BLOCK_LANES * sizeof(uint64_t));
-  return used + wanted <= ddb__memo_pool_budget(work->pool);
+  bool fits = used + wanted <= ddb__memo_pool_budget(work->pool);
+  if (!fits && used > 0) { /* else there is nothing that could give way */
+    atomic_fetch_add_explicit(&work->pool->lacking, wanted, memory_order_relaxed);
+  }
+  return fits;
 }
 
 /* Puts the draft in the old memo's place. */
@@ -294,9 +298,9 @@ static const ddb__memo *publish(draft *work, ddb__rows_node *block, ddb__stale *
                                                memory_order_acq_rel, memory_order_acquire)) {
     return NULL;
   }
-  if (work->old) { /* M3 */
+  if (stale) { /* there was an old one: M3 */
     *stale = (ddb__stale){.memo = (ddb__memo *)(uintptr_t)work->old, .birth = block->node.birth};
-    push_stale(work->pool, stale);
+    ddb__memo_pool_push(work->pool, stale);
   }
   return work->memo;
 }
@@ -328,7 +332,7 @@ static const ddb__memo *make(draft *work, ddb__rows_node *block, const uint32_t 
     return NULL;
   }
   const ddb__memo *made = NULL;
-  work->memo = ddb__memo_take(work->pool, memo_size(columns));
+  work->memo = ddb__memo_take(work->pool, ddb__memo_size(columns));
   if (work->memo) {
     *work->memo =
         (ddb__memo){.birth = block->node.birth, .capacity = (uint32_t)columns, .pool = work->pool};
@@ -376,7 +380,7 @@ void ddb__memo_pool_retire(ddb__memo_pool *pool, ddb__edit *edit) {
   while (list) { /* another time */
     ddb__stale *stale = list;
     list = stale->next;
-    push_stale(pool, stale);
+    ddb__memo_pool_push(pool, stale);
   }
 }
 
@@ -386,15 +390,13 @@ bool ddb__memo_pool_drop(ddb__memo_pool *pool, const ddb__rows *rows) {
     if (!block || !atomic_load_explicit(&block->memo, memory_order_relaxed)) {
       continue;
     }
-    /* Beyond the budget, that this makes room in. */
-    ddb__stale *stale = ddb__alloc(&pool->heap, sizeof *stale);
+    ddb__stale *stale = ddb__memo_take_anyway(pool, sizeof *stale);
     if (!stale) {
       return false;
     }
-    atomic_fetch_add_explicit(&pool->used, sizeof *stale, memory_order_relaxed);
     ddb__memo *memo = atomic_exchange_explicit(&block->memo, NULL, memory_order_acq_rel);
     *stale = (ddb__stale){.memo = memo, .birth = block->node.birth};
-    push_stale(pool, stale);
+    ddb__memo_pool_push(pool, stale);
   }
   return true;
 }

@@ -21,6 +21,8 @@
  *       of the stale list, of retired items. They are counted under the table's write lock alone; a
  *       column's references are atomic, since readers share columns between memos.
  *   M5  Nothing here fails a statement: what cannot be had is not made.
+ *   M6  When the budget is full, columns of fields that scans do not ask for any more give way
+ *       (memo_room.c).
  * Memory: a heap of the pool's, within its budget; it counts into the table's.
  * Cost: 10 to 20 ns a row and column to make, less than 1 ns a row to read (query/vector.h).
  */
@@ -60,7 +62,11 @@ struct ddb__memo_pool {
   _Atomic uint64_t budget; /* bytes; DDB_COLUMN_BUDGET_AUTO */
   _Atomic uint64_t used;   /* bytes of memos and columns, of those being made too */
   _Atomic(ddb__stale *) stale;
-  _Atomic uint8_t uses[DDB__MEMO_USES]; /* scans that asked for a field, by its id; saturates */
+  _Atomic uint32_t scans; /* that have begun */
+  _Atomic uint32_t
+      uses[DDB__MEMO_USES];    /* the last scan that asked for a field, by its id; 0: none */
+  _Atomic uint64_t lacking;    /* bytes that scans had no room for, since room was made */
+  _Atomic uint32_t room_again; /* the first scan that may make room */
 };
 
 void ddb__memo_pool_init(ddb__memo_pool *pool, const ddb__heap *table_heap);
@@ -68,8 +74,15 @@ void ddb__memo_pool_init(ddb__memo_pool *pool, const ddb__heap *table_heap);
 void ddb__memo_pool_fini(ddb__memo_pool *pool);
 /* In bytes, for the table as it is now. Atomic. */
 uint64_t ddb__memo_pool_budget(const ddb__memo_pool *pool);
+/* The number of a scan that begins. */
+uint32_t ddb__memo_pool_begin_scan(ddb__memo_pool *pool);
 /* Notes that a scan reads a field; true when an earlier one did: columns pay from the second on. */
-bool ddb__memo_pool_use(ddb__memo_pool *pool, uint32_t field_id);
+bool ddb__memo_pool_use(ddb__memo_pool *pool, uint32_t field_id, uint32_t scan);
+/* For memo_room.c: memory beyond the budget, that room is made with (NULL: there is none); the size of
+ * a memo; a stale one. */
+void *ddb__memo_take_anyway(ddb__memo_pool *pool, size_t size);
+size_t ddb__memo_size(size_t column_count);
+void ddb__memo_pool_push(ddb__memo_pool *pool, ddb__stale *stale);
 
 /* The columns of these fields, distinct, for a block of a published root that the caller has pinned:
  * what there is, and with `build` what the budget allows to make or to bring up to date. NULL: no

@@ -23,6 +23,9 @@ static inline const ddb__root *ddb__view_root(const ddb_view *view) {
 ddb_status ddb__view_hold(const ddb_view *view, ddb_view *held, ddb_error *err);
 /* Where the table's columns are kept. NULL in a forked child, which reclaims nothing. */
 ddb__memo_pool *ddb__table_memos(const ddb_table *table);
+/* When a scan begins: makes room for columns if earlier ones lacked it (memo_room.c). Waits for nobody.
+ * Not in a statement that writes. */
+void ddb__table_make_room(ddb_table *table, uint32_t scan);
 /* The live row with this key in `root`, through the shared key index. The caller has a pin on the
  * table (of any version: it protects the index) and one on `root`. NULL: none. */
 const ddb_record *ddb__table_find(const ddb_table *table, const ddb__root *root,

@@ -32,7 +32,7 @@
 
 /* How many planted faults test_query_faults.c and test_log_crash.c find; test_store_faults.c finds the
  * others. */
-enum { FAULTS_OF_QUERIES = 4, FAULTS_OF_LOGS = 11 };
+enum { FAULTS_OF_QUERIES = 5, FAULTS_OF_LOGS = 11 };
 
 /* The seed of this run: DICTDB_SEED or the clock; printed, so that a failure can be repeated. */
 uint64_t support_seed(const char *test);

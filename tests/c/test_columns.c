@@ -14,6 +14,7 @@
 #include "rows.h"
 #include "store/column.h"
 #include "store/memo.h"
+#include "store/table.h"
 #include "support.h"
 
 static uint64_t seed;
@@ -405,6 +406,165 @@ static void scans_without_memory(void **state) {
   world_close();
 }
 
+/* ---- A full budget ------------------------------------------------------------------------ */
+
+enum { SCANS_MANY = 60 }; /* more than it takes for a field to be cold, and then some */
+
+static uint64_t count_field(ddb_str field) {
+  uint64_t count = UINT64_MAX;
+  assert_ok(rows_count_equal(table, field, 7, &count));
+  return count;
+}
+
+/* Blocks that have a column of the field. */
+static int blocks_with(ddb_str field) {
+  ddb_view view;
+  assert_ok(ddb_view_open(table, &view, NULL));
+  const ddb__rows *rows = &ddb__view_root(&view)->rows;
+  uint32_t field_id = ddb__shapes_field_find(ddb__table_shapes(table), field);
+  int found = 0;
+  for (uint64_t seq = 0; seq < rows->end; seq += DDB__BLOCK_ROWS) {
+    ddb__rows_node *block = ddb__rows_block(rows, seq);
+    const ddb__memo *memo = block ? ddb__memo_get(NULL, block, NULL, 0, false) : NULL;
+    found += memo && ddb__memo_column(memo, field_id);
+  }
+  ddb_view_close(&view);
+  return found;
+}
+
+static const ddb_str field_a = {"a", 1};
+static const ddb_str field_twin = {"twin", 4};
+static const ddb_str field_more = {"more", 4};
+
+/* A table with columns of a, and of more if asked for, and room for nothing else: of a and twin each
+ * row takes 8 bytes. */
+static void world_open_narrow(bool with_more) {
+  world_open();
+  for (int64_t id = 1; id <= ROWS; id += DDB__BLOCK_ROWS) {
+    assert_ok(rows_update(table, id, INT64_MAX / 2));
+    assert_ok(rows_update(table, id + 1, 7));
+  }
+  for (int64_t id = 1; with_more && id <= ROWS; id++) {
+    assert_ok(rows_set_field(table, id, field_more, id));
+  }
+  for (int i = 0; i < 3; i++) {
+    assert_int_equal(count_field(field_a), 3);
+    assert_int_equal(with_more ? count_field(field_more) : 1, 1);
+  }
+  uint64_t half = DDB__BLOCK_LANES * sizeof(uint64_t) / 2;
+  assert_ok(ddb_table_column_budget_set(table, column_bytes(table) + half, NULL));
+  assert_int_equal(blocks_with(field_a), 2);
+}
+
+static void cold_columns_give_way(void **state) {
+  (void)state;
+  world_open_narrow(false);
+  uint64_t budget = ddb_table_column_budget(table);
+  for (int i = 0; i < SCANS_MANY; i++) { /* nobody asks for a any more */
+    assert_int_equal(count_field(field_twin), 0);
+    assert_true(column_bytes(table) <= budget);
+  }
+  assert_int_equal(blocks_with(field_twin), 2);
+  assert_int_equal(blocks_with(field_a), 0);
+  for (int i = 0; i < SCANS_MANY; i++) { /* both are in use: what is there stays */
+    assert_int_equal(count_field(field_a), 3);
+    assert_int_equal(count_field(field_twin), 0);
+    assert_int_equal(blocks_with(field_twin), 2);
+    assert_true(column_bytes(table) <= budget);
+  }
+  assert_ok(ddb_table_column_budget_set(table, 10 * budget, NULL));
+  for (int i = 0; i < SCANS_MANY; i++) {
+    assert_int_equal(count_field(field_a), 3);
+  }
+  assert_int_equal(blocks_with(field_a), 2);
+  assert_int_equal(blocks_with(field_twin), 2);
+  world_close();
+}
+
+static pthread_barrier_t read_locked;
+
+static void *hold_read_lock(void *context) {
+  ddb_status status = ddb_rwlock_acquire_read(ddb_table_lock(table), DDB_WAIT_FOREVER, NULL);
+  (void)pthread_barrier_wait(&read_locked);
+  (void)pthread_barrier_wait(&read_locked);
+  *(ddb_status *)context = status ? status : ddb_rwlock_release_read(ddb_table_lock(table), NULL);
+  return NULL;
+}
+
+/* Whoever holds the lock is not waited for; under the thread's own one the columns go in its version. */
+static void room_is_not_waited_for(void **state) {
+  (void)state;
+  pthread_t reader;
+  ddb_status status = DDB_ERR_INVALID;
+  world_open_narrow(false);
+  assert_int_equal(pthread_barrier_init(&read_locked, NULL, 2), 0);
+  assert_int_equal(pthread_create(&reader, NULL, hold_read_lock, &status), 0);
+  (void)pthread_barrier_wait(&read_locked);
+  for (int i = 0; i < SCANS_MANY; i++) {
+    assert_int_equal(count_field(field_twin), 0);
+  }
+  assert_int_equal(blocks_with(field_a), 2);
+  (void)pthread_barrier_wait(&read_locked);
+  assert_int_equal(pthread_join(reader, NULL), 0);
+  assert_ok(status);
+  (void)pthread_barrier_destroy(&read_locked);
+  assert_ok(ddb_rwlock_acquire_write(ddb_table_lock(table), DDB_WAIT_FOREVER, NULL));
+  for (int64_t i = 0; i < SCANS_MANY; i++) {
+    assert_int_equal(count_field(field_twin), 0);
+    assert_ok(rows_update(table, 5, i == 7 ? 6 : i));
+  }
+  assert_ok(ddb_rwlock_release_write(ddb_table_lock(table), NULL));
+  for (int i = 0; i < SCANS_MANY; i++) {
+    assert_int_equal(count_field(field_twin), 0);
+  }
+  assert_int_equal(blocks_with(field_a), 0);
+  assert_int_equal(blocks_with(field_twin), 2);
+  world_close();
+}
+
+/* Scans of twin until a gives way: at most `scan_count`; returns how many. */
+static int scan_until_room(int scan_count) {
+  world_open_narrow(true);
+  int scans_done = 0;
+  while (scans_done < scan_count && blocks_with(field_a) > 0) {
+    assert_int_equal(count_field(field_more), 1);
+    assert_int_equal(count_field(field_twin), 0);
+    scans_done++;
+  }
+  return scans_done;
+}
+
+/* The scan that makes room, with each of its allocations failing once. */
+static void room_without_memory(void **state) {
+  (void)state;
+  int until = scan_until_room(SCANS_MANY);
+  assert_in_range(until, 2, SCANS_MANY - 1);
+  world_close();
+  int64_t before = support_allocator_bytes();
+  long failures = 0;
+  for (bool failed = true; failed; failures += failed) {
+    assert_int_equal(scan_until_room(until - 1), until - 1);
+    assert_int_equal(blocks_with(field_a), 2);
+    uint64_t count = 1;
+    support_allocator_fail(failures + 1);
+    ddb_status status = rows_count_equal(table, field_more, 7, &count);
+    failed = support_allocator_failed();
+    assert_true(status == DDB_OK || (failed && status == DDB_ERR_NOMEM));
+    assert_int_equal(count, 1);
+    assert_true(failed || blocks_with(field_a) == 0);
+    for (int i = 0; i < SCANS_MANY; i++) {
+      assert_int_equal(count_field(field_more), 1);
+      assert_int_equal(count_field(field_twin), 0);
+    }
+    assert_int_equal(blocks_with(field_a), 0);
+    assert_int_equal(blocks_with(field_more), 2);
+    assert_int_equal(blocks_with(field_twin), 2);
+    world_close();
+    assert_int_equal(support_allocator_bytes(), before);
+  }
+  assert_true(failures > 5);
+}
+
 /* A budget that cannot be set for want of memory is an error, and the next one works. */
 static void budgets_without_memory(void **state) {
   (void)state;
@@ -526,6 +686,9 @@ int main(void) {
       cmocka_unit_test(failed_statements_keep_columns),
       cmocka_unit_test(scans_without_memory),
       cmocka_unit_test(budgets_without_memory),
+      cmocka_unit_test(cold_columns_give_way),
+      cmocka_unit_test(room_is_not_waited_for),
+      cmocka_unit_test(room_without_memory),
       cmocka_unit_test(bytes_come_back),
       cmocka_unit_test(readers_share_columns),
   };

@@ -71,6 +71,35 @@ static bool run_code_groups_kept(void) {
   return nothing_wrong();
 }
 
+static uint64_t column_bytes(const ddb_table *table) {
+  ddb_memory memory;
+  ddb_table_memory(table, &memory);
+  return memory.column_bytes;
+}
+
+static void count_field(ddb_table *table, ddb_str field) {
+  uint64_t count = 0;
+  ok(rows_count_equal(table, field, 7, &count));
+}
+
+/* Two fields are asked for in turn, and there is room for one: what was kept first stays. */
+static bool run_columns_push_out(void) {
+  world w = world_with_rows(100);
+  ok(ddb_table_column_budget_set(w.table, 1 << 20, NULL));
+  for (int i = 0; i < 3; i++) {
+    count_field(w.table, DDB_STR("a"));
+  }
+  uint64_t bytes = column_bytes(w.table);
+  ok(ddb_table_column_budget_set(w.table, bytes, NULL));
+  for (int i = 0; i < 20; i++) {
+    count_field(w.table, DDB_STR("twin"));
+    count_field(w.table, DDB_STR("twin"));
+    count_field(w.table, DDB_STR("a"));
+    check(column_bytes(w.table) == bytes);
+  }
+  return nothing_wrong();
+}
+
 /* ---- Joins ---------------------------------------------------------------------------------- */
 
 /* 50 rows on the left, and those with an even id on the right: `a` of the right one as "b". */
@@ -124,6 +153,7 @@ static bool run_join_early_end(void) {
 static const fault_case cases[] = {
     {DDB__FAULT_INPUT_STALE, run_input_stale, 20},
     {DDB__FAULT_CODE_GROUPS_KEPT, run_code_groups_kept, 20},
+    {DDB__FAULT_COLUMNS_PUSH_OUT, run_columns_push_out, 20},
     {DDB__FAULT_JOIN_PUSHES_OUTER, run_join_pushes_outer, 20},
     {DDB__FAULT_JOIN_EARLY_END, run_join_early_end, 20},
 };

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dictdb import DictDB, Field, Table, _core
+from dictdb import Count, DictDB, Field, Table, _core
 from helpers import accounted, nothing_leaked, run_threads, wait_until
 
 # A table may keep this much for the records to come.
@@ -221,6 +221,27 @@ def test_columns_are_kept_within_their_budget() -> None:
     assert table.column_budget > 40_000
     table.column_budget = 2**64 - 1
     assert table.column_budget == 2**64 - 2
+
+
+def test_columns_that_are_not_asked_for_give_way() -> None:
+    table = Table("t")
+    rows = [{"a": n / 3, "b": n / 7} for n in range(9000)]
+    table.insert(rows)
+    table.column_budget = 1 << 20
+    for _ in range(3):
+        assert table.count(where=table.a < 100, threads=1) == 300
+    kept = table.memory()["column_bytes"]
+    assert kept > 0
+    table.column_budget = kept
+    for limit in range(100):  # At first there is no room for b; a is cold then
+        assert table.count(where=table.b < limit, threads=1) == limit * 7
+        assert table.memory()["column_bytes"] <= kept
+        assert table.aggregate(where=table.b < limit, n=Count()) == {"n": limit * 7}
+    table.column_budget = None
+    for _ in range(3):
+        assert table.count(where=table.a < 100, threads=1) == 300
+        assert table.count(where=table.b < 100, threads=1) == 700
+    assert table.select() == [{"id": n + 1, **row} for n, row in enumerate(rows)]
 
 
 @pytest.mark.parametrize(
