@@ -924,6 +924,7 @@ typedef struct ddb_aggregate_query {
   size_t order_count;
   uint64_t offset; /* of the rows */
   uint64_t limit;
+  uint32_t threads; /* as in ddb_query: they find the records; one adds them up, in order */
 } ddb_aggregate_query;
 #define DDB_AGGREGATE_QUERY_INIT                                                                   \
   { .limit = DDB_NO_LIMIT }

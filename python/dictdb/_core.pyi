@@ -373,6 +373,7 @@ class _Source:
         limit: int | None = None,
         offset: int = 0,
         distinct: bool = False,
+        threads: int | None = None,
     ) -> list[Any]: ...
     @overload
     def pluck(
@@ -385,6 +386,7 @@ class _Source:
         limit: int | None = None,
         offset: int = 0,
         distinct: bool = False,
+        threads: int | None = None,
     ) -> list[tuple[Any, ...]]: ...
     @overload
     def iter(
@@ -424,7 +426,12 @@ class _Source:
     ) -> dictdb.Join: ...
     @overload
     def aggregate(
-        self, where: _Where | None = None, group_by: None = None, **named: Aggregate
+        self,
+        where: _Where | None = None,
+        group_by: None = None,
+        *,
+        threads: int | None = None,
+        **named: Aggregate,
     ) -> dict[str, Any]: ...
     @overload
     def aggregate(
@@ -436,6 +443,7 @@ class _Source:
         order_by: _OrderBy | None = None,
         limit: int | None = None,
         offset: int = 0,
+        threads: int | None = None,
         **named: Aggregate,
     ) -> list[dict[str, Any]]: ...
     @overload
@@ -448,6 +456,7 @@ class _Source:
         order_by: _OrderBy | None = None,
         limit: int | None = None,
         offset: int = 0,
+        threads: int | None = None,
         **named: Aggregate,
     ) -> list[dict[str, Any]]: ...
     def count(self, where: _Where | None = None, *, threads: int | None = None) -> int: ...

@@ -380,12 +380,13 @@ static int add_aggregate(call *c, PyObject *name, PyObject *object) {
   return 0;
 }
 
-enum { WHERE, GROUP_BY, HAVING, ORDER_BY, LIMIT, OFFSET, ARGUMENT_COUNT };
+enum { WHERE, GROUP_BY, HAVING, ORDER_BY, LIMIT, OFFSET, THREADS, ARGUMENT_COUNT };
 
 /* Slots of the arguments that have names of their own; all other keywords are aggregates. */
 static int read_arguments(call *c, PyObject *const *args, Py_ssize_t count, PyObject *kw,
                           PyObject **slots, PyObject *named) {
-  static const char *const names[] = {"where", "group_by", "having", "order_by", "limit", "offset"};
+  static const char *const names[] = {"where", "group_by", "having", "order_by",
+                                      "limit", "offset",   "threads"};
   static const pyddb_signature signature = {"aggregate", names, ARGUMENT_COUNT, 2, 0};
   (void)c;
   if (pyddb_bind(&signature, args, count, NULL, slots) < 0) {
@@ -456,7 +457,7 @@ static int check_rows_wanted(call *c, PyObject *const *slots) {
                        "aggregate() needs an aggregate, such as total=Sum('price')");
     return -1;
   }
-  for (int slot = HAVING; slot < ARGUMENT_COUNT && c->query.group_count == 0; slot++) {
+  for (int slot = HAVING; slot <= OFFSET && c->query.group_count == 0; slot++) {
     if (slots[slot] && slots[slot] != Py_None) {
       pyddb_raise_format(state, DDB_ERR_INVALID, "aggregate(): %s needs group_by", names[slot]);
       return -1;
@@ -481,7 +482,8 @@ static int call_init(call *c, pyddb_source *source, PyObject *const *args, Py_ss
       (!slots[LIMIT] || slots[LIMIT] == Py_None ||
        pyddb_count_argument(source->state, slots[LIMIT], "limit", &c->query.limit) == 0) &&
       (!slots[OFFSET] ||
-       pyddb_count_argument(source->state, slots[OFFSET], "offset", &c->query.offset) == 0)) {
+       pyddb_count_argument(source->state, slots[OFFSET], "offset", &c->query.offset) == 0) &&
+      pyddb_threads_argument(source->state, slots[THREADS], &c->query.threads) == 0) {
     result = 0;
   }
   Py_XDECREF(named);
@@ -499,6 +501,7 @@ static ddb_rowset *run(call *c, const ddb_view *view) {
   ddb_records records = {0};
   if (c->where && c->where->code) {
     ddb_query all = DDB_QUERY_INIT;
+    all.threads = c->query.threads;
     if (pyddb_view_select(c->source, view, c->where, &all, &records) < 0) {
       return NULL;
     }
@@ -553,7 +556,7 @@ static PyObject *rows_out(call *c, const ddb_rowset *rows) {
 
 const char pyddb_source_aggregate_doc[] =
     "aggregate($self, where=None, group_by=None, *, having=None,\n"
-    "          order_by=None, limit=None, offset=0, **named)\n--\n\n"
+    "          order_by=None, limit=None, offset=0, threads=None, **named)\n--\n\n"
     "Returns a dict of the named aggregates (Count, Sum, ...) over the records that\n"
     "where holds for, of one instant; with group_by a list of such dicts, one for\n"
     "each group, the group's fields first.\n\n"
@@ -563,7 +566,9 @@ const char pyddb_source_aggregate_doc[] =
     "values are the same as == says, NaN and NaN too. having: a Condition over the\n"
     "result's names. order_by: a name of the result or a list of them, '-name' is\n"
     "descending; None: by the first record of each group. limit: int, or None.\n"
-    "offset: int. named: aggregates. They pass over None; of no values Count and\n"
+    "offset: int. threads: at most so many look for the records, as in select();\n"
+    "they are added up in order, so that the answer is the same to the last digit.\n"
+    "named: aggregates. They pass over None; of no values Count and\n"
     "CountDistinct are 0, Collect is [], all others are None.\n\n"
     "Raises UnsupportedTypeError (a TypeError) for a value that cannot be added or\n"
     "is not a number, naming field and type; UnknownFieldError;\n"

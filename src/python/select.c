@@ -148,16 +148,17 @@ PyObject *pyddb_source_select(PyObject *self, PyObject *const *args, Py_ssize_t 
 
 const char pyddb_pluck_doc[] =
     "pluck($self, field, /, *fields, where=None, order_by=None, limit=None,\n"
-    "      offset=0, distinct=False)\n--\n\n"
+    "      offset=0, distinct=False, threads=None)\n--\n\n"
     "Returns the values of a field or expression, one for each record, as a\n"
     "list; of several, tuples. The rest is as for select().";
 
 PyObject *pyddb_source_pluck(PyObject *self, PyObject *const *args, Py_ssize_t count,
                              PyObject *kw) {
-  static const char *const names[] = {"where", "order_by", "limit", "offset", "distinct"};
-  static const pyddb_signature signature = {"pluck", names, 5, 0, 0};
+  static const char *const names[] = {"where",  "order_by", "limit",
+                                      "offset", "distinct", "threads"};
+  static const pyddb_signature signature = {"pluck", names, 6, 0, 0};
   pyddb_source *source = (pyddb_source *)self;
-  PyObject *given[5];
+  PyObject *given[6];
   if (count == 0) {
     PyErr_SetString(PyExc_TypeError, "pluck() missing required argument 'field'");
     return NULL;
@@ -167,7 +168,7 @@ PyObject *pyddb_source_pluck(PyObject *self, PyObject *const *args, Py_ssize_t c
   }
   PyObject *slots[PYDDB_QUERY_SLOTS] = {
       [PYDDB_WHERE] = given[0],  [PYDDB_ORDER_BY] = given[1], [PYDDB_LIMIT] = given[2],
-      [PYDDB_OFFSET] = given[3], [PYDDB_DISTINCT] = given[4],
+      [PYDDB_OFFSET] = given[3], [PYDDB_DISTINCT] = given[4], [PYDDB_THREADS] = given[5],
   };
   pyddb_query query;
   if (pyddb_query_init(source, &query, slots) < 0) {

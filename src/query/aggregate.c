@@ -15,6 +15,7 @@
 #include "base/heap.h"
 #include "base/status.h"
 #include "base/testing.h"
+#include "query/parallel.h"
 #include "query/rowset.h"
 
 #define NO_INPUT SIZE_MAX
@@ -269,6 +270,7 @@ static ddb_status take_rows(run *r, const ddb__source *source, ddb_error *err) {
   }
   ddb__scan scan;
   ddb__batch batch;
+  ddb__parallel_find(&plan, r->query->threads);
   want_columns(r, &plan);
   ddb__scan_init(&scan, &plan, r->input_count > 0);
   while (!status && ddb__scan_next(&scan, &batch)) {

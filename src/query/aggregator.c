@@ -101,13 +101,18 @@ ddb_status ddb__aggregator_init(ddb__aggregator *a, const ddb_aggregate *spec, b
   return DDB_OK;
 }
 
+static bool keeps_values(ddb_aggregate_kind kind) {
+  return kind == DDB_AGGREGATE_MIN || kind == DDB_AGGREGATE_MAX || kind == DDB_AGGREGATE_FIRST ||
+         kind == DDB_AGGREGATE_LAST;
+}
+
 static void free_states(ddb__aggregator *a) {
   ddb_aggregate_kind kind = a->spec->kind;
   for (uint32_t i = 0; i < a->capacity; i++) {
     char *state = a->states + i * a->state_size;
     if (kind == DDB_AGGREGATE_SUM || kind == DDB_AGGREGATE_AVG) {
       ddb__total_fini((ddb__total *)(void *)state);
-    } else if (a->state_size == sizeof(kept) && !a->borrows) {
+    } else if (keeps_values(kind) && !a->borrows) {
       kept *k = (kept *)(void *)state;
       ddb__free(&ddb__heap_process, k->copy, k->copy_size);
     }

@@ -21,6 +21,7 @@
 #include "query/distinct.h"
 #include "query/join_push.h"
 #include "query/join_side.h"
+#include "query/parallel.h"
 #include "query/rowset.h"
 #include "query/selection.h"
 
@@ -351,6 +352,9 @@ static ddb_status pair_scanned(joining *j, bool *done, ddb_error *err) {
   status = open_right(j, !join->left_where ? source.root->count : plan.candidates.count, err);
   ddb__scan scan;
   ddb__batch batch;
+  if (j->aggregation) { /* it reads all of them */
+    ddb__parallel_find(&plan, j->aggregation->query->threads);
+  }
   ddb__scan_init(&scan, &plan, true);
   while (!status && !*done && ddb__scan_next(&scan, &batch)) {
     status = pair_batch(j, &batch, done, err);

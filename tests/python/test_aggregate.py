@@ -596,3 +596,12 @@ def test_a_million_groups(db: DictDB) -> None:
     got = table.aggregate(group_by="g", having=Field("n") == 2, n=Count(), s=Sum("v"), limit=count)
     assert len(got) == count
     assert got[count // 2] == {"g": count // 2, "n": 2, "s": count // 2 + 1}
+
+
+def test_every_aggregate_of_values_that_do_not_last() -> None:
+    """Computed values, and those of joined rows, are copied where they are kept."""
+    table = make_table([{"v": n * 1.5 + 1e9, "t": f"text {n}"} for n in range(200)])
+    for name, make in AGGREGATES.items():
+        plain = table.aggregate(x=make("v"))
+        assert exactly(table.aggregate(x=make(table.v + 0)), plain), name  # type: ignore[arg-type]
+        assert exactly(table.join(table, "id", prefix="o.").aggregate(x=make("v")), plain), name

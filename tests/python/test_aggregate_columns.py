@@ -18,6 +18,7 @@ from dictdb import (
     Collect,
     Count,
     CountDistinct,
+    DictDB,
     Field,
     First,
     Last,
@@ -153,3 +154,55 @@ def test_groups_of_many_codes_and_of_dropped_rows() -> None:
         got = table.aggregate(group_by="g", n=Count(), s=Sum("v"))
         assert got == [{"g": g, "n": len(v), "s": sum(v)} for g, v in expected.items()]
     assert table.memory()["column_bytes"] > 0
+
+
+@pytest.mark.parametrize("budget", [0, 1 << 30])
+def test_threads_do_not_change_answers(budget: int, rng: random.Random) -> None:
+    """Sums of floats too, to the last digit."""
+    count = sized(70_000, sanitized=2_000)
+    db = DictDB()
+    table, names = db.create_table("t"), db.create_table("names")
+    table.column_budget = budget
+    table.insert(
+        {"g": n % 7, "v": rng.random() * 10.0 ** rng.randrange(-9, 9)} for n in range(count)
+    )
+    names.insert({"id": n, "name": f"name {n}"} for n in range(1, 6))
+    joined = table.join(names, ("g", "id"), "left")
+    named = {
+        "n": Count(),
+        "s": Sum("v"),
+        "a": Avg("v"),
+        "d": StdDev("v"),
+        "first": First("v"),
+        "last": Last("id"),
+        "median": Median("v"),
+        "kinds": CountDistinct("g"),
+    }
+    for where in (Field("v") < 1e3, Field("v") * 2 < 1e3, Field("id") % 3 != 0):
+        alone = table.aggregate(where, threads=1, **named)
+        groups = table.aggregate(where, "g", threads=1, **named)
+        values = table.pluck("v", where=where, threads=1)
+        pairs = joined.aggregate(where, "name", threads=1, **named)
+        assert len(values) == alone["n"] > count // 3
+        for threads in (2, 5, None):
+            assert table.aggregate(where, threads=threads, **named) == alone
+            assert table.aggregate(where, group_by="g", threads=threads, **named) == groups
+            assert table.pluck("v", where=where, threads=threads) == values
+            assert joined.aggregate(where, "name", threads=threads, **named) == pairs
+    chosen = table.aggregate(lambda r: r["g"] == 3, threads=3, **named)
+    assert chosen == table.aggregate(Field("g") == 3, threads=1, **named)
+
+
+@pytest.mark.parametrize(
+    ("threads", "error"), [(0, ValueError), (-1, ValueError), ("2", TypeError), (1.5, TypeError)]
+)
+def test_a_bad_number_of_threads_is_refused(threads: Any, error: type[Exception]) -> None:
+    db = DictDB()
+    table = db.create_table("t")
+    table.insert({"v": 1})
+    with pytest.raises(error, match="threads"):
+        table.aggregate(n=Count(), threads=threads)
+    with pytest.raises(error, match="threads"):
+        table.pluck("v", threads=threads)
+    with pytest.raises(error, match="threads"):
+        table.join(table, "id", prefix="o.").aggregate(n=Count(), threads=threads)

@@ -139,7 +139,8 @@ SIGNATURES: list[tuple[Any, str]] = [
     (Table.exists, "(self, where=None)"),
     (
         Table.pluck,
-        "(self, field, *fields, where=None, order_by=None, limit=None, offset=0, distinct=False)",
+        "(self, field, *fields, where=None, order_by=None, limit=None, offset=0, distinct=False,"
+        " threads=None)",
     ),
     (dictdb.Cursor.fetch, "(self, count=None)"),
     (dictdb.Cursor.close, "(self)"),
