@@ -49,6 +49,17 @@ GOALS: dict[str, tuple[str, float]] = {
     "join of a month's flights with planes, as dicts": ("<=", 0.5),
     "inserts beside a backup, p99.99 ms": ("<=", 5.0),
     "inserts beside a backup, longest above baseline ms": ("<=", 5.0),
+    "commits of 8 threads, each on the disk": (">=", 1.5),
+    "commits of 8 threads, synced at intervals": (">=", 5.0),
+    "loading a native file": (">=", 1.0),
+    "loading, to executemany of sqlite3": ("<=", 0.4),
+    "loading, to loading JSON": ("<=", 0.1),
+    "inserts beside a save of all, p99.99": ("<=", 1.0),
+    "inserts beside a save of all, longest above baseline": ("<=", 1.0),
+    "inserts beside a checkpoint of all, p99.99": ("<=", 1.0),
+    "inserts beside a checkpoint of all, longest above baseline": ("<=", 1.0),
+    "inserts beside a backup of all, p99.99": ("<=", 1.0),
+    "inserts beside a backup of all, longest above baseline": ("<=", 1.0),
     "C: gets, 2 threads to 1": (">=", 1.8),
     "C: p99 of a get beside a writer to alone": ("<=", 1.3),
 }
@@ -149,10 +160,18 @@ def core_results(folder: Path, rows: int, rounds: int) -> list[Result]:
     ]
 
 
+PROGRAMS = {
+    "queries": "bench_queries.py",
+    "commits": "bench_storage.py",
+    "load": "bench_storage.py",
+    "inserts": "bench_storage.py",
+}
+PARTS = ("sqlite", "queries", "threads", "backup", "commits", "load", "inserts")
+
+
 def python_results(python: Path, part: str, rows: int, rounds: int) -> list[Result]:
     """Runs a part of the Python measurements in a process of its own."""
-    name = "bench_queries.py" if part == "queries" else "bench_python.py"
-    program = Path(__file__).with_name(name)
+    program = Path(__file__).with_name(PROGRAMS.get(part, "bench_python.py"))
     command = [str(python), str(program), part, "--rows", str(rows), "--rounds", str(rounds)]
     done = subprocess.run(
         command, stdout=subprocess.PIPE, text=True, check=False, env=environment(python)
@@ -189,8 +208,7 @@ def measure(options: argparse.Namespace, console: Console) -> Report:
             f"other programs were running (load {load:.1f} on {processors} processors): what two "
             "threads do in the time of one, and the longest times, say little"
         )
-    parts = [part for part in ("sqlite", "queries", "threads", "backup") if part in options.parts]
-    for part in parts:
+    for part in [part for part in PARTS if part in options.parts]:
         console.print(f"measuring: {part}")
         report.results += python_results(here, part, options.rows, options.rounds)
     gil_is_on = getattr(sys, "_is_gil_enabled", lambda: True)()
@@ -229,8 +247,8 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument(
         "--parts",
         nargs="+",
-        choices=("sqlite", "queries", "threads", "backup", "c"),
-        default=("sqlite", "queries", "threads", "backup", "c"),
+        choices=(*PARTS, "c"),
+        default=(*PARTS, "c"),
         help="what to measure (default: all)",
     )
     options = parser.parse_args()

@@ -40,3 +40,15 @@ def test_the_queries_run() -> None:
     results = {result["name"]: result["value"] for result in json.loads(done.stdout)}
     assert len(results) >= 10
     assert all(value > 0 for value in results.values())
+
+
+@pytest.mark.parametrize("part", ["commits", "load", "inserts"])
+def test_what_durability_costs(part: str, tmp_path: Path) -> None:
+    program = str(ROOT / "benchmarks" / "bench_storage.py")
+    options = ["--rows", "2000", "--rounds", "1", "--folder", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, program, part, *options], capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(json.loads(done.stdout)) >= 2
+    assert not list(tmp_path.iterdir())
