@@ -172,6 +172,9 @@ ddb_status ddb__aggregation_init(run *r, const ddb__shapes *shapes,
   for (size_t i = 0; i < query->group_count; i++) {
     r->columns[i] = r->inputs[r->reads[i]].values;
   }
+  for (size_t i = query->group_count; i < r->count && query->group_count > 0; i++) {
+    r->group_is_read = r->group_is_read || r->reads[i] == r->reads[0];
+  }
   return DDB_OK;
 }
 
@@ -195,35 +198,58 @@ static uint64_t number_by_codes(run *r, const ddb__batch *batch, const ddb__colu
   return left;
 }
 
-static ddb_status number_rows(run *r, const ddb__batch *batch, ddb_error *err) {
-  const ddb__input *input = &r->inputs[r->reads[0]];
-  const ddb__column *column = batch->memo && r->query->group_count == 1 && !input->expr
-                                  ? ddb__memo_column(batch->memo, input->field_id)
-                                  : NULL;
-  if (!column || column->kind != DDB__COLUMN_CODES) {
-    return ddb__groups_find(&r->groups, r->columns, batch->mask, r->numbers, err);
+/* The codes of the only group field's values in this batch; NULL: there are none. */
+static const ddb__column *codes_of_groups(const run *r, const ddb__batch *batch) {
+  if (!batch->memo || r->query->group_count != 1) {
+    return NULL;
   }
-  uint64_t left = number_by_codes(r, batch, column);
-  ddb_status status = ddb__groups_find(&r->groups, r->columns, left, r->numbers, err);
+  const ddb__input *input = &r->inputs[r->reads[0]];
+  const ddb__column *column = input->expr ? NULL : ddb__memo_column(batch->memo, input->field_id);
+  return column && column->kind == DDB__COLUMN_CODES ? column : NULL;
+}
+
+/* Values are looked at once for each code of a block, and where there is no code. */
+static ddb_status number_coded(run *r, const ddb__batch *batch, const ddb__column *column,
+                               ddb_error *err) {
+  ddb__batch rest = *batch;
+  rest.mask = number_by_codes(r, batch, column);
+  if (rest.mask == 0) {
+    return DDB_OK;
+  }
+  ddb_status status = DDB_OK;
+  if (!r->group_is_read) {
+    status = ddb__input_fill(&r->inputs[r->reads[0]], &rest, err);
+  }
+  if (!status) {
+    status = ddb__groups_find(&r->groups, r->columns, rest.mask, r->numbers, err);
+  }
   const uint8_t *codes = (const uint8_t *)column->lanes + batch->block_row;
-  for (left &= batch->clean; left != 0 && !status; left &= left - 1) {
+  for (uint64_t left = rest.mask & batch->clean; left != 0 && !status; left &= left - 1) {
     unsigned i = (unsigned)__builtin_ctzll(left);
     r->code_groups[codes[i]] = r->numbers[i] + 1;
   }
   return status;
 }
 
+static ddb_status number_rows(run *r, const ddb__batch *batch, const ddb__column *codes,
+                              ddb_error *err) {
+  uint32_t before = r->groups.count;
+  ddb_status status = codes
+                          ? number_coded(r, batch, codes, err)
+                          : ddb__groups_find(&r->groups, r->columns, batch->mask, r->numbers, err);
+  return !status && r->groups.count > before ? grow(r, err) : status;
+}
+
 ddb_status ddb__aggregation_take(run *r, const ddb__batch *batch, ddb_error *err) {
   ddb_status status = DDB_OK;
+  const ddb__column *codes = codes_of_groups(r, batch);
   for (size_t i = 0; i < r->input_count && !status; i++) {
-    status = ddb__input_fill(&r->inputs[i], batch, err);
+    if (!codes || i != r->reads[0] || r->group_is_read) {
+      status = ddb__input_fill(&r->inputs[i], batch, err);
+    }
   }
   if (!status && r->query->group_count > 0) {
-    uint32_t before = r->groups.count;
-    status = number_rows(r, batch, err);
-    if (!status && r->groups.count > before) {
-      status = grow(r, err);
-    }
+    status = number_rows(r, batch, codes, err);
   }
   for (size_t i = 0; i < r->aggregator_count && !status; i++) {
     size_t read = r->reads[r->query->group_count + i];

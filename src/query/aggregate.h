@@ -30,6 +30,7 @@ typedef struct ddb__aggregation {
   size_t aggregator_count; /* initialised ones */
   ddb__groups groups;      /* when there are group fields */
   uint32_t numbers[DDB__BATCH_MAX];
+  bool group_is_read; /* an aggregate reads the first group's values too */
   /* With one group field whose column has codes: the group of each code of a block, + 1. */
   const ddb__memo *coded;
   uint32_t code_groups[DDB__COLUMN_CODES_MAX];

@@ -76,24 +76,6 @@ static inline bool ddb__column_has_values(const ddb__column *column) {
   return column->kind == DDB__COLUMN_INT || column->kind == DDB__COLUMN_FLOAT ||
          column->kind == DDB__COLUMN_CODES;
 }
-/* A row's value, of such a column, null for missing; borrowed from the column. */
-static inline ddb_value ddb__column_value(const ddb__column *column, size_t row) {
-  if (column->kind == DDB__COLUMN_CODES) {
-    ddb_value value = column->values[((const uint8_t *)column->lanes)[row]];
-    return value.kind == DDB_MISSING ? ddb_null() : value;
-  }
-  if (column->has_nulls && (column->nulls[row / 64] >> (row % 64) & 1) != 0) {
-    return ddb_null();
-  }
-  if (column->kind == DDB__COLUMN_FLOAT) {
-    return ddb_float(((const double *)column->lanes)[row]);
-  }
-  uint64_t lane = column->lane == 1   ? ((const uint8_t *)column->lanes)[row]
-                  : column->lane == 2 ? ((const uint16_t *)column->lanes)[row]
-                  : column->lane == 4 ? ((const uint32_t *)column->lanes)[row]
-                                      : ((const uint64_t *)column->lanes)[row];
-  return ddb_int((int64_t)((uint64_t)column->base + lane));
-}
 
 static inline uint32_t ddb__column_hash(const ddb_value *value) {
   return (uint32_t)(ddb_value_hash(value) >> 32);
