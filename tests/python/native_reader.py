@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A reader of native files, written from docs/file-format.md alone. It leaves checksums out."""
+"""A reader of native files and of databases' directories, written from docs/file-format.md alone.
+It leaves checksums out, and so torn logs."""
 
 from __future__ import annotations
 
@@ -79,8 +80,21 @@ def values(block: bytes) -> list[Any]:
     return found
 
 
-def operations(data: bytes) -> Iterator[tuple[int, int, int, list[Any]]]:
-    """Each operation of a file as kind, table, shape, values."""
+Operation = tuple[int, int, int, list[Any]]
+Tables = dict[str, dict[str, Any]]
+
+
+def split(stream: bytes) -> Iterator[Operation]:
+    """Each operation as kind, table, shape, values."""
+    at = 0
+    while at < len(stream):
+        kind, size, table, shape = struct.unpack_from("<IIII", stream, at)
+        yield kind, table, shape, values(stream[at + 16 : at + 16 + size])
+        at += 16 + size
+
+
+def operations(data: bytes) -> Iterator[Operation]:
+    """The operations of a native file."""
     assert data[:8] == b"\x89DictDB\n"
     assert struct.unpack_from("<I", data, 8) == (1,)
     at, number, stream = 64, 0, b""
@@ -90,40 +104,110 @@ def operations(data: bytes) -> Iterator[tuple[int, int, int, list[Any]]]:
         stream += data[at + 24 : at + 24 + stored]
         at += 24 + stored
         number += 1
-    at = 0
-    while at < len(stream):
-        kind, size, table, shape = struct.unpack_from("<IIII", stream, at)
-        yield kind, table, shape, values(stream[at + 16 : at + 16 + size])
-        at += 16 + size
+    yield from split(stream)
 
 
-def read(path: Path) -> dict[str, dict[str, Any]]:
-    """The tables of a file: primary key, schema, records, next key, indexes."""
-    tables: dict[int, dict[str, Any]] = {}
-    shapes: list[list[str]] = []
-    ended = None
-    for kind, number, shape, found in operations(path.read_bytes()):
-        assert ended is None
-        table = tables.get(number, {})
+class Reader:
+    """Tables by number, as operations make them."""
+
+    def __init__(self) -> None:
+        self.tables: dict[int, dict[str, Any]] = {}
+        self.shapes: list[list[str]] = []
+        self.ended: list[int] | None = None
+
+    def apply(self, operation: Operation) -> None:
+        assert self.ended is None
+        kind, number, shape, found = operation
+        table = self.tables.get(number, {})
         if kind == 1:
-            ended = found
+            self.ended = found
         elif kind == 2:
-            tables[number] = {
-                "name": found[0],
-                "primary_key": found[1],
-                "schema": found[2],
-                "records": [],
-                "indexes": [],
-            }
+            assert number > max(self.tables, default=0)
+            names = ("name", "primary_key", "schema")
+            self.tables[number] = dict(zip(names, found, strict=True))
+            self.tables[number] |= {"records": {}, "indexes": [], "next_key": 1}
+        elif kind == 3:
+            del self.tables[number]
         elif kind == 4:
-            assert shape == len(shapes)
-            shapes.append(found)
+            self.shapes[shape:] = [found]
         elif kind == 5:
-            table["records"].append(dict(zip(shapes[shape], found, strict=True)))
+            self.put(table, dict(zip(self.shapes[shape], found, strict=True)))
+        elif kind == 6:
+            del table["records"][found[0]]
         elif kind == 7:
             table["next_key"] = found[0]
-        else:
-            assert kind == 8
+        elif kind == 8:
             table["indexes"].append(found)
-    assert ended == [len(tables), sum(len(table["records"]) for table in tables.values())]
-    return {table["name"]: table for table in tables.values()}
+        else:
+            assert kind == 9
+            table["indexes"].remove(found)
+
+    def put(self, table: dict[str, Any], record: dict[str, Any]) -> None:
+        key = record[table["primary_key"]]
+        if key not in table["records"] and isinstance(key, int | float | Decimal):
+            whole = key == key // 1
+            if whole and table["next_key"] is not None and key >= table["next_key"]:
+                table["next_key"] = int(key) + 1 if key < 2**63 - 1 else None
+        table["records"][key] = record
+
+    def result(self) -> Tables:
+        """Tables by name; records as a list, in order."""
+        return {
+            table["name"]: table | {"records": list(table["records"].values())}
+            for table in self.tables.values()
+        }
+
+
+def read_snapshot(path: Path) -> Reader:
+    reader = Reader()
+    for operation in operations(path.read_bytes()):
+        reader.apply(operation)
+    records = sum(len(table["records"]) for table in reader.tables.values())
+    assert reader.ended == [len(reader.tables), records]
+    reader.ended = None
+    return reader
+
+
+def read(path: Path) -> Tables:
+    """The tables of a file: primary key, schema, records, next key, indexes."""
+    return read_snapshot(path).result()
+
+
+def read_segment(reader: Reader, data: bytes, number: int, before: int, commit: int) -> int:
+    """Applies the commits of one segment; returns the number of the last one."""
+    assert data[:8] == b"\x89DictDL\n"
+    assert struct.unpack_from("<I", data, 8) == (1,)
+    assert struct.unpack_from("<Q", data, 24) == (number,)
+    at = 64
+    while at < len(data):
+        magic, size, this, _, _, ended = struct.unpack_from("<8sQQQQQ", data, at)
+        assert magic == b"DictCmt\n"
+        assert this > commit
+        assert before in (0, ended)
+        reader.shapes = []
+        for operation in split(data[at + 64 : at + 64 + size]):
+            reader.apply(operation)
+        at += 64 + size
+        commit = this
+    return commit
+
+
+def read_directory(path: Path) -> Tables:
+    """The tables of a database's directory."""
+    reader, first, before, commit = Reader(), 1, 0, 0
+    checkpoints = sorted(path.glob("checkpoint-*.dictdb"))
+    if checkpoints:
+        first = int(checkpoints[-1].stem.removeprefix("checkpoint-"), 16)
+        reader = read_snapshot(checkpoints[-1])
+        head = checkpoints[-1].read_bytes()[:64]
+        commit, segment = struct.unpack_from("<QQ", head, 16)
+        assert segment == first
+    segments = [name for name in sorted(path.glob("log-*.ddl")) if int(name.stem[4:], 16) >= first]
+    assert [int(name.stem[4:], 16) for name in segments] == [
+        first + n for n in range(len(segments))
+    ]
+    for number, name in enumerate(segments, first):
+        data = name.read_bytes()
+        commit = read_segment(reader, data, number, before, commit)
+        before = len(data)
+    return reader.result()

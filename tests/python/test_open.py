@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+import native_reader
 from dictdb import (
     CorruptFileError,
     DatabaseInUseError,
@@ -71,6 +72,70 @@ def test_it_is_there_again(tmp_path: Path, durability: Any, closed: bool) -> Non
             again["users"].insert({"name": 1, "age": 1})
         with pytest.raises(DuplicateKeyError):
             again["users"].insert({"id": 3, "name": "x", "age": 1})
+
+
+def stop(done: int, total: int) -> None:
+    raise KeyboardInterrupt
+
+
+def act(db: DictDB, rng: random.Random) -> None:
+    """One random change, of any kind that a log knows."""
+    name = rng.choice("abc")
+    if name not in db.list_tables():
+        db.create_table(name)
+    table = db[name]
+    match rng.randrange(9):
+        case 0:
+            table.insert([{"v": rng.choice(VALUES), f"f{rng.randrange(3)}": n} for n in range(3)])
+        case 1:
+            table.upsert({"id": rng.randrange(40), "v": rng.choice(VALUES)})
+        case 2:
+            table.update({f"f{rng.randrange(3)}": rng.randrange(9)}, where=table.id % 3 == 0)
+        case 3:
+            table.delete(where=table.id % 5 == rng.randrange(5))
+        case 4:
+            field = f"f{rng.randrange(3)}"
+            if field in table.indexed_fields():
+                table.drop_index(field)
+            else:
+                table.create_index(field)
+        case 5 if rng.random() < 0.3:
+            db.drop_table(name)
+        case 6:
+            names = sorted({name, db.list_tables()[0]})
+            with db.write_lock(*names):
+                db[names[0]].insert({"w": 2})
+                table.delete(where=table.id == rng.randrange(40))
+                table.insert({"v": 3})
+        case 7 if rng.random() < 0.4:
+            db.checkpoint()
+        case 8 if rng.random() < 0.4:  # The log goes on in another segment.
+            with pytest.raises(KeyboardInterrupt):
+                db.checkpoint(progress=stop)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_second_reader_of_the_log(tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    path = tmp_path / "db"
+    db = DictDB.open(path, "none")
+    if seed % 3 == 0:
+        fill(db)
+    for _ in range(60):
+        act(db, rng)
+    expected = {name: db[name].select() for name in db.list_tables()}
+    indexes = {name: sorted(db[name].indexed_fields()) for name in db.list_tables()}
+    del db
+    gc.collect()
+    tables = native_reader.read_directory(path)
+    with DictDB.open(path, "none") as db:
+        assert list(tables) == db.list_tables() == list(expected)
+        for name, found in tables.items():
+            assert exactly(found["records"], expected[name])
+            assert exactly(db[name].select(), expected[name])
+            assert sorted(index[2][0] for index in found["indexes"]) == indexes[name]
+            if found["primary_key"] == "id" and found["schema"] is None:
+                assert db[name].insert({"v": 0}) == found["next_key"]
 
 
 def test_checkpoints_trim_the_log(tmp_path: Path) -> None:
