@@ -4,7 +4,8 @@
 
 Each target begins with the seeds that the program `seeds` wrote, those of tests/fuzz/corpus/TARGET
 and what earlier runs found, in BUILD/corpus/TARGET. An input that a target fails on is kept in
-BUILD/found, and the exit status is 1.
+BUILD/found, and the exit status is 1. Before all that a fault is planted, which a target must find:
+a fuzzer that finds nothing may be one that looks at nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -54,6 +56,34 @@ class Result:
             self.number(r"stat::peak_rss_mb:\s*(\d+)"),
             "ok" if self.status == 0 else f"FAILED ({self.status})",
         )
+
+
+CANARY, PLANTED = "fuzz_native", "BLOCK_UNCHECKED"
+
+
+def canary_is_found(build: Path) -> bool:
+    """Says whether the target fails, as it must, when the fault is planted."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as found:
+        command = [
+            str(build / "tests" / "fuzz" / CANARY),
+            *LIMITS,
+            "-max_total_time=300",
+            "-seed=1",
+        ]
+        done = subprocess.run(
+            [*command, f"-artifact_prefix={found}/", found, str(build / "seeds" / CANARY)],
+            env=os.environ | SANITIZERS | {"DICTDB_FAULT": PLANTED},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+        kept = [path.name for path in Path(found).iterdir() if "-" in path.name]
+    print(
+        f"fuzz: the planted fault was {'found' if kept else 'NOT found'} by {CANARY}, "
+        f"after {time.monotonic() - began:.0f} s"
+    )
+    return done.returncode != 0 and bool(kept)
 
 
 HEADINGS = ("target", "runs", "seconds", "edges", "features", "inputs", "MB", "")
@@ -120,6 +150,8 @@ def main() -> int:
     if not targets:
         print(f"fuzz: error: no such target in {programs}", file=sys.stderr)
         return 2
+    if not canary_is_found(build):
+        return 1
     with ThreadPoolExecutor(options.jobs) as pool:
         results = list(pool.map(lambda target: run(build, target, options), targets))
     for result in results:

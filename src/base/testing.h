@@ -59,7 +59,8 @@
   X(LOG_COUNTER_LOST, "the automatic key is not logged")                                           \
   X(LOG_TRIMMED_EARLY, "older segments go before the checkpoint is on the disk")                   \
   X(RENAME_UNSYNCED, "a file that was replaced is not synced with its directory")                  \
-  X(RECOVERY_UNSYNCED, "what was recovered is built upon before it is on the disk")
+  X(RECOVERY_UNSYNCED, "what was recovered is built upon before it is on the disk")                \
+  X(BLOCK_UNCHECKED, "the values of a file are taken as they come")
 
 typedef enum ddb__fault {
   DDB__FAULT_NONE,

@@ -11,6 +11,7 @@
 #include "io/replay.h"
 
 #include "base/heap.h"
+#include "base/testing.h"
 #include "io/block_check.h"
 #include "io/try.h"
 #include "store/record.h"
@@ -425,7 +426,7 @@ static ddb_status apply(ddb__replay *replay, const ddb__op *op, const ddb__block
   }
   const char *problem =
       ddb__block_problem(op->kind == DDB__OP_PUT ? DDB_MISSING : DDB_LIST, block, op->size);
-  if (problem) {
+  if (problem && !DDB__FAULT(BLOCK_UNCHECKED)) {
     return corrupt(replay, problem);
   }
   if (op->kind == DDB__OP_PUT) {
@@ -518,7 +519,7 @@ static const char *step(const char *at, const char *end) {
   }
   memcpy(&op, at, sizeof op);
   size_t rest = (size_t)(end - at) - sizeof op;
-  return op.size < rest ? at + sizeof op + op.size : end;
+  return op.size < rest && op.size % 8 == 0 ? at + sizeof op + op.size : end;
 }
 
 /* The operation at `at` is some records ahead: if it is one more record for the open statement, begins

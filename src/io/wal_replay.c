@@ -195,6 +195,9 @@ static ddb_status read_records(reader *r, ddb__log_place *end, bool *torn) {
     bool empty;
     DDB__TRY(read_record(r, &record, &whole, &empty));
     bool gap = before.segment && record.before != before.offset;
+    if (whole && gap && r->at > sizeof r->head) {
+      return corrupt(r, r->at, "a record that contradicts those before it");
+    }
     if (whole && gap && !DDB__FAULT(LOG_GAP_UNCHECKED)) {
       *torn = true; /* the segment before is shorter than it was */
       *end = before;

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/testing.h"
 #include "io/native.h"
 #include "io/syscalls.h"
 
@@ -86,6 +87,8 @@ void fuzz_begin(void) {
   fuzz_require(mkdtemp(folder) != NULL, "no folder for the files");
   fuzz_require(ddb_allocator_set(&counting, NULL) == DDB_OK, "the allocator is in use");
   ddb__test_sys_trace(NULL, NULL, true);
+  int fault = ddb__test_fault_find(getenv("DICTDB_FAULT"));
+  ddb__test_fault_set(fault > 0 ? (ddb__fault)fault : DDB__FAULT_NONE);
   (void)atexit(end);
 }
 

@@ -21,7 +21,8 @@ typedef struct fuzz_bytes {
 
 /* Aborts with the text when it does not hold, so that the fuzzer keeps the input. */
 void fuzz_require(bool held, const char *what);
-/* Before any other call: counts what is allocated, and makes a folder that goes with the process. */
+/* Before any other call: counts what is allocated, makes a folder that goes with the process, plants
+ * the fault that DICTDB_FAULT names. */
 void fuzz_begin(void);
 /* A path in that folder; valid until the fourth call from here. */
 const char *fuzz_path(const char *name);
