@@ -519,6 +519,7 @@ static ddb_rowset *run(call *c, const ddb_view *view) {
   if (detach) {
     pyddb_attach();
   }
+  c->query.records = NULL;
   ddb_records_free(&records);
   if (status != DDB_OK) {
     pyddb_raise(state, &err);

@@ -55,7 +55,8 @@ typedef struct joining {
   size_t count;
   const ddb_record *records[DDB__BATCH_MAX];
   /* What becomes of the rows: */
-  ddb_status (*sink)(struct joining *j, uint64_t mask, bool *done, ddb_error *err);
+  ddb_status (*sink)(struct joining *j, uint64_t mask, ddb_error *err);
+  bool done; /* no more rows are wanted */
   const ddb_query *query;
   uint64_t enough; /* rows: no more are wanted */
   ddb__distinct distinct;
@@ -178,6 +179,7 @@ static ddb_status joining_init(joining *j, const ddb_join *join, const ddb_cond 
   j->aggregation = NULL;
   j->counted = 0;
   j->enough = UINT64_MAX;
+  j->done = false;
   status = allocate(j, err);
   if (!status) {
     status = bind_columns(j, err);
@@ -255,7 +257,7 @@ static ddb_value column_value(column *c, const ddb_record *record) {
   return c->index == DDB__NO_FIELD ? ddb_null() : ddb__record_at(record, c->index);
 }
 
-static ddb_status flush(joining *j, bool *done, ddb_error *err) {
+static ddb_status flush(joining *j, ddb_error *err) {
   uint64_t mask = j->count < DDB__BATCH_MAX ? (UINT64_C(1) << j->count) - 1 : UINT64_MAX;
   if (j->has_where && mask != 0) {
     mask = ddb__bound_eval(&j->where, j->records, mask);
@@ -264,14 +266,14 @@ static ddb_status flush(joining *j, bool *done, ddb_error *err) {
       return failed;
     }
   }
-  ddb_status status = mask != 0 ? j->sink(j, mask, done, err) : DDB_OK;
+  ddb_status status = mask != 0 ? j->sink(j, mask, err) : DDB_OK;
   j->count = 0;
   ddb__arena_clear(&j->arena);
   return status;
 }
 
 /* right: NULL: nulls. */
-static ddb_status emit(joining *j, const ddb_record *left, const ddb_record *right, bool *done,
+static ddb_status emit(joining *j, const ddb_record *left, const ddb_record *right,
                        ddb_error *err) {
   ddb_record *record = NULL;
   if (j->used_count > 0) {
@@ -285,35 +287,34 @@ static ddb_status emit(joining *j, const ddb_record *left, const ddb_record *rig
     }
   }
   j->records[j->count++] = record;
-  return j->count == DDB__BATCH_MAX ? flush(j, done, err) : DDB_OK;
+  return j->count == DDB__BATCH_MAX ? flush(j, err) : DDB_OK;
 }
 
-static ddb_status pair(joining *j, const ddb_record *left, const ddb_value *keys, bool *done,
-                       ddb_error *err) {
+static ddb_status pair(joining *j, const ddb_record *left, const ddb_value *keys, ddb_error *err) {
   uint64_t match;
   ddb_status status = ddb__join_side_find(&j->right, keys, &match, err);
   const ddb_record *right = status ? NULL : ddb__join_side_next(&j->right, &match);
   if (!status && !right && j->join->kind == DDB_JOIN_LEFT) {
-    return emit(j, left, NULL, done, err);
+    return emit(j, left, NULL, err);
   }
-  for (; right && !status && !*done; right = ddb__join_side_next(&j->right, &match)) {
-    status = emit(j, left, right, done, err);
+  for (; right && !status && !j->done; right = ddb__join_side_next(&j->right, &match)) {
+    status = emit(j, left, right, err);
   }
   return status;
 }
 
-static ddb_status pair_batch(joining *j, const ddb__batch *batch, bool *done, ddb_error *err) {
+static ddb_status pair_batch(joining *j, const ddb__batch *batch, ddb_error *err) {
   ddb_status status = DDB_OK;
   for (size_t i = 0; i < j->key_count && !status; i++) {
     status = ddb__input_fill(&j->keys[i], batch, err);
   }
-  for (uint64_t mask = batch->mask; mask != 0 && !status && !*done; mask &= mask - 1) {
+  for (uint64_t mask = batch->mask; mask != 0 && !status && !j->done; mask &= mask - 1) {
     unsigned row = (unsigned)__builtin_ctzll(mask);
     ddb_value keys[DDB__JOIN_KEYS_MAX];
     for (size_t i = 0; i < j->key_count; i++) {
       keys[i] = j->keys[i].values[row];
     }
-    status = pair(j, batch->records[row], keys, done, err);
+    status = pair(j, batch->records[row], keys, err);
   }
   return status;
 }
@@ -328,20 +329,20 @@ static ddb_status open_right(joining *j, uint64_t left_count, ddb_error *err) {
 }
 
 /* The left side's rows of another join. */
-static ddb_status pair_rows(joining *j, bool *done, ddb_error *err) {
+static ddb_status pair_rows(joining *j, ddb_error *err) {
   const ddb_records *left = &j->join->left_rows->records;
   ddb_status status = open_right(j, left->count, err);
-  for (size_t from = 0; from < left->count && !status && !*done; from += DDB__BATCH_MAX) {
+  for (size_t from = 0; from < left->count && !status && !j->done; from += DDB__BATCH_MAX) {
     size_t count = left->count - from;
     uint64_t mask = count < DDB__BATCH_MAX ? (UINT64_C(1) << count) - 1 : UINT64_MAX;
     ddb__batch batch = {.records = left->items + from, .mask = mask};
-    status = pair_batch(j, &batch, done, err);
+    status = pair_batch(j, &batch, err);
   }
   return status;
 }
 
 /* The left side's records, as they are found: it ends where no more rows are wanted. */
-static ddb_status pair_scanned(joining *j, bool *done, ddb_error *err) {
+static ddb_status pair_scanned(joining *j, ddb_error *err) {
   const ddb_join *join = j->join;
   ddb__source source = {join->left->table, ddb__view_root(join->left)};
   ddb__plan plan;
@@ -356,8 +357,8 @@ static ddb_status pair_scanned(joining *j, bool *done, ddb_error *err) {
     ddb__parallel_find(&plan, j->aggregation->query->threads);
   }
   ddb__scan_init(&scan, &plan, true);
-  while (!status && !*done && ddb__scan_next(&scan, &batch)) {
-    status = pair_batch(j, &batch, done, err);
+  while (!status && !j->done && ddb__scan_next(&scan, &batch)) {
+    status = pair_batch(j, &batch, err);
   }
   status = status ? status : ddb__bound_status(&plan.bound, err);
   ddb__plan_fini(&plan);
@@ -365,19 +366,17 @@ static ddb_status pair_scanned(joining *j, bool *done, ddb_error *err) {
 }
 
 static ddb_status run(joining *j, ddb_error *err) {
-  bool done = false;
   use_where(j);
   ddb_status status = settle(j, err);
   if (!status) {
-    status = j->join->left_rows ? pair_rows(j, &done, err) : pair_scanned(j, &done, err);
+    status = j->join->left_rows ? pair_rows(j, err) : pair_scanned(j, err);
   }
-  return status || done ? status : flush(j, &done, err);
+  return status || j->done ? status : flush(j, err);
 }
 
 /* ---- Counting ----------------------------------------------------------------------------- */
 
-static ddb_status sink_count(joining *j, uint64_t mask, bool *done, ddb_error *err) {
-  (void)done;
+static ddb_status sink_count(joining *j, uint64_t mask, ddb_error *err) {
   (void)err;
   j->counted += (uint64_t)__builtin_popcountll(mask);
   return DDB_OK;
@@ -405,10 +404,10 @@ ddb_status ddb_join_count(const ddb_join *join, const ddb_cond *where, uint64_t 
 /* ---- Selecting ---------------------------------------------------------------------------- */
 
 /* The records go into the result's own arena. Without an order, no more are taken than are wanted. */
-static ddb_status sink_rows(joining *j, uint64_t mask, bool *done, ddb_error *err) {
+static ddb_status sink_rows(joining *j, uint64_t mask, ddb_error *err) {
   const ddb_query *query = j->query;
   ddb_status status = DDB_OK;
-  for (; mask != 0 && !status && !*done; mask &= mask - 1) {
+  for (; mask != 0 && !status && !j->done; mask &= mask - 1) {
     const ddb_record *made = j->records[__builtin_ctzll(mask)];
     size_t size = ddb__record_size(made);
     ddb_record *kept = ddb__arena_take(&j->rows->arena, size);
@@ -423,7 +422,7 @@ static ddb_status sink_rows(joining *j, uint64_t mask, bool *done, ddb_error *er
     if (!status && added) {
       status = ddb__rowset_append(j->rows, kept, err);
     }
-    *done = j->rows->records.count + (DDB__FAULT(JOIN_EARLY_END) ? 1 : 0) >= j->enough;
+    j->done = j->rows->records.count + (DDB__FAULT(JOIN_EARLY_END) ? 1 : 0) >= j->enough;
   }
   return status;
 }
@@ -475,7 +474,7 @@ static ddb_status bind_distinct(joining *j, ddb__distinct_column **columns, ddb_
   ddb_status status = DDB_OK;
   for (size_t i = 0; i < count && !status; i++) {
     const ddb_expr *expr = query->distinct_exprs ? query->distinct_exprs[i] : NULL;
-    ddb_str name = expr ? (ddb_str){NULL, 0} : query->distinct_fields[i];
+    ddb_str name = expr || !query->distinct_fields ? (ddb_str){NULL, 0} : query->distinct_fields[i];
     status = ddb__term_bind(&(*columns)[i].new, j->rows->shapes, name, expr, err);
     if (!status) {
       status = ddb__term_bind(&(*columns)[i].old, j->rows->shapes, name, expr, err);
@@ -533,8 +532,7 @@ ddb_status ddb_join_select(const ddb_join *join, const ddb_query *query, ddb_row
 
 /* ---- Aggregates --------------------------------------------------------------------------- */
 
-static ddb_status sink_aggregate(joining *j, uint64_t mask, bool *done, ddb_error *err) {
-  (void)done;
+static ddb_status sink_aggregate(joining *j, uint64_t mask, ddb_error *err) {
   ddb__batch batch = {.records = j->records, .mask = mask};
   return ddb__aggregation_take(j->aggregation, &batch, err);
 }
