@@ -12,11 +12,9 @@
 #include <assert.h>
 
 #ifdef DDB_TESTING
-#define SEGMENT_SLOTS_MIN   4u
-#define SEGMENT_SLOTS_SPLIT 8u
+#define SEGMENT_SLOTS_MIN 4u
 #else
-#define SEGMENT_SLOTS_MIN   16u
-#define SEGMENT_SLOTS_SPLIT 512u /* the largest that the slab has pages for */
+#define SEGMENT_SLOTS_MIN 16u
 #endif
 #define SLOT_EMPTY   UINT64_C(0)
 #define SLOT_REMOVED UINT64_C(1)
@@ -155,10 +153,10 @@ static ddb_status directory_double(ddb__keyindex *index, ddb__edit *edit, ddb_er
  * directory up. */
 static bool may_split(const ddb__keyindex *index, const ddb__key_segment *segment) {
   uint32_t depth_max = 3;
-  for (uint64_t segments = index->count / (SEGMENT_SLOTS_SPLIT / 4); segments; segments >>= 1) {
+  for (uint64_t segments = index->count / (DDB__KEY_SEGMENT_SLOTS / 4); segments; segments >>= 1) {
     depth_max++;
   }
-  return segment->mask + 1 >= SEGMENT_SLOTS_SPLIT && segment->depth < depth_max &&
+  return segment->mask + 1 >= DDB__KEY_SEGMENT_SLOTS && segment->depth < depth_max &&
          segment->depth < 40;
 }
 

@@ -33,6 +33,13 @@ typedef struct ddb__key_slot {
   _Atomic uint64_t seq;
 } ddb__key_slot;
 
+/* Segments of so many slots are split when they are full, smaller ones grow. */
+#ifdef DDB_TESTING
+#define DDB__KEY_SEGMENT_SLOTS 8u
+#else
+#define DDB__KEY_SEGMENT_SLOTS 512u /* the largest that the slab has pages for */
+#endif
+
 #define DDB__KEY_LINE_SIZE 64
 typedef struct ddb__key_segment {
   uint32_t depth; /* leading hash bits that all its entries share */
@@ -81,10 +88,18 @@ static inline ddb__key_probe ddb__keyindex_probe(const ddb__keyindex *index, uin
       .segment = segment, .hash = hash, .position = (uint32_t)hash & segment->mask};
 }
 
-/* The writer's, before an insert of this hash some statements later: begins to bring its slot in. */
+/* The writer's, before an insert of this hash some statements later: begins to bring in the segment's
+ * head, and the slot if the segment is of the usual size. Waits for neither, and reads nothing that
+ * may not be there. */
 static inline void ddb__keyindex_fetch(const ddb__keyindex *index, uint64_t hash) {
-  ddb__key_probe probe = ddb__keyindex_probe(index, hash);
-  __builtin_prefetch(&probe.segment->slots[probe.position], 1);
+  hash = ddb__key_hash(hash);
+  const ddb__key_directory *directory =
+      atomic_load_explicit(&index->directory, memory_order_relaxed);
+  const char *segment = (const char *)atomic_load_explicit(
+      &directory->segments[ddb__key_directory_slot(hash, directory->depth)], memory_order_relaxed);
+  size_t slot = (size_t)hash & (DDB__KEY_SEGMENT_SLOTS - 1);
+  __builtin_prefetch(segment, 1);
+  __builtin_prefetch(segment + sizeof(ddb__key_segment) + slot * sizeof(ddb__key_slot), 1);
 }
 
 static inline bool ddb__keyindex_next(ddb__key_probe *probe, uint64_t *seq) {
