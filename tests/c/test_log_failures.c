@@ -4,7 +4,9 @@
  * acknowledged is lost, everybody is told.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "log_support.h"
@@ -121,6 +123,72 @@ static void test_every_call_fails(void **state) {
       }
       if (failed == DDB__SYS_COUNT) {
         assert_ok(status);
+        assert_true(n > 20);
+        break;
+      }
+    }
+  }
+}
+
+static int stop_at_once(void *context, uint64_t done, uint64_t total) {
+  (void)context;
+  (void)done;
+  (void)total;
+  return 1;
+}
+
+/* Leaves a checkpoint, two segments after it, a torn commit and what a crash left of a save. Returns the
+ * digest of what can be recovered. */
+static uint64_t leave_a_mess(void) {
+  char file[300];
+  struct stat info;
+  log_remove(log_path);
+  ddb_db *db = log_open(log_path, DDB_DURABILITY_NONE);
+  ddb_table *table = log_table(db, "t");
+  assert_ok(rows_insert_many(table, 1, 5));
+  assert_ok(ddb_db_checkpoint(db, NULL, NULL, NULL));
+  assert_ok(rows_insert(table, 6, 1));
+  assert_int_equal(ddb_db_checkpoint(db, stop_at_once, NULL, NULL), DDB_ERR_INTERRUPTED);
+  assert_ok(rows_insert(table, 7, 1));
+  uint64_t digest = log_digest(db);
+  assert_ok(rows_insert(table, 8, 1));
+  ddb_table_release(table);
+  ddb_db_release(db);
+  (void)snprintf(file, sizeof file, "%s/log-0000000000000003.ddl", log_path);
+  assert_int_equal(stat(file, &info), 0);
+  assert_int_equal(truncate(file, info.st_size - 8), 0);
+  (void)snprintf(file, sizeof file, "%s/.checkpoint-0000000000000003.dictdb.0.tmp", log_path);
+  int fd = open(file, O_WRONLY | O_CREAT, 0600);
+  assert_true(fd >= 0);
+  close(fd);
+  return digest;
+}
+
+/* Every system call of a recovery made to fail once: told or made good, and the next one succeeds. */
+static void test_every_call_of_a_recovery_fails(void **state) {
+  (void)state;
+  static const int errors[] = {ENOSPC, EIO, EINTR, DDB__SYS_SHORT};
+  for (size_t e = 0; e < sizeof errors / sizeof errors[0]; e++) {
+    for (uint64_t n = 1;; n++) {
+      uint64_t digest = leave_a_mess();
+      ddb_error err = {0};
+      ddb_db *db;
+      ddb__test_sys_fail(n, errors[e], false);
+      ddb_status status = log_try_open(log_path, &db, &err);
+      ddb__sys_call failed = ddb__test_sys_failed();
+      ddb__test_sys_fail(0, 0, false);
+      if (status == DDB_OK) {
+        assert_int_equal(log_digest(db), digest);
+        ddb_db_release(db);
+      } else {
+        assert_int_equal(status, DDB_ERR_IO);
+        assert_int_equal(err.os_error, errors[e]);
+        assert_true(errors[e] != EINTR && errors[e] != DDB__SYS_SHORT);
+      }
+      db = log_open(log_path, DDB_DURABILITY_COMMIT);
+      assert_int_equal(log_digest(db), digest);
+      ddb_db_release(db);
+      if (failed == DDB__SYS_COUNT) {
         assert_true(n > 20);
         break;
       }
@@ -251,6 +319,7 @@ int main(void) {
       TEST(test_no_memory),
 #ifdef DDB_TESTING
       TEST(test_every_call_fails),
+      TEST(test_every_call_of_a_recovery_fails),
       TEST(test_no_space_changes_nothing),
       TEST(test_failed_checkpoints_are_told_and_tried_again),
       TEST(test_a_failed_sync_of_the_interval_is_told),
