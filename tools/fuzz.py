@@ -71,13 +71,8 @@ def canary_is_found(build: Path) -> bool:
             "-max_total_time=300",
             "-seed=1",
         ]
-        done = subprocess.run(
-            [*command, f"-artifact_prefix={found}/", found, str(build / "seeds" / CANARY)],
-            env=os.environ | SANITIZERS | {"DICTDB_FAULT": PLANTED},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-        )
+        command += [f"-artifact_prefix={found}/", found, str(build / "seeds" / CANARY)]
+        done = run_target(command, {"DICTDB_FAULT": PLANTED})
         kept = [path.name for path in Path(found).iterdir() if "-" in path.name]
     print(
         f"fuzz: the planted fault was {'found' if kept else 'NOT found'} by {CANARY}, "
@@ -87,6 +82,24 @@ def canary_is_found(build: Path) -> bool:
 
 
 HEADINGS = ("target", "runs", "seconds", "edges", "features", "inputs", "MB", "")
+
+
+def run_target(command: list[str], extra: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
+    """Runs a target with a folder of its own, in memory where there is such a place.
+
+    One that fails leaves its files behind: they go with the folder.
+    """
+    memory = Path("/dev/shm")
+    base = memory if os.access(memory, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="dictdb-fuzz-", dir=base) as folder:
+        return subprocess.run(
+            command,
+            env=os.environ | SANITIZERS | extra | {"TMPDIR": folder},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
 
 
 def run(build: Path, target: Path, options: argparse.Namespace) -> Result:
@@ -106,14 +119,7 @@ def run(build: Path, target: Path, options: argparse.Namespace) -> Result:
         *(str(folder) for folder in seeds if folder.is_dir()),
     ]
     began = time.monotonic()
-    done = subprocess.run(
-        command,
-        env=os.environ | SANITIZERS,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
+    done = run_target(command, {})
     log = done.stdout.decode(errors="replace")
     (build / f"{target.name}.log").write_text(log, encoding="utf-8")
     return Result(target.name, done.returncode, time.monotonic() - began, log)
