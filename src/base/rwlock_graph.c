@@ -25,6 +25,7 @@
  * Cost: none until a thread sleeps; then the number of threads that wait and of the readers they
  * wait for.
  */
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -191,6 +192,7 @@ __attribute__((format(printf, 4, 5))) static void append(char *text, size_t capa
 }
 
 static const char *side_of(const ddb__waiter *waiter) {
+  assert(waiter);
   return waiter->kind == DDB__WAIT_READ ? "read" : "write";
 }
 

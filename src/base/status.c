@@ -78,7 +78,7 @@ static void keep_whole_sequences(char *text, size_t size) {
   text[kept] = '\0';
 }
 
-ddb_status ddb__fail(ddb_error *err, ddb_status status, const char *format, ...) {
+ddb_status(ddb__fail)(ddb_error *err, ddb_status status, const char *format, ...) {
   if (err == NULL) {
     return status;
   }
@@ -95,7 +95,7 @@ ddb_status ddb__fail(ddb_error *err, ddb_status status, const char *format, ...)
   return status;
 }
 
-ddb_status ddb__fail_memory(ddb_error *err, size_t size) {
+ddb_status(ddb__fail_memory)(ddb_error *err, size_t size) {
   return ddb__fail(err, DDB_ERR_NOMEM, "out of memory: %zu bytes could not be had", size);
 }
 

@@ -14,6 +14,11 @@ ddb_status ddb__fail_memory(ddb_error *err, size_t size) __attribute__((cold));
 /* Copies a text into one of the fixed members of ddb_error, cut at a UTF-8 boundary. */
 void ddb__error_text(char *member, size_t capacity, ddb_str text);
 
+#ifdef __clang_analyzer__ /* does not see that they never return DDB_OK */
+#define ddb__fail(err, status, ...) (ddb__fail(err, status, __VA_ARGS__), (status))
+#define ddb__fail_memory(err, size) (ddb__fail_memory(err, size), DDB_ERR_NOMEM)
+#endif
+
 /* For %.*s: at most `limit` bytes of a string. */
 #define DDB__STR_ARG(text) (int)((text).size > 128 ? 128 : (text).size), (text).data
 

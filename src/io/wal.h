@@ -110,12 +110,12 @@ ddb_status ddb__wal_refusal_locked(const ddb__wal *wal, ddb_error *err);
 /* ---- wal_entry.c: what a commit changes ---- */
 
 ddb_status ddb__wal_statement(ddb__journal *journal, const ddb_table *table, const ddb__root *base,
-                              const ddb__root *next, ddb__entry **entry, ddb_error *err);
-void ddb__wal_discard(ddb__journal *journal, ddb__entry *entry);
-ddb_str ddb__wal_entry_bytes(const ddb__entry *entry);
+                              const ddb__root *next, ddb__entry **link, ddb_error *err);
+void ddb__wal_discard(ddb__journal *journal, ddb__entry *unused);
+ddb_str ddb__wal_entry_bytes(const ddb__entry *taken);
 /* What was reserved for it. */
-uint64_t ddb__wal_entry_reserved(const ddb__entry *entry);
-void ddb__wal_entry_free(ddb__entry *entry);
+uint64_t ddb__wal_entry_reserved(const ddb__entry *taken);
+void ddb__wal_entry_free(ddb__entry *taken);
 
 /* ---- wal_open.c: the directory ---- */
 

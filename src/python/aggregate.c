@@ -520,6 +520,7 @@ static ddb_rowset *run(call *c, const ddb_view *view) {
     pyddb_attach();
   }
   c->query.records = NULL;
+  c->query.records = NULL; /* it ends here */
   ddb_records_free(&records);
   if (status != DDB_OK) {
     pyddb_raise(state, &err);

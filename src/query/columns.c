@@ -6,6 +6,8 @@
  * and the fields seen are a set each. Cost: O(rows), a load per record; fields times distinct
  * shapes.
  */
+#include <assert.h>
+
 #include "base/heap.h"
 #include "base/status.h"
 #include "query/plan.h"
@@ -18,6 +20,7 @@ typedef struct shape_set {
 } shape_set;
 
 static size_t shape_slot(const shape_set *set, const ddb_shape *shape) {
+  assert(set->slots);
   size_t at = (size_t)(shape->id * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (set->slot_count - 1);
   while (set->slots[at] && set->slots[at] != shape) {
     at = (at + 1) & (set->slot_count - 1);

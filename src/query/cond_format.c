@@ -149,7 +149,7 @@ static void put_cond(ddb__writer *to, const ddb_cond *cond) {
 }
 
 size_t ddb_cond_format(const ddb_cond *cond, char *buffer, size_t capacity) {
-  ddb__writer to = {buffer, buffer ? capacity : 0, 0};
+  ddb__writer to = ddb__writer_start(buffer, capacity);
   put_cond(&to, cond);
   ddb__writer_end(&to);
   return to.size;

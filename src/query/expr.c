@@ -263,7 +263,7 @@ void ddb__expr_write(ddb__writer *to, const ddb_expr *expr, bool operand) {
 }
 
 size_t ddb_expr_format(const ddb_expr *expr, char *buffer, size_t capacity) {
-  ddb__writer to = {buffer, buffer ? capacity : 0, 0};
+  ddb__writer to = ddb__writer_start(buffer, capacity);
   ddb__expr_write(&to, expr, false);
   ddb__writer_end(&to);
   return to.size;

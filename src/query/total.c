@@ -383,6 +383,7 @@ static void digits_divide(digits *d, uint64_t divisor) {
   }
   bool round = count > MEAN_DIGITS;
   d->count = count - round;
+  assert(d->text);
   memcpy(d->text, quotient, d->count);
   if (round) {
     d->exponent++;

@@ -4,6 +4,12 @@
  */
 #include "query/writer.h"
 
+ddb__writer ddb__writer_start(char *buffer, size_t capacity) {
+  ddb__writer to = {.capacity = buffer ? capacity : 0};
+  to.buffer = buffer;
+  return to;
+}
+
 void ddb__writer_put(ddb__writer *to, const char *text, size_t size) {
   if (to->size < to->capacity) {
     size_t room = to->capacity - to->size;

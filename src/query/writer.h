@@ -13,6 +13,8 @@ typedef struct ddb__writer {
   size_t size;
 } ddb__writer;
 
+/* The buffer may be NULL: then bytes are only counted. */
+ddb__writer ddb__writer_start(char *buffer, size_t capacity);
 void ddb__writer_put(ddb__writer *to, const char *text, size_t size);
 void ddb__writer_text(ddb__writer *to, const char *text);
 void ddb__writer_value(ddb__writer *to, const ddb_value *value);

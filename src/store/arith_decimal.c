@@ -88,9 +88,10 @@ static ddb_value text_result(char *bytes, size_t size) {
 }
 
 static ddb_value infinity(bool negative, char *bytes) {
-  const char *text = negative ? "-Infinity" : "Infinity";
-  memcpy(bytes, text, strlen(text));
-  return text_result(bytes, strlen(text));
+  static const char text[] = {'-', 'I', 'n', 'f', 'i', 'n', 'i', 't', 'y'};
+  size_t from = negative ? 0 : 1;
+  memcpy(bytes, text + from, sizeof text - from);
+  return text_result(bytes, sizeof text - from);
 }
 
 /* As str(Decimal) writes it; `count` digits, at least one. */

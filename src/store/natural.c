@@ -7,6 +7,7 @@
  */
 #include "store/natural.h"
 
+#include <assert.h>
 #include <math.h>
 
 __extension__ typedef unsigned __int128 wide;
@@ -249,6 +250,7 @@ static uint64_t divide_step(uint64_t *at, const ddb__natural *b) {
   size_t n = b->count;
   wide top = (wide)at[n] << 64 | at[n - 1];
   uint64_t high = b->limbs[n - 1];
+  assert(high >> 63);
   wide guess = at[n] >= high ? UINT64_MAX : top / high;
   wide rest = top - guess * high;
   while (n > 1 && rest >> 64 == 0 && guess * b->limbs[n - 2] > (rest << 64 | at[n - 2])) {

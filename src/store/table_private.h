@@ -35,6 +35,7 @@ typedef struct ddb__kept {
   ddb__long_pin *pin;
 } ddb__kept;
 
+/* Apart by who writes: NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding) */
 struct ddb_table {
   /* Read by every reader; written at each publication. */
   _Alignas(DDB__CACHE_LINE) _Atomic(const ddb__root *) current; /* newest, maybe owned */
