@@ -131,8 +131,14 @@ class _CallHandler(logging.Handler):
         super().__init__()
         self._function = function
 
-    def createLock(self) -> None:
-        self.lock = None
+    def handle(self, record: logging.LogRecord) -> Any:
+        """As every handler's, but for the handler's lock."""
+        passed: object = self.filter(record)
+        if isinstance(passed, logging.LogRecord):  # A filter of 3.12 or later put another one in
+            record = passed
+        if passed:
+            self.emit(record)
+        return passed
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
