@@ -1199,6 +1199,65 @@ DDB_API ddb_status ddb_db_save_json(ddb_db *db, const char *path, ddb_progress p
 DDB_API ddb_status ddb_db_load_json(const char *path, ddb_progress progress, void *context,
                                     ddb_db **out, ddb_error *err);
 
+/*
+ * Text files of one table, for other programs (docs/file-format.md). CSV: RFC 4180, a header, then a
+ * line for each record; quotes tell "" from null and "7" from 7. What has no plain text (a list, a
+ * named time zone) is there as its JSON text. NDJSON: a JSON object in each line, values as in the
+ * JSON format.
+ */
+typedef enum ddb_text_format { DDB_TEXT_CSV, DDB_TEXT_NDJSON } ddb_text_format;
+
+typedef struct ddb_export_options {
+  ddb_text_format format;
+  const char *encoding;   /* NULL: UTF-8; else a name that iconv knows */
+  const ddb_str *columns; /* fields, in this order. NDJSON: NULL for all of each record */
+  size_t column_count;    /* CSV: > 0 */
+  char delimiter;         /* CSV; 0: a comma. Else any ASCII character but quotes and line ends */
+  ddb_str null_text;      /* CSV: what stands for null, unquoted; {NULL, 0}: nothing at all */
+  uint64_t total;         /* records, for the progress; 0: not known */
+  ddb_progress progress;
+  void *context;
+} ddb_export_options;
+
+/*
+ * Records into a file, one by one: of a view, a rowset or a cursor, as long as they live. The file is
+ * replaced by commit, whole; cancel leaves the old one. Errors: IO, NOMEM, INTERRUPTED; INVALID (a bad
+ * option; a str with a lone surrogate in CSV, a character that the encoding lacks, or a null that is
+ * alone in its line and has no text: with the record and field). After an error of put or commit only
+ * cancel is left, which is allowed after a commit of either outcome too. Distinct.
+ */
+typedef struct ddb_export ddb_export;
+DDB_API ddb_status ddb_export_open(const char *path, const ddb_export_options *options,
+                                   ddb_export **out, ddb_error *err);
+DDB_API ddb_status ddb_export_put(ddb_export *file, const ddb_record *record, ddb_error *err);
+DDB_API ddb_status ddb_export_commit(ddb_export *file, ddb_error *err);
+DDB_API void ddb_export_cancel(ddb_export *file); /* frees it. NULL is allowed */
+
+typedef struct ddb_import_options {
+  ddb_text_format format;
+  const char *encoding;           /* as above */
+  const ddb_table_options *table; /* NULL: key "id", no schema */
+  bool skip_validation;           /* of values that are not of the schema's type */
+  char delimiter;                 /* CSV: as above */
+  ddb_str null_text;              /* CSV: as above */
+  bool no_header;                 /* CSV: the columns are called column_1, column_2, ... */
+  bool only_text;                 /* CSV without a schema: every value but null is a str */
+  ddb_progress progress;          /* in bytes of the file */
+  void *context;
+} ddb_import_options;
+
+/*
+ * A file as a new table, which appears with all its records at one instant, or not at all. CSV: a
+ * schema's types say what a cell means; without one, an unquoted cell that is written as a number
+ * would be (no leading zeros, no plus, no words) is an int or a float, any other text. Memory beside
+ * the table's: one batch of records, the largest record. *count: its records; may be NULL. Errors: CORRUPT
+ * (a ragged row; with offset), those of ddb_table_insert, SCHEMA (a text that is not of its type), all
+ * naming file and line; DUPLICATE_TABLE, INVALID (a bad option), IO, NOMEM, INTERRUPTED.
+ */
+DDB_API ddb_status ddb_db_import(ddb_db *db, const char *path, ddb_str table_name,
+                                 const ddb_import_options *options, uint64_t *count,
+                                 ddb_error *err);
+
 #ifdef __cplusplus
 }
 #endif

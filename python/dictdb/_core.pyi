@@ -48,7 +48,7 @@ _Changes: TypeAlias = _Record | Callable[[RecordView], _Record]
 _OrderBy: TypeAlias = _OrderItem | list[_OrderItem] | tuple[_OrderItem, ...]
 _Schema: TypeAlias = Mapping[str, Any]
 _Missing: TypeAlias = Literal["ignore", "raise"]
-_Progress: TypeAlias = Callable[[int, int], object]
+_Progress: TypeAlias = Callable[[int, int], object] | bool
 
 __version__: str
 KIND_BITS: dict[str, int]
@@ -475,6 +475,27 @@ class _Source:
         distinct: bool = False,
         analyze: bool = False,
     ) -> Plan: ...
+    def export_csv(
+        self,
+        filepath: _Path,
+        *,
+        records: Iterable[_Record] | None = None,
+        columns: Iterable[_FieldName] | None = None,
+        where: _Where | None = None,
+        delimiter: str = ",",
+        encoding: str = "utf-8",
+        null: str = "",
+        progress: _Progress | None = None,
+    ) -> int: ...
+    def export_ndjson(
+        self,
+        filepath: _Path,
+        *,
+        records: Iterable[_Record] | None = None,
+        columns: Iterable[_FieldName] | None = None,
+        where: _Where | None = None,
+        progress: _Progress | None = None,
+    ) -> int: ...
     def indexed_fields(self) -> list[str]: ...
     def indexes(self) -> list[dict[str, Any]]: ...
     def has_index(self, field: _IndexFields) -> bool: ...
@@ -696,6 +717,31 @@ class DictDB:
     def write_lock(
         self, *tables: str | dictdb.Table, timeout: float | None = None
     ) -> _TablesGuard: ...
+    def import_csv(
+        self,
+        filepath: _Path,
+        table_name: str,
+        *,
+        primary_key: str = "id",
+        delimiter: str = ",",
+        has_header: bool = True,
+        encoding: str = "utf-8",
+        schema: _Schema | None = None,
+        infer_types: bool = True,
+        skip_validation: bool = False,
+        null: str = "",
+        progress: _Progress | None = None,
+    ) -> int: ...
+    def import_ndjson(
+        self,
+        filepath: _Path,
+        table_name: str,
+        *,
+        primary_key: str = "id",
+        schema: _Schema | None = None,
+        skip_validation: bool = False,
+        progress: _Progress | None = None,
+    ) -> int: ...
     def snapshot(self) -> Snapshot: ...
     def memory(self) -> dict[str, int]: ...
     def save(
@@ -745,6 +791,7 @@ def _join_select(
 def _join_aggregate(
     base: TableView, steps: tuple[Any, ...], /, *args: Any, **kwargs: Any
 ) -> Any: ...
+def _register_bar(progress_bar: Callable[[str, Any], Any], /) -> None: ...
 def _register(
     table_class: type[Table],
     schema_encode: Callable[[Any], list[tuple[Any, ...]]],

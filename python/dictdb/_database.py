@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from dictdb import _aio, _async, _core
+from dictdb import _aio, _async, _core, _progress
 
 if TYPE_CHECKING:
     from typing import Self
@@ -74,3 +74,6 @@ class DictDB(_core.DictDB):
         position in bytes) and StorageError (the file could not be read).
         """
         return await _async.run(lambda progress: cls.load(filename, file_format, progress=progress))
+
+
+_core._register_bar(_progress.Bar)

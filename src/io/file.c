@@ -261,6 +261,17 @@ void ddb__file_cancel(ddb__file *file) {
   release(file);
 }
 
+ddb_status ddb__file_replace_by(ddb__file *file, const char *path,
+                                ddb_status (*write)(void *context), void *context, ddb_error *err) {
+  DDB__TRY(ddb__file_replace(file, path, err));
+  ddb_status status = write(context);
+  if (status != DDB_OK) {
+    ddb__file_cancel(file);
+    return status;
+  }
+  return ddb__file_commit(file, err);
+}
+
 /* ---- Reading ------------------------------------------------------------------------------ */
 
 static ddb_status open_for_reading(ddb__file *file, ddb_error *err) {

@@ -36,6 +36,9 @@ ddb_status ddb__file_write(ddb__file *file, const void *data, size_t size, ddb_e
 ddb_status ddb__file_commit(ddb__file *file, ddb_error *err);
 /* Removes the temporary file. */
 void ddb__file_cancel(ddb__file *file);
+/* All of it: `write` gives the file its bytes; the path is replaced if it returns DDB_OK, else as it was. */
+ddb_status ddb__file_replace_by(ddb__file *file, const char *path,
+                                ddb_status (*write)(void *context), void *context, ddb_error *err);
 
 ddb_status ddb__file_open(ddb__file *file, const char *path, ddb_error *err);
 /* *size: bytes read, 0 at the end of the file. */

@@ -14,7 +14,6 @@
  */
 #include "io/json_load.h"
 
-#include "base/heap.h"
 #include "base/status.h"
 #include "io/try.h"
 #include "store/text.h"
@@ -150,20 +149,16 @@ static ddb_status init(ddb__loader *loader, const char *path) {
   DDB__TRY(ddb__file_open(&loader->file, path, err));
   loader->progress.total = loader->file.size;
   DDB__TRY(ddb__json_reader_init(&loader->reader, fill, loader, &loader->checksum, err));
-  DDB__TRY(ddb_builder_new(&loader->batch, err));
+  DDB__TRY(ddb__fill_init(&loader->fill, err));
+  loader->maker.decoder = &loader->decoder;
+  loader->maker.fill = &loader->fill;
   DDB__TRY(ddb_builder_new(&loader->defaults, err));
-  loader->offsets = ddb__alloc(&ddb__heap_process, DDB__LOAD_BATCH_COUNT * sizeof *loader->offsets);
-  if (!loader->offsets) {
-    return ddb__fail_memory(err, DDB__LOAD_BATCH_COUNT * sizeof *loader->offsets);
-  }
   return ddb_db_new(&loader->db, err);
 }
 
 static void fini(ddb__loader *loader) {
-  ddb__free(&ddb__heap_process, loader->offsets, DDB__LOAD_BATCH_COUNT * sizeof *loader->offsets);
-  ddb__free(&ddb__heap_process, loader->names, loader->field_capacity * sizeof *loader->names);
-  ddb__free(&ddb__heap_process, loader->values, loader->field_capacity * sizeof *loader->values);
-  ddb_builder_free(loader->batch);
+  ddb__json_maker_fini(&loader->maker);
+  ddb__fill_fini(&loader->fill);
   ddb_builder_free(loader->defaults);
   ddb__json_decoder_fini(&loader->decoder);
   ddb__json_tape_fini(&loader->tape);

@@ -9,13 +9,12 @@
 #include "dictdb.h"
 #include "io/checksum.h"
 #include "io/file.h"
+#include "io/fill.h"
 #include "io/json_decode.h"
 #include "io/json_read.h"
+#include "io/json_record.h"
 #include "io/json_tape.h"
 #include "io/layout.h"
-
-#define DDB__LOAD_BATCH_COUNT 4096
-#define DDB__LOAD_BATCH_SIZE  ((uint64_t)4 * 1024 * 1024) /* bytes of JSON */
 
 /* One load; on the stack of ddb_db_load_json. */
 typedef struct ddb__loader {
@@ -27,15 +26,11 @@ typedef struct ddb__loader {
   ddb__checksum checksum;
   ddb__layout_progress progress; /* of bytes */
   uint64_t done;
-  bool marked;           /* the file has our format mark */
-  ddb_builder *batch;    /* records that are not inserted yet */
+  bool marked; /* the file has our format mark */
+  ddb__fill fill;
+  ddb__json_maker maker;
   ddb_builder *defaults; /* values of one schema */
-  uint64_t *offsets;     /* [DDB__LOAD_BATCH_COUNT] where the batch's records begin; owned */
-  /* Fields of the record in hand; both arrays have field_capacity items; owned. */
-  ddb_str *names;
-  size_t *values;
-  size_t field_capacity;
-  ddb_error *err; /* never NULL */
+  ddb_error *err;        /* never NULL */
 } ddb__loader;
 
 /* The reader's last token is a table's name, a key of "tables": reads the table. */

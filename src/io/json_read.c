@@ -131,6 +131,12 @@ void ddb__json_reader_move(ddb__json_reader *reader, uint64_t offset, bool befor
   reader->expect = before_value ? EXPECT_VALUE : EXPECT_COMMA_OR_CLOSE;
 }
 
+void ddb__json_reader_restart(ddb__json_reader *reader) {
+  ddb__json_reader_move(reader, 0, true);
+  reader->depth = 0;
+  reader->text_size = 0;
+}
+
 /* ---- Texts -------------------------------------------------------------------------------- */
 
 static ddb_status grow_text(ddb__json_reader *reader, size_t size) {
@@ -596,4 +602,28 @@ ddb_status ddb__json_skip(ddb__json_reader *reader) {
     reader->text_size = text_size;
   }
   return DDB_OK;
+}
+
+ddb_status ddb__json_next_line(ddb__json_reader *reader, bool *found, uint64_t *lines) {
+  uint64_t before = *lines;
+  bool first = reader->expect == EXPECT_VALUE; /* nothing has been read yet */
+  for (;;) {
+    DDB__TRY(want(reader, 1));
+    if (reader->at == reader->end) {
+      *found = false;
+      return DDB_OK;
+    }
+    char byte = *reader->at;
+    if (byte != ' ' && byte != '\n' && byte != '\r' && byte != '\t') {
+      break;
+    }
+    *lines += byte == '\n';
+    reader->at++;
+  }
+  if (!first && *lines == before) {
+    return fail_character(reader, "the end of the line");
+  }
+  reader->expect = EXPECT_VALUE;
+  *found = true;
+  return ddb__json_next(reader);
 }

@@ -85,6 +85,11 @@ void ddb__json_reader_sum(ddb__json_reader *reader);
 /* The input has been set to `offset`: goes on there, at the same depth, with a value (before_value)
  * or with what follows one. A checksum is then of no use. */
 void ddb__json_reader_move(ddb__json_reader *reader, uint64_t offset, bool before_value);
+/* Another input: its first value comes next. */
+void ddb__json_reader_restart(ddb__json_reader *reader);
+/* The last value stood alone in its line: begins the next one, of a line below. *found: false at the
+ * end of the input. *lines: increased by the line ends passed. */
+ddb_status ddb__json_next_line(ddb__json_reader *reader, bool *found, uint64_t *lines);
 /* Offset of the next byte. */
 static inline uint64_t ddb__json_reader_offset(const ddb__json_reader *reader) {
   return reader->base + (uint64_t)(reader->at - reader->buffer);

@@ -18,15 +18,14 @@
 #include "base/status.h"
 #include "io/checksum.h"
 #include "io/file.h"
+#include "io/json_record.h"
 #include "io/json_write.h"
 #include "io/layout.h"
-#include "io/scan.h"
 #include "io/try.h"
 #include "store/record.h"
 #include "store/table.h"
 
-#define QUICK_NAME_SIZE_MAX 1024
-#define CHECK_PERIOD        4096 /* records between two looks at the progress function */
+#define CHECK_PERIOD 4096 /* records between two looks at the progress function */
 
 typedef struct saver {
   ddb__checksum checksum;
@@ -38,10 +37,7 @@ typedef struct saver {
   ddb__layout_progress progress;
   uint64_t done; /* records written */
   ddb_error *err;
-  /* The shape of the last record, and whether its names can be copied as they are. */
-  const ddb_shape *shape;
-  bool names_are_quick;
-  bool names_are_plain;
+  ddb__json_names names;
 } saver;
 
 /* What a table's records say about its schema. */
@@ -223,82 +219,13 @@ static ddb_status write_properties(saver *s, const ddb_table *table, const ddb_v
 
 /* ---- Records ------------------------------------------------------------------------------ */
 
-static void look_at_shape(saver *s, const ddb_shape *shape) {
-  s->shape = shape;
-  s->names_are_quick = true;
-  s->names_are_plain = true;
-  for (uint32_t i = 0; i < shape->count; i++) {
-    ddb_str name = shape->names[i];
-    s->names_are_plain &= ddb__json_key_is_plain(name);
-    s->names_are_quick &=
-        name.size <= QUICK_NAME_SIZE_MAX && ddb__scan_plain(name.data, name.size) == name.size;
-  }
-}
-
-/* ", " or "{", then "name": without a look at its characters. */
-static inline ddb_status write_quick_name(ddb__json_writer *writer, ddb_str name, bool first) {
-  DDB__TRY(ddb__json_room(writer, name.size + 6));
-  char *out = writer->buffer + writer->used;
-  if (first) {
-    *out++ = '{';
-  } else {
-    *out++ = ',';
-    *out++ = ' ';
-  }
-  *out++ = '"';
-  if (name.size) {
-    memcpy(out, name.data, name.size);
-    out += name.size;
-  }
-  *out++ = '"';
-  *out++ = ':';
-  *out++ = ' ';
-  writer->used = (size_t)(out - writer->buffer);
-  return DDB_OK;
-}
-
-static ddb_status write_plain_record(saver *s, const ddb_record *record) {
-  const ddb_shape *shape = record->shape;
-  for (uint32_t i = 0; i < shape->count; i++) {
-    if (s->names_are_quick) {
-      DDB__TRY(write_quick_name(&s->writer, shape->names[i], i == 0));
-    } else {
-      DDB__TRY(ddb__json_write_text(&s->writer, i ? ", " : "{"));
-      DDB__TRY(ddb__json_write_string(&s->writer, shape->names[i]));
-      DDB__TRY(ddb__json_write_text(&s->writer, ": "));
-    }
-    ddb_value value = ddb__record_at(record, i);
-    DDB__TRY(ddb__json_write_value(&s->writer, &value));
-  }
-  return ddb__json_write_text(&s->writer, "}");
-}
-
-/* With a field named "$type" or such: as pairs, like any dict. */
-static ddb_status write_pairs_record(saver *s, const ddb_record *record) {
-  const ddb_shape *shape = record->shape;
-  DDB__TRY(ddb__json_write_text(&s->writer, "{\"$type\": \"dict\", \"value\": ["));
-  for (uint32_t i = 0; i < shape->count; i++) {
-    ddb_value name = ddb_text(shape->names[i]);
-    ddb_value value = ddb__record_at(record, i);
-    DDB__TRY(ddb__json_write_text(&s->writer, i ? ", [" : "["));
-    DDB__TRY(ddb__json_write_value(&s->writer, &name));
-    DDB__TRY(ddb__json_write_text(&s->writer, ", "));
-    DDB__TRY(ddb__json_write_value(&s->writer, &value));
-    DDB__TRY(ddb__json_write_text(&s->writer, "]"));
-  }
-  return ddb__json_write_text(&s->writer, "]}");
-}
-
 static ddb_status write_records(saver *s, const ddb_view *view) {
   uint64_t position = 0;
   const ddb_record *record = ddb_view_next(view, &position);
   DDB__TRY(ddb__json_write_text(&s->writer, ",\n\"records\": ["));
   for (const char *before = "\n"; record; before = ",\n") {
-    if (record->shape != s->shape) {
-      look_at_shape(s, record->shape);
-    }
     DDB__TRY(ddb__json_write_text(&s->writer, before));
-    DDB__TRY(s->names_are_plain ? write_plain_record(s, record) : write_pairs_record(s, record));
+    DDB__TRY(ddb__json_write_record(&s->writer, &s->names, record));
     s->done++;
     record = ddb_view_next(view, &position);
   }
@@ -309,8 +236,6 @@ static ddb_status write_table(saver *s, size_t index) {
   ddb_table *table = s->tables[index];
   ddb_view view;
   DDB__TRY(ddb_snapshot_view(s->snapshot, table, &view, s->err));
-  /* A shape's address is its own only as long as its table lives; another table, another look. */
-  s->shape = NULL;
   ddb_status status = write_table_name(s, table, index);
   if (status == DDB_OK) {
     status = write_properties(s, table, &view);
@@ -356,26 +281,13 @@ static ddb_status write_all(saver *s) {
   return ddb__layout_tell(&s->progress, s->done, true, s->err);
 }
 
-static ddb_status count_records(saver *s) {
-  for (size_t i = 0; i < s->table_count; i++) {
-    ddb_view view;
-    DDB__TRY(ddb_snapshot_view(s->snapshot, s->tables[i], &view, s->err));
-    s->progress.total += ddb_view_count(&view);
-    ddb_view_close(&view);
-  }
-  return DDB_OK;
+static ddb_status write_file(void *context) {
+  return write_all(context);
 }
 
-/* The file is replaced only when all of it has been written. */
 static ddb_status save_to(saver *s, const char *path) {
-  DDB__TRY(count_records(s));
-  DDB__TRY(ddb__file_replace(&s->file, path, s->err));
-  ddb_status status = write_all(s);
-  if (status != DDB_OK) {
-    ddb__file_cancel(&s->file);
-    return status;
-  }
-  return ddb__file_commit(&s->file, s->err);
+  DDB__TRY(ddb__layout_count(&s->progress, s->snapshot, s->tables, s->table_count, s->err));
+  return ddb__file_replace_by(&s->file, path, write_file, s, s->err);
 }
 
 ddb_status ddb_snapshot_save_json(ddb_snapshot *snapshot, const char *path, ddb_progress progress,

@@ -19,8 +19,6 @@
 #include "base/heap.h"
 #include "base/status.h"
 #include "io/try.h"
-#include "store/builder.h"
-#include "store/shape.h"
 #include "store/table.h"
 #include "store/text.h"
 #include "store/write.h"
@@ -58,11 +56,7 @@ typedef struct table_load {
   ddb__loader *loader;
   size_t nodes[PROPERTY_COUNT]; /* 0: not there yet; RECORDS: 1 when it was there */
   ddb_table *table;             /* NULL: not created yet; owned */
-  const ddb_shape *shape;       /* of the last record */
-  bool validate;
-  uint64_t record_count;   /* records read, batch included */
-  uint64_t batch_offset;   /* where the batch's first record begins */
-  uint64_t records_offset; /* records that were passed over begin here; 0: none were */
+  uint64_t records_offset;      /* records that were passed over begin here; 0: none were */
 } table_load;
 
 /* ---- Errors ------------------------------------------------------------------------------- */
@@ -79,16 +73,10 @@ static ddb_str table_name(const table_load *load) {
   return name;
 }
 
-/* Did the machine or the caller fail, rather than the file? */
-static bool file_is_innocent(ddb_status status) {
-  return status == DDB_OK || status == DDB_ERR_NOMEM || status == DDB_ERR_IO ||
-         status == DDB_ERR_INTERRUPTED || status == DDB_ERR_FORKED;
-}
-
 /* Gives an error that the file is to blame for its place. record: 0 for the table itself. */
 static ddb_status blame(const table_load *load, ddb_status status, uint64_t record,
                         uint64_t offset) {
-  if (file_is_innocent(status)) {
+  if (ddb__fill_file_is_innocent(status)) {
     return status;
   }
   ddb_error *err = load->loader->err;
@@ -259,9 +247,14 @@ static ddb_status create_with(table_load *load, const schema_load *schema) {
                                   "\"primary_key\"", &options.primary_key));
   }
   size_t exceptions = load->nodes[PROPERTY_SCHEMA_EXCEPTIONS];
-  load->validate = !(exceptions && node_at(loader, exceptions)->kind == DDB_BOOL &&
-                     node_at(loader, exceptions)->as.boolean);
-  return ddb_db_table_create(loader->db, name, &options, &load->table, loader->err);
+  loader->maker.validate = !(exceptions && node_at(loader, exceptions)->kind == DDB_BOOL &&
+                             node_at(loader, exceptions)->as.boolean);
+  loader->maker.complete = loader->marked;
+  loader->maker.shape = NULL;
+  DDB__TRY(ddb_db_table_create(loader->db, name, &options, &load->table, loader->err));
+  loader->fill.table = load->table;
+  loader->fill.count = 0;
+  return DDB_OK;
 }
 
 static ddb_status create_table(table_load *load) {
@@ -277,103 +270,9 @@ static ddb_status create_table(table_load *load) {
 
 /* ---- Records ------------------------------------------------------------------------------ */
 
-/* Which record of the batch does the table refuse? Tries them again, and takes all of it back. */
-static size_t find_refused(const table_load *load) {
-  ddb_error ignored;
-  ddb__write write;
-  size_t index = 0;
-  if (ddb__write_begin(&write, load->table, &ignored) != DDB_OK) {
-    return 0;
-  }
-  for (size_t count = ddb_builder_count(load->loader->batch); index < count; index++) {
-    ddb__item item = ddb__builder_item(load->loader->batch, index);
-    ddb_value key;
-    if (ddb__write_insert(&write, &item, &key, &ignored) != DDB_OK) {
-      break;
-    }
-  }
-  ddb__write_abort(&write);
-  return index;
-}
-
-static ddb_status insert_batch(table_load *load) {
-  ddb__loader *loader = load->loader;
-  size_t count = ddb_builder_count(loader->batch);
-  if (count == 0) {
-    return DDB_OK;
-  }
-  ddb_status status = ddb_table_insert(load->table, loader->batch, NULL, loader->err);
-  if (!file_is_innocent(status)) {
-    size_t index = find_refused(load);
-    return blame(load, status, load->record_count - count + index + 1,
-                 loader->offsets[index < count ? index : count - 1]);
-  }
-  ddb_builder_clear(loader->batch);
-  return status;
-}
-
-static ddb_status need_fields(ddb__loader *loader, size_t count) {
-  if (count <= loader->field_capacity) {
-    return DDB_OK;
-  }
-  size_t capacity = loader->field_capacity ? loader->field_capacity : 32;
-  while (capacity < count) {
-    capacity *= 2;
-  }
-  ddb_str *names = ddb__alloc(&ddb__heap_process, capacity * sizeof *names);
-  size_t *values = ddb__alloc(&ddb__heap_process, capacity * sizeof *values);
-  if (!names || !values) {
-    ddb__free(&ddb__heap_process, names, capacity * sizeof *names);
-    ddb__free(&ddb__heap_process, values, capacity * sizeof *values);
-    return ddb__fail_memory(loader->err, capacity * sizeof *names);
-  }
-  ddb__free(&ddb__heap_process, loader->names, loader->field_capacity * sizeof *names);
-  ddb__free(&ddb__heap_process, loader->values, loader->field_capacity * sizeof *values);
-  loader->names = names;
-  loader->values = values;
-  loader->field_capacity = capacity;
-  return DDB_OK;
-}
-
-/* The shape for these names; mostly that of the record before. */
-static ddb_status find_shape(table_load *load, size_t count, bool same) {
-  if (same) {
-    return DDB_OK;
-  }
-  ddb__loader *loader = load->loader;
-  const ddb_shape *shape;
-  DDB__TRY(
-      ddb_table_shape(load->table, DDB_SHAPE_RECORD, loader->names, count, &shape, loader->err));
-  if (loader->marked && shape->auto_key) {
-    return CORRUPT(load, "the primary key is missing");
-  }
-  if (loader->marked && shape->input_count != shape->count) {
-    return CORRUPT(load, "fields of the schema are missing");
-  }
-  load->shape = shape;
-  return DDB_OK;
-}
-
-/* Adds the record at `index` of the tape to the batch. */
-static ddb_status build_record(table_load *load, size_t index) {
-  ddb__loader *loader = load->loader;
-  ddb__json_entries entries;
-  DDB__TRY(ddb__json_decode_entries(&loader->decoder, index, &entries));
-  size_t count = entries.count;
-  DDB__TRY(need_fields(loader, count));
-  const ddb_shape *shape = load->shape;
-  bool same = shape && shape->input_count == count;
-  for (size_t i = 0; i < count; i++) {
-    DDB__TRY(
-        ddb__json_decode_entry(&loader->decoder, &entries, &loader->names[i], &loader->values[i]));
-    same = same && ddb__text_equal(loader->names[i], shape->names[i]);
-  }
-  DDB__TRY(find_shape(load, count, same));
-  DDB__TRY(ddb_builder_record_begin(loader->batch, load->shape, load->validate, loader->err));
-  for (size_t i = 0; i < count; i++) {
-    DDB__TRY(ddb__json_decode(&loader->decoder, loader->values[i], loader->batch));
-  }
-  return ddb_builder_end(loader->batch, loader->err);
+static ddb_status blame_refused(const table_load *load, ddb_status status) {
+  const ddb__place *refused = &load->loader->fill.refused;
+  return blame(load, status, refused->record, refused->offset);
 }
 
 /* The reader's last token begins the record. */
@@ -381,23 +280,16 @@ static ddb_status read_record(table_load *load) {
   ddb__loader *loader = load->loader;
   uint64_t offset = loader->reader.token_offset;
   size_t index = loader->tape.count;
-  load->record_count++;
   ddb_status status = loader->reader.token == DDB__JSON_OBJECT
                           ? ddb__json_tape_read(&loader->tape, &loader->reader)
                           : CORRUPT(load, "not an object");
   if (status == DDB_OK) {
-    status = build_record(load, index);
+    status = ddb__json_make(&loader->maker, index);
   }
   if (status != DDB_OK) {
-    return blame(load, status, load->record_count, offset);
+    return blame(load, status, loader->fill.count + 1, offset);
   }
-  size_t count = ddb_builder_count(loader->batch);
-  loader->offsets[count - 1] = offset;
-  if (count == 1) {
-    load->batch_offset = offset;
-  }
-  bool full = count == DDB__LOAD_BATCH_COUNT || offset - load->batch_offset > DDB__LOAD_BATCH_SIZE;
-  return full ? insert_batch(load) : DDB_OK;
+  return blame_refused(load, ddb__fill_add(&loader->fill, offset, 0));
 }
 
 /* The reader's last token begins the list of records. */
@@ -412,10 +304,10 @@ static ddb_status read_records(table_load *load) {
   for (;;) {
     ddb_status status = ddb__json_next(reader);
     if (status != DDB_OK) {
-      return blame(load, status, load->record_count + 1, reader->token_offset);
+      return blame(load, status, loader->fill.count + 1, reader->token_offset);
     }
     if (reader->token == DDB__JSON_ARRAY_END) {
-      return insert_batch(load);
+      return blame_refused(load, ddb__fill_flush(&loader->fill));
     }
     DDB__TRY(read_record(load));
     reader->text_size = text_size;

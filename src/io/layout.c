@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/status.h"
+#include "io/try.h"
 #include "store/text.h"
 
 #define TELL_NS UINT64_C(100000000)
@@ -40,6 +41,18 @@ static uint64_t clock_ns(void) {
   struct timespec now = {0};
   (void)clock_gettime(CLOCK_MONOTONIC, &now);
   return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+ddb_status ddb__layout_count(ddb__layout_progress *progress, ddb_snapshot *snapshot,
+                             ddb_table *const *tables, size_t table_count, ddb_error *err) {
+  progress->total = 0;
+  for (size_t i = 0; i < table_count; i++) {
+    ddb_view view;
+    DDB__TRY(ddb_snapshot_view(snapshot, tables[i], &view, err));
+    progress->total += ddb_view_count(&view);
+    ddb_view_close(&view);
+  }
+  return DDB_OK;
 }
 
 ddb_status ddb__layout_tell(ddb__layout_progress *progress, uint64_t done, bool now,

@@ -60,6 +60,9 @@ typedef struct ddb__layout_progress {
   uint64_t told_ns; /* when, 0: never */
 } ddb__layout_progress;
 
+/* What is to be done: all records of these tables, as the snapshot sees them. */
+ddb_status ddb__layout_count(ddb__layout_progress *progress, ddb_snapshot *snapshot,
+                             ddb_table *const *tables, size_t table_count, ddb_error *err);
 /* INTERRUPTED when the caller says so. now: whatever the time. */
 ddb_status ddb__layout_tell(ddb__layout_progress *progress, uint64_t done, bool now,
                             ddb_error *err);

@@ -111,27 +111,16 @@ static ddb_status write_all(saver *s) {
 
 /* ---- The file ----------------------------------------------------------------------------- */
 
-static ddb_status count_records(saver *s) {
-  for (size_t i = 0; i < s->table_count; i++) {
-    ddb_view view;
-    DDB__TRY(ddb_snapshot_view(s->snapshot, s->tables[i], &view, s->err));
-    s->progress.total += ddb_view_count(&view);
-    ddb_view_close(&view);
-  }
+static ddb_status write_file(void *context) {
+  saver *s = context;
+  DDB__TRY(write_all(s));
+  s->file_size = s->file.size;
   return DDB_OK;
 }
 
-/* The file is replaced only when all of it has been written. */
 static ddb_status save_to(saver *s, const char *path) {
-  DDB__TRY(count_records(s));
-  DDB__TRY(ddb__file_replace(&s->file, path, s->err));
-  ddb_status status = write_all(s);
-  if (status != DDB_OK) {
-    ddb__file_cancel(&s->file);
-    return status;
-  }
-  s->file_size = s->file.size;
-  return ddb__file_commit(&s->file, s->err);
+  DDB__TRY(ddb__layout_count(&s->progress, s->snapshot, s->tables, s->table_count, s->err));
+  return ddb__file_replace_by(&s->file, path, write_file, s, s->err);
 }
 
 static ddb_status open_compression(saver *s) {

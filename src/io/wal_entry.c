@@ -65,8 +65,10 @@ static ddb_status lacking_indexes(ddb__ops *ops, ddb__op_kind kind, const ddb_ta
 
 static ddb_status describe(ddb__ops *ops, const ddb_table *table, const ddb__root *base,
                            const ddb__root *next, ddb_error *err) {
-  if (!base) {
-    return ddb__ops_table(ops, table, err);
+  static const ddb__root empty = {.next_key = 1};
+  if (!base) { /* it may have been filled before it was listed */
+    DDB__TRY(ddb__ops_table(ops, table, err));
+    base = &empty;
   }
   if (next->dropped) {
     return ddb__ops_drop(ops, table, err);

@@ -440,6 +440,18 @@ static PyObject *db_memory(PyObject *self, PyObject *unused) {
   return pyddb_memory_dict(&memory);
 }
 
+static PyObject *db_import_csv(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                               PyObject *kw) {
+  pyddb_db *db = (pyddb_db *)self;
+  return pyddb_import_csv(db->state, db->db, args, count, kw);
+}
+
+static PyObject *db_import_ndjson(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                                  PyObject *kw) {
+  pyddb_db *db = (pyddb_db *)self;
+  return pyddb_import_ndjson(db->state, db->db, args, count, kw);
+}
+
 static PyObject *db_save(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw) {
   pyddb_db *db = (pyddb_db *)self;
   PyObject *result = pyddb_save(db->state, db->db, NULL, args, count, kw);
@@ -510,6 +522,8 @@ static PyMethodDef db_methods[] = {
     {"snapshot", db_snapshot, METH_NOARGS, snapshot_doc},
     {"memory", db_memory, METH_NOARGS, memory_doc},
     {"save", PYDDB_FAST(db_save), PYDDB_FAST_FLAGS, pyddb_save_doc},
+    {"import_csv", PYDDB_FAST(db_import_csv), PYDDB_FAST_FLAGS, pyddb_import_csv_doc},
+    {"import_ndjson", PYDDB_FAST(db_import_ndjson), PYDDB_FAST_FLAGS, pyddb_import_ndjson_doc},
     {"open", PYDDB_FAST(db_open), PYDDB_FAST_FLAGS | METH_CLASS, pyddb_open_doc},
     {"sync", db_sync, METH_NOARGS, pyddb_sync_doc},
     {"checkpoint", PYDDB_FAST(db_checkpoint), PYDDB_FAST_FLAGS, pyddb_checkpoint_doc},

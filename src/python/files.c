@@ -132,18 +132,55 @@ int pyddb_path_argument(pyddb_state *state, PyObject *given, const char *name, P
   return 0;
 }
 
-int pyddb_progress_init(pyddb_state *state, PyObject *given, pyddb_progress *p) {
+/* The bar that a Python helper draws; NULL: an exception is set. */
+static PyObject *progress_bar(pyddb_state *state, const char *verb, PyObject *path) {
+  if (!state->progress_bar) {
+    PyErr_SetString(PyExc_RuntimeError, "import dictdb, not dictdb._core: bars need it");
+    return NULL;
+  }
+  return PyObject_CallFunction(state->progress_bar, "sO", verb, path ? path : Py_None);
+}
+
+int pyddb_progress_init(pyddb_state *state, PyObject *given, const char *verb, PyObject *path,
+                        pyddb_progress *p) {
   *p = (pyddb_progress){0};
-  if (!given || given == Py_None) {
+  if (!given || given == Py_None || given == Py_False) {
     return 0;
   }
+  if (given == Py_True) {
+    p->function = p->bar = progress_bar(state, verb, path);
+    return p->bar ? 0 : -1;
+  }
   if (!PyCallable_Check(given)) {
-    pyddb_raise_format(state, DDB_ERR_TYPE, "progress must be callable, not '%s'",
+    pyddb_raise_format(state, DDB_ERR_TYPE, "progress must be callable or True, not '%s'",
                        Py_TYPE(given)->tp_name);
     return -1;
   }
   p->function = given;
   return 0;
+}
+
+void pyddb_progress_fini(pyddb_progress *p) {
+  if (!p->bar) {
+    return;
+  }
+#if PY_VERSION_HEX >= 0x030C0000
+  PyObject *raised = PyErr_GetRaisedException();
+#else
+  PyObject *type, *raised, *trace;
+  PyErr_Fetch(&type, &raised, &trace);
+#endif
+  PyObject *closed = PyObject_CallMethod(p->bar, "close", NULL);
+  if (!closed) {
+    PyErr_WriteUnraisable(p->bar);
+  }
+  Py_XDECREF(closed);
+  Py_CLEAR(p->bar);
+#if PY_VERSION_HEX >= 0x030C0000
+  PyErr_SetRaisedException(raised);
+#else
+  PyErr_Restore(type, raised, trace);
+#endif
 }
 
 /* r->path is set, and owned by the caller. given: NULL, None or a name. */
@@ -212,9 +249,11 @@ PyObject *pyddb_save(pyddb_state *state, ddb_db *db, pyddb_snapshot *snapshot,
       pyddb_path_argument(state, slots[0], "filename", &r.path) < 0) {
     return NULL;
   }
-  if (pyddb_progress_init(state, slots[3], &p) < 0 || take_format(state, slots[1], &r) < 0 ||
+  if (pyddb_progress_init(state, slots[3], "save", slots[0], &p) < 0 ||
+      take_format(state, slots[1], &r) < 0 ||
       (r.format == FORMAT_BY_CONTENT && refuse_suffix(state, r.path) < 0) ||
       take_compression(state, slots[2], &r) < 0) {
+    pyddb_progress_fini(&p);
     Py_DECREF(r.path);
     return NULL;
   }
@@ -223,7 +262,9 @@ PyObject *pyddb_save(pyddb_state *state, ddb_db *db, pyddb_snapshot *snapshot,
   ddb_status status = save_to(db, snapshot, &r, &p, &err);
   pyddb_attach();
   Py_DECREF(r.path);
-  return status == DDB_OK ? Py_NewRef(Py_None) : pyddb_raise(state, &err);
+  PyObject *result = status == DDB_OK ? Py_NewRef(Py_None) : pyddb_raise(state, &err);
+  pyddb_progress_fini(&p);
+  return result;
 }
 
 /* ---- load ---------------------------------------------------------------------------------- */
@@ -259,7 +300,9 @@ ddb_db *pyddb_load(pyddb_state *state, PyObject *const *args, Py_ssize_t count, 
       pyddb_path_argument(state, slots[0], "filename", &r.path) < 0) {
     return NULL;
   }
-  if (pyddb_progress_init(state, slots[2], &p) < 0 || take_format(state, slots[1], &r) < 0) {
+  if (pyddb_progress_init(state, slots[2], "load", slots[0], &p) < 0 ||
+      take_format(state, slots[1], &r) < 0) {
+    pyddb_progress_fini(&p);
     Py_DECREF(r.path);
     return NULL;
   }
@@ -271,7 +314,8 @@ ddb_db *pyddb_load(pyddb_state *state, PyObject *const *args, Py_ssize_t count, 
   Py_DECREF(r.path);
   if (status != DDB_OK) {
     pyddb_raise(state, &err);
-    return NULL;
+    db = NULL;
   }
+  pyddb_progress_fini(&p);
   return db;
 }

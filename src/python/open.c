@@ -92,8 +92,11 @@ ddb_db *pyddb_open(pyddb_state *state, PyObject *const *args, Py_ssize_t count, 
       take_durability(state, slots[1], &options.durability) < 0 ||
       take_interval(state, slots[2], &options.interval_ns) < 0 ||
       pyddb_missing_argument(state, slots[3], PYDDB_MISSING_IGNORE, missing) < 0 ||
-      pyddb_progress_init(state, slots[4], &p) < 0 ||
       pyddb_path_argument(state, slots[0], "path", &path) < 0) {
+    return NULL;
+  }
+  if (pyddb_progress_init(state, slots[4], "open", slots[0], &p) < 0) {
+    Py_DECREF(path);
     return NULL;
   }
   ddb_db *db = NULL;
@@ -104,8 +107,9 @@ ddb_db *pyddb_open(pyddb_state *state, PyObject *const *args, Py_ssize_t count, 
   Py_DECREF(path);
   if (status != DDB_OK) {
     pyddb_raise(state, &err);
-    return NULL;
+    db = NULL;
   }
+  pyddb_progress_fini(&p);
   return db;
 }
 
@@ -140,14 +144,16 @@ PyObject *pyddb_checkpoint(pyddb_state *state, ddb_db *db, PyObject *const *args
   PyObject *slots[1];
   pyddb_progress p;
   if (pyddb_bind(&signature, args, count, kw, slots) < 0 ||
-      pyddb_progress_init(state, slots[0], &p) < 0) {
+      pyddb_progress_init(state, slots[0], "checkpoint", NULL, &p) < 0) {
     return NULL;
   }
   ddb_error err;
   pyddb_detach();
   ddb_status status = ddb_db_checkpoint(db, pyddb_progress_tell, &p, &err);
   pyddb_attach();
-  return finish(state, status, &err);
+  PyObject *result = finish(state, status, &err);
+  pyddb_progress_fini(&p);
+  return result;
 }
 
 const char pyddb_log_info_doc[] =

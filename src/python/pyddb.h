@@ -100,6 +100,7 @@ typedef struct pyddb_state {
   PyObject *schema_encode; /* Python helpers, see schema.c; NULL until they are registered */
   PyObject *schema_decode;
   PyObject *plan_class;
+  PyObject *progress_bar;      /* what progress=True makes; NULL until it is named */
   PyObject *log_function;      /* see log.c; NULL until it is named */
   _Atomic bool log_statements; /* whether statements about records call it */
   PyObject *id_text;           /* interned "id" */
@@ -475,14 +476,23 @@ PyObject *pyddb_save(pyddb_state *state, ddb_db *db, pyddb_snapshot *snapshot,
                      PyObject *const *args, Py_ssize_t count, PyObject *kw);
 ddb_db *pyddb_load(pyddb_state *state, PyObject *const *args, Py_ssize_t count, PyObject *kw);
 extern const char pyddb_save_doc[], pyddb_load_doc[];
+PyObject *pyddb_import_csv(pyddb_state *state, ddb_db *db, PyObject *const *args, Py_ssize_t count,
+                           PyObject *kw);
+PyObject *pyddb_import_ndjson(pyddb_state *state, ddb_db *db, PyObject *const *args,
+                              Py_ssize_t count, PyObject *kw);
+extern const char pyddb_import_csv_doc[], pyddb_import_ndjson_doc[];
 
 /* What long work of the library calls, and what it needs for that. */
 typedef struct pyddb_progress {
-  PyObject *function; /* borrowed from the arguments, or NULL */
+  PyObject *function; /* borrowed from the arguments, or `bar`, or NULL */
+  PyObject *bar;      /* what progress=True asks for, owned */
   uint64_t last_ns;
   uint64_t done, total;
 } pyddb_progress;
-int pyddb_progress_init(pyddb_state *state, PyObject *given, pyddb_progress *p);
+/* given: NULL, None, False; True for a bar, called by the verb and the path's last part; a callable. */
+int pyddb_progress_init(pyddb_state *state, PyObject *given, const char *verb, PyObject *path,
+                        pyddb_progress *p);
+void pyddb_progress_fini(pyddb_progress *p); /* also when zeroed */
 int pyddb_progress_tell(void *context, uint64_t done, uint64_t total);
 /* *out: bytes, a new reference. name: of the argument. */
 int pyddb_path_argument(pyddb_state *state, PyObject *given, const char *name, PyObject **out);
@@ -582,6 +592,13 @@ PyObject *pyddb_source_exists(PyObject *self, PyObject *const *args, Py_ssize_t 
 PyObject *pyddb_source_iter_by(PyObject *self, PyObject *const *args, Py_ssize_t count,
                                PyObject *kw);
 PyObject *pyddb_source_count(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw);
+PyObject *pyddb_source_export_csv(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                                  PyObject *kw);
+PyObject *pyddb_source_export_ndjson(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                                     PyObject *kw);
+extern const char pyddb_export_csv_doc[], pyddb_export_ndjson_doc[];
+/* The names of the fields that a view's records have, a new list. */
+PyObject *pyddb_source_columns_of(pyddb_source *source, const ddb_view *view);
 extern PyType_Spec pyddb_aggregate_spec;
 PyObject *pyddb_source_aggregate(PyObject *self, PyObject *const *args, Py_ssize_t count,
                                  PyObject *kw);

@@ -264,6 +264,9 @@ PyDoc_STRVAR(schema_fields_doc,
       {"all", pyddb_source_all, METH_NOARGS, pyddb_all_doc},                                       \
       {"copy", pyddb_source_copy, METH_NOARGS, pyddb_copy_doc},                                    \
       {"columns", pyddb_source_columns, METH_NOARGS, pyddb_columns_doc},                           \
+      {"export_csv", PYDDB_FAST(pyddb_source_export_csv), PYDDB_FAST_FLAGS, pyddb_export_csv_doc}, \
+      {"export_ndjson", PYDDB_FAST(pyddb_source_export_ndjson), PYDDB_FAST_FLAGS,                  \
+       pyddb_export_ndjson_doc},                                                                   \
       {"size", pyddb_source_size, METH_NOARGS, pyddb_size_doc},                                    \
       {"len", pyddb_source_size, METH_NOARGS, len_doc},                                            \
       {"indexed_fields", pyddb_source_indexed_fields, METH_NOARGS, pyddb_indexed_fields_doc},      \

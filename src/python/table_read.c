@@ -327,7 +327,7 @@ static PyObject *list_of_names(const ddb_str *names, size_t count) {
   return list;
 }
 
-static PyObject *columns_of(pyddb_source *source, const ddb_view *view) {
+PyObject *pyddb_source_columns_of(pyddb_source *source, const ddb_view *view) {
   size_t capacity = 32;
   for (;;) {
     ddb_str *names = PyMem_Malloc(capacity * sizeof *names);
@@ -364,7 +364,7 @@ PyObject *pyddb_source_columns(PyObject *self, PyObject *unused) {
   if (pyddb_view_open(source, &view) < 0) {
     return NULL;
   }
-  PyObject *list = columns_of(source, &view);
+  PyObject *list = pyddb_source_columns_of(source, &view);
   pyddb_view_close(source, &view);
   return list;
 }

@@ -243,7 +243,13 @@ static ddb_status reserve_locked(ddb_db *db, ddb_error *err) {
   return DDB_OK;
 }
 
-/* The table appears: its first root gets its commit number, which is returned. */
+static ddb_status check_name_locked(const ddb_db *db, ddb_str name, ddb_error *err) {
+  return find_locked(db, name) ? ddb__fail(err, DDB_ERR_DUPLICATE_TABLE,
+                                           "table '%.*s' exists already", DDB__STR_ARG(name))
+                               : DDB_OK;
+}
+
+/* The table appears: its newest root gets its commit number, which is returned. */
 static uint64_t list_locked(ddb_db *db, ddb_table *table, uint32_t number) {
   db->last_number = number;
   pthread_mutex_lock(&db->latch);
@@ -256,6 +262,7 @@ static uint64_t list_locked(ddb_db *db, ddb_table *table, uint32_t number) {
   pthread_mutex_unlock(&db->latch);
   db->tables[db->table_count++] = table;
   table->listed = true;
+  table->hidden = false;
   return commit;
 }
 
@@ -288,24 +295,29 @@ ddb_status ddb_db_table_create(ddb_db *db, ddb_str name, const ddb_table_options
   return ddb__db_table_create(db, name, options, 0, out, err);
 }
 
-ddb_status ddb__db_table_create(ddb_db *db, ddb_str name, const ddb_table_options *options,
-                                uint32_t number, ddb_table **out, ddb_error *err) {
+ddb_status ddb__db_table_begin(ddb_db *db, ddb_str name, const ddb_table_options *options,
+                               ddb_table **out, ddb_error *err) {
   if (db->fork_generation != ddb__fork_generation()) {
     return forked(err);
   }
   if (name.size == 0) {
     return ddb__fail(err, DDB_ERR_INVALID, "a table's name must not be empty");
   }
-  ddb_table *table;
-  ddb_status status = ddb__table_new(db, name, options, &table, err);
-  if (status != DDB_OK) {
-    return status;
-  }
   pthread_mutex_lock(&db->catalogue);
-  if (find_locked(db, name)) {
-    status =
-        ddb__fail(err, DDB_ERR_DUPLICATE_TABLE, "table '%.*s' exists already", DDB__STR_ARG(name));
-  } else {
+  ddb_status status = check_name_locked(db, name, err);
+  pthread_mutex_unlock(&db->catalogue);
+  return status == DDB_OK ? ddb__table_new(db, name, options, out, err) : status;
+}
+
+void ddb__db_table_discard(ddb_table *table) {
+  ddb__table_free(table);
+}
+
+ddb_status ddb__db_table_list(ddb_table *table, uint32_t number, ddb_error *err) {
+  ddb_db *db = table->db;
+  pthread_mutex_lock(&db->catalogue);
+  ddb_status status = check_name_locked(db, table->name, err);
+  if (status == DDB_OK) {
     status = reserve_locked(db, err);
   }
   if (status == DDB_OK) {
@@ -327,10 +339,21 @@ ddb_status ddb__db_table_create(ddb_db *db, ddb_str name, const ddb_table_option
   status = db->journal ? ddb__journal_wait(db->journal, commit, err) : DDB_OK;
   if (status != DDB_OK) { /* it is there all the same: memory is ahead of the disk */
     ddb_table_release(table);
-    return status;
   }
-  *out = table;
-  return DDB_OK;
+  return status;
+}
+
+ddb_status ddb__db_table_create(ddb_db *db, ddb_str name, const ddb_table_options *options,
+                                uint32_t number, ddb_table **out, ddb_error *err) {
+  ddb_table *table;
+  ddb_status status = ddb__db_table_begin(db, name, options, &table, err);
+  if (status == DDB_OK) {
+    status = ddb__db_table_list(table, number, err);
+  }
+  if (status == DDB_OK) {
+    *out = table;
+  }
+  return status;
 }
 
 void ddb__db_commit_raise(ddb_db *db, uint64_t commit) {

@@ -63,7 +63,7 @@ static bool publish_locked(ddb_table *table, ddb__root *root, uint64_t commit) {
   }
   if (!root->owner) {
     const ddb_snapshot *newest = table->db->newest;
-    bool seen = newest && newest->commit >= table->visible->commit;
+    bool seen = newest && newest->commit >= table->visible->commit && !table->hidden;
     if (seen && !DDB__FAULT(SNAPSHOT_NOT_KEPT)) {
       keep_visible(table, commit); /* U3 */
     }

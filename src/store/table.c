@@ -58,6 +58,7 @@ ddb_status ddb__table_new(ddb_db *db, ddb_str name, const ddb_table_options *opt
   table = (ddb_table *)(void *)((char *)table + shift);
   table->allocation_shift = shift;
   table->db = db;
+  table->hidden = true; /* until db.c lists it */
   ddb__heap_open_exclusive(&table->heap);
   ddb__memo_pool_init(&table->memos, &table->heap);
   table->id = atomic_fetch_add_explicit(&next_table_id, 1, memory_order_relaxed);

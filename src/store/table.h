@@ -33,6 +33,14 @@ const ddb_record *ddb__table_find(const ddb_table *table, const ddb__root *root,
 /* As ddb_db_table_create, with the number that the table has in a file; 0: the next one. */
 ddb_status ddb__db_table_create(ddb_db *db, ddb_str name, const ddb_table_options *options,
                                 uint32_t number, ddb_table **out, ddb_error *err);
+/* The same in two steps: a table that nobody sees until it is listed, whatever it holds by then. One
+ * thread has it; the journal gets all of it with the commit that lists it. list: takes the table; on
+ * DDB_OK the caller has a reference; on error the table is gone. Errors as above. */
+ddb_status ddb__db_table_begin(ddb_db *db, ddb_str name, const ddb_table_options *options,
+                               ddb_table **out, ddb_error *err);
+ddb_status ddb__db_table_list(ddb_table *table, uint32_t number, ddb_error *err);
+/* Instead of listing it. */
+void ddb__db_table_discard(ddb_table *table);
 /* Commits are numbered above `commit` from now on: for loading. */
 void ddb__db_commit_raise(ddb_db *db, uint64_t commit);
 /* Automatic keys go on at `next_key` at least: for loading. */

@@ -64,6 +64,7 @@ struct ddb_table {
   /* Under the write lock. */
   ddb__index_def *index_defs; /* all that there ever were: roots and snapshots refer to them */
   ddb__edit edit;             /* scratch of the next statement */
+  bool hidden;                /* nobody else has it yet, and the journal hears nothing of it */
   ddb__entry *entry;          /* what the next commit gives the journal; NULL: nothing yet */
   ddb__kept *spare_kept;      /* reserved for a publication that snapshots need kept */
   ddb__long_pin *spare_pin;

@@ -405,9 +405,10 @@ void ddb__write_abort(ddb__write *write) {
 static ddb_status tell_journal(ddb__write *write, ddb_error *err) {
   ddb_table *table = write->table;
   ddb__journal *journal = table->db->journal;
-  return journal ? journal->calls->statement(journal, table, write->base, write->next,
-                                             &table->entry, err)
-                 : DDB_OK;
+  if (!journal || table->hidden) {
+    return DDB_OK;
+  }
+  return journal->calls->statement(journal, table, write->base, write->next, &table->entry, err);
 }
 
 ddb_status ddb__write_commit(ddb__write *write, ddb_error *err) {

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * json_record.c - see json_record.h.
+ *
+ * Invariants
+ *   1. A record with a field that no key of an object can name is written as pairs, like any dict.
+ *   2. In: the shape is asked for again only when the names change.
+ */
+#include "io/json_record.h"
+
+#include "base/heap.h"
+#include "base/status.h"
+#include "io/scan.h"
+#include "io/try.h"
+#include "store/record.h"
+#include "store/shape.h"
+#include "store/text.h"
+
+#define QUICK_NAME_SIZE_MAX 1024
+
+/* ---- Out ---------------------------------------------------------------------------------- */
+
+static void look_at_shape(ddb__json_names *names, const ddb_shape *shape) {
+  *names = (ddb__json_names){shape->id, true, true};
+  for (uint32_t i = 0; i < shape->count; i++) {
+    ddb_str name = shape->names[i];
+    names->are_plain &= ddb__json_key_is_plain(name);
+    names->are_quick &=
+        name.size <= QUICK_NAME_SIZE_MAX && ddb__scan_plain(name.data, name.size) == name.size;
+  }
+}
+
+/* ", " or "{", then "name": without a look at its characters. */
+static inline ddb_status write_quick_name(ddb__json_writer *writer, ddb_str name, bool first) {
+  DDB__TRY(ddb__json_room(writer, name.size + 6));
+  char *out = writer->buffer + writer->used;
+  if (first) {
+    *out++ = '{';
+  } else {
+    *out++ = ',';
+    *out++ = ' ';
+  }
+  *out++ = '"';
+  if (name.size) {
+    memcpy(out, name.data, name.size);
+    out += name.size;
+  }
+  *out++ = '"';
+  *out++ = ':';
+  *out++ = ' ';
+  writer->used = (size_t)(out - writer->buffer);
+  return DDB_OK;
+}
+
+ddb_status ddb__json_write_name(ddb__json_writer *writer, ddb_str name, bool first) {
+  DDB__TRY(ddb__json_write_text(writer, first ? "{" : ", "));
+  DDB__TRY(ddb__json_write_string(writer, name));
+  return ddb__json_write_text(writer, ": ");
+}
+
+static ddb_status write_plain_record(ddb__json_writer *writer, const ddb__json_names *names,
+                                     const ddb_record *record) {
+  const ddb_shape *shape = record->shape;
+  for (uint32_t i = 0; i < shape->count; i++) {
+    if (names->are_quick) {
+      DDB__TRY(write_quick_name(writer, shape->names[i], i == 0));
+    } else {
+      DDB__TRY(ddb__json_write_name(writer, shape->names[i], i == 0));
+    }
+    ddb_value value = ddb__record_at(record, i);
+    DDB__TRY(ddb__json_write_value(writer, &value));
+  }
+  return ddb__json_write_text(writer, "}");
+}
+
+/* With a field named "$type" or such: as pairs, like any dict. */
+static ddb_status write_pairs_record(ddb__json_writer *writer, const ddb_record *record) {
+  const ddb_shape *shape = record->shape;
+  DDB__TRY(ddb__json_write_text(writer, "{\"$type\": \"dict\", \"value\": ["));
+  for (uint32_t i = 0; i < shape->count; i++) {
+    ddb_value name = ddb_text(shape->names[i]);
+    ddb_value value = ddb__record_at(record, i);
+    DDB__TRY(ddb__json_write_text(writer, i ? ", [" : "["));
+    DDB__TRY(ddb__json_write_value(writer, &name));
+    DDB__TRY(ddb__json_write_text(writer, ", "));
+    DDB__TRY(ddb__json_write_value(writer, &value));
+    DDB__TRY(ddb__json_write_text(writer, "]"));
+  }
+  return ddb__json_write_text(writer, "]}");
+}
+
+ddb_status ddb__json_write_record(ddb__json_writer *writer, ddb__json_names *names,
+                                  const ddb_record *record) {
+  if (record->shape->id != names->shape_id) {
+    look_at_shape(names, record->shape);
+  }
+  return names->are_plain ? write_plain_record(writer, names, record)
+                          : write_pairs_record(writer, record);
+}
+
+/* ---- In ----------------------------------------------------------------------------------- */
+
+void ddb__json_maker_fini(ddb__json_maker *maker) {
+  ddb__free(&ddb__heap_process, maker->names, maker->capacity * sizeof *maker->names);
+  ddb__free(&ddb__heap_process, maker->values, maker->capacity * sizeof *maker->values);
+  maker->names = NULL;
+  maker->values = NULL;
+  maker->capacity = 0;
+}
+
+static ddb_status need_fields(ddb__json_maker *maker, size_t count) {
+  if (count <= maker->capacity) {
+    return DDB_OK;
+  }
+  size_t capacity = maker->capacity ? maker->capacity : 32;
+  while (capacity < count) {
+    capacity *= 2;
+  }
+  ddb__json_maker_fini(maker);
+  maker->capacity = capacity;
+  maker->names = ddb__alloc(&ddb__heap_process, capacity * sizeof *maker->names);
+  maker->values = ddb__alloc(&ddb__heap_process, capacity * sizeof *maker->values);
+  if (maker->names && maker->values) {
+    return DDB_OK;
+  }
+  ddb__json_maker_fini(maker);
+  return ddb__fail_memory(maker->decoder->err, capacity * sizeof *maker->names);
+}
+
+/* The status is spelled out so that a compiler sees that it is not OK. */
+#define CORRUPT(maker, problem)                                                                    \
+  ((void)ddb__fail((maker)->decoder->err, DDB_ERR_CORRUPT, problem), (ddb_status)DDB_ERR_CORRUPT)
+
+static ddb_status find_shape(ddb__json_maker *maker, size_t count) {
+  const ddb_shape *shape;
+  DDB__TRY(ddb_table_shape(maker->fill->table, DDB_SHAPE_RECORD, maker->names, count, &shape,
+                           maker->decoder->err));
+  if (maker->complete && shape->auto_key) {
+    return CORRUPT(maker, "the primary key is missing");
+  }
+  if (maker->complete && shape->input_count != shape->count) {
+    return CORRUPT(maker, "fields of the schema are missing");
+  }
+  maker->shape = shape;
+  return DDB_OK;
+}
+
+ddb_status ddb__json_make(ddb__json_maker *maker, size_t index) {
+  ddb__json_decoder *decoder = maker->decoder;
+  ddb_builder *batch = maker->fill->batch;
+  ddb__json_entries entries;
+  DDB__TRY(ddb__json_decode_entries(decoder, index, &entries));
+  size_t count = entries.count;
+  DDB__TRY(need_fields(maker, count));
+  const ddb_shape *shape = maker->shape;
+  bool same = shape && shape->input_count == count;
+  for (size_t i = 0; i < count; i++) {
+    DDB__TRY(ddb__json_decode_entry(decoder, &entries, &maker->names[i], &maker->values[i]));
+    same = same && ddb__text_equal(maker->names[i], shape->names[i]);
+  }
+  if (!same) {
+    DDB__TRY(find_shape(maker, count));
+  }
+  DDB__TRY(ddb_builder_record_begin(batch, maker->shape, maker->validate, decoder->err));
+  for (size_t i = 0; i < count; i++) {
+    DDB__TRY(ddb__json_decode(decoder, maker->values[i], batch));
+  }
+  return ddb_builder_end(batch, decoder->err);
+}
