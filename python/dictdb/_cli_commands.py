@@ -1,0 +1,370 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each subcommand of the command ``dictdb`` does, given its parsed arguments.
+
+Each function's first line is its help. They return nothing: what goes wrong is raised, and `_cli`
+makes a message and an exit status of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import dictdb
+from dictdb import CorruptFileError, DictDB, Field, Table
+from dictdb._cli_show import (
+    cell,
+    counted,
+    number,
+    print_json,
+    print_json_list,
+    print_line,
+    print_records,
+    print_table,
+    progress,
+    size,
+)
+from dictdb._cli_where import Parser
+
+ROWS_MAX = 1000  # Of a table for people, unless --limit says otherwise
+FORMATS = ("dictdb", "json")
+# Those of Table.aggregate itself
+_RESERVED = frozenset({"where", "group_by", "having", "order_by", "limit", "offset", "threads"})
+_SUFFIXES = {".dictdb": "dictdb", ".ddb": "dictdb", ".json": "json"}
+
+
+class UsageError(Exception):
+    """The arguments are wrong."""
+
+
+class FailedError(Exception):
+    """The data is not what it should be."""
+
+
+# --- Databases and tables ---
+
+
+def load(path: str, file_format: str | None) -> DictDB:
+    """Load a file."""
+    if not os.path.exists(path):
+        raise FailedError(f"there is no file {path!r}{_near_file(path)}")
+    if os.path.isdir(path):
+        raise FailedError(f"{path!r} is a folder: name a file that was saved")
+    with progress(f"reading {Path(path).name}") as tell:
+        try:
+            return DictDB.load(path, file_format, progress=tell)
+        except CorruptFileError as error:
+            if error.offset == 0:
+                raise FailedError(f"{path!r} is no file of DictDB: {error}") from None
+            raise FailedError(f"{path!r}: {error}; restore it from a backup") from None
+
+
+def _near_file(path: str) -> str:
+    folder, name = os.path.split(path)
+    try:
+        near = difflib.get_close_matches(name, os.listdir(folder or "."), n=1)
+    except OSError:
+        return f": there is no folder {folder!r} either"
+    return f": did you mean {os.path.join(folder, near[0])!r}?" if near else ""
+
+
+def table_of(db: DictDB, name: str | None, path: str) -> Table:
+    """The table of a name, or the only one."""
+    names = db.list_tables()
+    if not names:
+        raise FailedError(f"the database {path!r} has no tables")
+    if name is None and len(names) == 1:
+        return db[names[0]]
+    there = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+    if name is None:
+        raise UsageError(f"name one of the {len(names)} tables behind the file: {there}")
+    if name in db:
+        return db[name]
+    near = difflib.get_close_matches(name, names, n=1)
+    advice = f"did you mean {near[0]!r}?" if near else f"there are: {there}"
+    raise UsageError(f"there is no table {name!r} in {path!r}; {advice}")
+
+
+def _open_table(options: argparse.Namespace) -> tuple[Table, Parser]:
+    table = table_of(load(options.path, options.format), options.table, options.path)
+    # Of an empty table without a schema nothing is known: any field may be asked for.
+    is_known = table.schema is not None or table.count() > 0
+    return table, Parser(table.columns() if is_known else None)
+
+
+# --- info ---
+
+
+def info(options: argparse.Namespace) -> None:
+    """Tell what is in a database, or in one of its tables."""
+    db = load(options.path, options.format)
+    names = db.list_tables()
+    if options.table is not None:
+        names = [table_of(db, options.table, options.path).table_name]
+    tables = [_facts(db[name]) for name in names]
+    stored = Path(options.path).stat().st_size
+    memory = db.memory()["total_bytes"]
+    if options.table is not None:
+        tables[0]["values"] = _values(db[names[0]], tables[0]["fields"])
+    if options.json:
+        facts = {"path": options.path, "stored_bytes": stored, "memory_bytes": memory}
+        print_json({**facts, "tables": tables})
+    elif options.table is not None:
+        _print_table_facts(tables[0])
+    else:
+        words = f"{options.path}: {counted(len(tables), 'table')}, {size(stored)}"
+        print_line(f"{words} stored, {size(memory)} in memory")
+        if tables:
+            print()
+            _print_tables(tables)
+
+
+def _facts(table: Table) -> dict[str, Any]:
+    """What `--json` tells of a table."""
+    schema = table.schema
+    return {
+        "name": table.table_name,
+        "records": table.count(),
+        "primary_key": table.primary_key,
+        "fields": table.columns(),
+        "schema": None if schema is None else {k: _type_name(v) for k, v in schema.items()},
+        "indexes": [
+            {"fields": i["fields"], "type": i["index_type"], "unique": i["unique"]}
+            for i in table.indexes()
+        ],
+        "memory_bytes": table.memory()["total_bytes"],
+    }
+
+
+def _type_name(kind: Any) -> str:
+    if isinstance(kind, dictdb.Column):
+        return _type_name(kind.type)
+    return kind.__name__ if isinstance(kind, type) else str(kind)
+
+
+def _values(table: Table, fields: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """For each field how many values it has, the least and the greatest."""
+    fields = list(fields)
+    asked: dict[str, Any] = {}
+    for index, field in enumerate(fields):
+        asked[f"count_{index}"] = dictdb.Count(Field(field))
+        asked[f"min_{index}"] = dictdb.Min(Field(field))
+        asked[f"max_{index}"] = dictdb.Max(Field(field))
+    found = table.aggregate(**asked) if fields else {}
+    return {
+        field: {kind: found[f"{kind}_{index}"] for kind in ("count", "min", "max")}
+        for index, field in enumerate(fields)
+    }
+
+
+def _print_tables(tables: list[dict[str, Any]]) -> None:
+    rows = [
+        [
+            cell(table["name"]),
+            number(table["records"]),
+            cell(table["primary_key"]),
+            number(len(table["fields"])),
+            "yes" if table["schema"] is not None else "no",
+            cell(", ".join(map(_index_name, table["indexes"])) or "none"),
+        ]
+        for table in tables
+    ]
+    headings = ["table", "records", "key", "fields", "schema", "indexes"]
+    print_table(headings, rows, {"records", "fields"})
+
+
+def _print_table_facts(table: dict[str, Any]) -> None:
+    schema = table["schema"]
+    words = f"{table['name']}: {counted(table['records'], 'record')}, key {table['primary_key']}"
+    print_line(f"{words}, {size(table['memory_bytes'])} in memory")
+    indexes = ", ".join(map(_index_name, table["indexes"]))
+    print_line(f"indexes: {indexes or 'none'}")
+    if not table["values"]:
+        return
+    print()
+    rows = []
+    for field, values in table["values"].items():
+        shown = [cell(values[kind]) if values["count"] else "" for kind in ("min", "max")]
+        types = [cell(schema.get(field, ""))] if schema is not None else []
+        rows.append([cell(field), *types, number(values["count"]), *shown])
+    types = ["type"] if schema is not None else []
+    print_table(["field", *types, "values", "least", "greatest"], rows, {"values"})
+
+
+def _index_name(index: dict[str, Any]) -> str:
+    fields = "+".join(map(_path_name, index["fields"]))
+    return f"{fields} ({'unique ' if index['unique'] else ''}{index['type']})"
+
+
+def _path_name(field: Any) -> str:
+    if isinstance(field, str):
+        return field
+    return str(field[0]) + "".join(f"[{step!r}]" for step in field[1:])
+
+
+# --- head and query ---
+
+
+def head(options: argparse.Namespace) -> None:
+    """Show the first records of a table."""
+    table, parser = _open_table(options)
+    columns = parser.columns(options.columns)
+    records = table.select(columns or None, limit=options.lines)
+    if options.json:
+        print_json_list(records)
+    elif not records:
+        print_line("no records")
+    else:
+        total = table.count()
+        words = f"{number(len(records))} of {counted(total, 'record')}"
+        print_records(records, _names(columns, table), words)
+
+
+def query(options: argparse.Namespace) -> None:
+    """Show the records that a condition holds for, or aggregates of them."""
+    _check_query(options)
+    table, parser = _open_table(options)
+    where = parser.condition(options.where) if options.where is not None else None
+    if options.count:
+        print(table.count(where))
+    elif options.group_by or options.aggregate:
+        _query_groups(options, table, parser, where)
+    else:
+        _query_records(options, table, parser, where)
+
+
+def _check_query(options: argparse.Namespace) -> None:
+    grouped = bool(options.group_by or options.aggregate)
+    given = {
+        "--count": options.count,
+        "--explain": options.explain,
+        "--columns": options.columns,
+        "--distinct": options.distinct,
+        "--order-by": options.order_by,
+        "--limit": options.limit is not None,
+        "--offset": options.offset > 0,
+    }
+    rows = ("--order-by", "--limit", "--offset")
+    refused: tuple[str, ...] = ()
+    if options.count:
+        refused, subject = ("--explain", "--columns", "--distinct", *rows), "--count"
+    elif grouped:
+        refused, subject = ("--explain", "--columns", "--distinct"), "--group-by and --aggregate"
+        refused += () if options.group_by else rows
+    if options.count and grouped:
+        raise UsageError("--count goes with --where alone: write --aggregate 'count()'")
+    for name in refused:
+        if given[name]:
+            raise UsageError(f"{name} does not go with {subject}")
+    if options.having is not None and not options.group_by:
+        raise UsageError("--having is about groups: add --group-by")
+
+
+def _query_groups(options: argparse.Namespace, table: Table, parser: Parser, where: Any) -> None:
+    named = dict(parser.aggregate(text) for text in options.aggregate or ["count=count()"])
+    if len(named) < len(options.aggregate):
+        raise UsageError("two aggregates have the same name: write such as --aggregate 'n=count()'")
+    for name in _RESERVED.intersection(named):
+        raise UsageError(f"an aggregate cannot be called {name!r}: write such as {name}_=count()")
+    groups = parser.columns(options.group_by)
+    names = [*(name for name, _ in groups), *named]
+    limit = options.limit
+    asked: dict[str, Any] = dict(named)
+    if groups:
+        of_groups = Parser(names)
+        having = options.having
+        asked["group_by"] = groups
+        asked["having"] = of_groups.condition(having) if having is not None else None
+        asked["order_by"] = of_groups.order(options.order_by) or None
+        asked["limit"] = ROWS_MAX + 1 if limit is None and not options.json else limit
+        asked["offset"] = options.offset
+    made = table.aggregate(where, **asked)
+    found = made if groups else [made]
+    if options.json:
+        print_json_list(found)
+    elif groups:
+        _print_first(found, names, limit, "group")
+    else:
+        print_records(found, names)
+
+
+def _print_first(
+    found: list[dict[str, Any]], names: list[str], limit: int | None, noun: str
+) -> None:
+    """Draw records, no more than a person wants to see unless a limit was given."""
+    if limit is None and len(found) > ROWS_MAX:
+        words = f"the first {number(ROWS_MAX)} {noun}s: --limit says how many, --json gives all"
+        print_records(found[:ROWS_MAX], names, words)
+    elif found:
+        print_records(found, names, counted(len(found), noun))
+    else:
+        print_line(f"no {noun}s")
+
+
+def _query_records(options: argparse.Namespace, table: Table, parser: Parser, where: Any) -> None:
+    columns = parser.columns(options.columns)
+    limit = options.limit
+    asked: dict[str, Any] = {
+        "order_by": parser.order(options.order_by) or None,
+        "offset": options.offset,
+        "distinct": options.distinct,
+    }
+    if options.explain:
+        plan = table.explain(where, limit=limit, **asked)
+        if options.json:
+            print_json(plan.to_dict())
+        else:
+            for line in str(plan).splitlines():
+                print_line(line)
+    elif options.json:
+        with table.iter(where, columns=columns or None, limit=limit, **asked) as records:
+            print_json_list(records)
+    else:
+        most = ROWS_MAX + 1 if limit is None else limit
+        found = table.select(columns or None, where, limit=most, **asked)
+        _print_first(found, _names(columns, table), limit, "record")
+
+
+def _names(columns: list[tuple[str, Any]], table: Table) -> list[str]:
+    """The columns of a table for people: those asked for, else all fields."""
+    return [name for name, _ in columns] or table.columns()
+
+
+# --- convert ---
+
+
+def convert(options: argparse.Namespace) -> None:
+    """Write a database to a file of another format."""
+    target = Path(options.target)
+    file_format = options.to or _SUFFIXES.get(target.suffix.lower())
+    if file_format is None:
+        known = ", ".join(_SUFFIXES)
+        raise UsageError(f"the suffix of {target.name!r} is none of {known}: add --to FORMAT")
+    if options.compression and file_format != "dictdb":
+        raise UsageError("--compression is for the format dictdb")
+    refuse_to_replace(target, options.force)
+    db = load(options.path, options.format)
+    with progress(f"writing {target.name}") as tell:
+        db.save(target, file_format, compression=options.compression, progress=tell)
+    records = sum(table.count() for table in db.tables.values())
+    stored = target.stat().st_size
+    if options.json:
+        facts = {"path": options.target, "format": file_format, "tables": len(db)}
+        print_json({**facts, "records": records, "stored_bytes": stored})
+    else:
+        words = f"{counted(len(db), 'table')}, {counted(records, 'record')}, {size(stored)}"
+        print_line(f"{target}: {words}")
+
+
+def refuse_to_replace(target: Path, force: bool) -> None:
+    """Raise FailedError when something is there already."""
+    if target.is_dir():
+        raise FailedError(f"{str(target)!r} is a folder: name a file to write")
+    if target.exists() and not force:
+        raise FailedError(f"{str(target)!r} is there already: add --force to replace it")
+    if not target.parent.is_dir():
+        raise FailedError(f"there is no folder {str(target.parent)!r}: make it first")
