@@ -60,7 +60,27 @@
   X(LOG_TRIMMED_EARLY, "older segments go before the checkpoint is on the disk")                   \
   X(RENAME_UNSYNCED, "a file that was replaced is not synced with its directory")                  \
   X(RECOVERY_UNSYNCED, "what was recovered is built upon before it is on the disk")                \
-  X(BLOCK_UNCHECKED, "the values of a file are taken as they come")
+  X(BLOCK_UNCHECKED, "the values of a file are taken as they come")                                \
+  X(ARITH_WRAPS, "a sum of two ints that is too large for 64 bits wraps around")                   \
+  X(ARITH_NULL_IS_ZERO, "null is 0 in a sum")                                                      \
+  X(FLOOR_TRUNCATES, "// of ints rounds towards zero")                                             \
+  X(EXISTS_IS_NOT_NULL, "a field that is None does not exist")                                     \
+  X(HAS_ALL_IS_FIRST, "has_all() looks for the first value only")                                  \
+  X(LIKE_NO_ESCAPE, "the escape of a like is a character like others")                             \
+  X(LIKE_NO_END, "a like need not match to the end of the text")                                   \
+  X(FOLD_ASCII_ONLY, "comparisons without regard to case fold ASCII letters only")                 \
+  X(JOIN_NULLS_MATCH, "null equals null in a join")                                                \
+  X(JOIN_LEFT_LOST, "a left join loses the records without a match")                               \
+  X(JOIN_TWINS_LOST, "a join finds one match for each left record")                                \
+  X(SUM_UNCOMPENSATED, "floats are added as they come")                                            \
+  X(GROUP_BY_KIND, "1, 1.0 and True are different groups")                                         \
+  X(GROUP_BY_SIGN, "0.0 and -0.0 are different groups")                                            \
+  X(MEDIAN_IS_LOW, "the median of an even number of values is the lower of the middle two")        \
+  X(ORDER_NULLS_DEFAULT, "an order does not ask where nulls are wanted")                           \
+  X(ORDER_TIES_BACKWARDS, "rows that are equal in order come last first")                          \
+  X(DISTINCT_AFTER_OFFSET, "offset counts rows that distinct drops")                               \
+  X(CURSOR_DROPS_ROW, "a cursor loses the row after a full batch")                                 \
+  X(STEP_LIMIT_UNORDERED, "an update with limit and order takes the first rows as they lie")
 
 typedef enum ddb__fault {
   DDB__FAULT_NONE,

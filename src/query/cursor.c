@@ -8,6 +8,7 @@
  */
 #include "base/heap.h"
 #include "base/status.h"
+#include "base/testing.h"
 #include "query/selection.h"
 
 struct ddb_cursor {
@@ -84,7 +85,13 @@ ddb_status ddb_cursor_next(ddb_cursor *cursor, const ddb_record **records, size_
   if (!cursor || !records || !count || capacity == 0) {
     return ddb__fail(err, DDB_ERR_INVALID, "a cursor's next needs room for records, and a count");
   }
-  return ddb__selection_next(&cursor->selection, records, capacity, count, err);
+  ddb_status status = ddb__selection_next(&cursor->selection, records, capacity, count, err);
+  const ddb_record *lost[1];
+  size_t lost_count;
+  if (DDB__FAULT(CURSOR_DROPS_ROW) && !status && *count == capacity) {
+    status = ddb__selection_next(&cursor->selection, lost, 1, &lost_count, err);
+  }
+  return status;
 }
 
 void ddb_cursor_close(ddb_cursor *cursor) {

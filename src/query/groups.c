@@ -159,11 +159,19 @@ static ddb_status add_group(ddb__groups *groups, const ddb_value *const *columns
   return status;
 }
 
+/* Never but with a planted fault. */
+static bool faulty_difference(const ddb_value *a, const ddb_value *b) {
+  return (DDB__FAULT(GROUP_BY_KIND) && a->kind != b->kind) ||
+         (DDB__FAULT(GROUP_BY_SIGN) && a->kind == DDB_FLOAT && b->kind == DDB_FLOAT &&
+          a->as.integer != b->as.integer);
+}
+
 static bool is_same(const ddb__groups *groups, uint32_t number, const ddb_value *const *columns,
                     unsigned row) {
   const ddb_value *key = ddb__groups_key(groups, number);
   for (size_t i = 0; i < groups->width; i++) {
-    if (!ddb__value_same(&key[i], &columns[i][row])) {
+    if (!ddb__value_same(&key[i], &columns[i][row]) ||
+        faulty_difference(&key[i], &columns[i][row])) {
       return false;
     }
   }

@@ -294,7 +294,7 @@ static ddb_status pair(joining *j, const ddb_record *left, const ddb_value *keys
   uint64_t match;
   ddb_status status = ddb__join_side_find(&j->right, keys, &match, err);
   const ddb_record *right = status ? NULL : ddb__join_side_next(&j->right, &match);
-  if (!status && !right && j->join->kind == DDB_JOIN_LEFT) {
+  if (!status && !right && j->join->kind == DDB_JOIN_LEFT && !DDB__FAULT(JOIN_LEFT_LOST)) {
     return emit(j, left, NULL, err);
   }
   for (; right && !status && !j->done; right = ddb__join_side_next(&j->right, &match)) {

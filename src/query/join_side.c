@@ -7,13 +7,14 @@
 
 #include "base/heap.h"
 #include "base/status.h"
+#include "base/testing.h"
 #include "store/value.h"
 
 #define ROWS_FIRST    64u
 #define LOOKUP_FACTOR 16u /* a look-up costs about as much as hashing so many rows */
 
 static bool matches_nothing(const ddb_value *key) {
-  return key->kind <= DDB_NULL || ddb__value_is_nan(key);
+  return (key->kind <= DDB_NULL && !DDB__FAULT(JOIN_NULLS_MATCH)) || ddb__value_is_nan(key);
 }
 
 /* ---- Looking up --------------------------------------------------------------------------- */
@@ -145,7 +146,7 @@ static ddb_status add_batch(ddb__join_side *side, ddb__input *inputs, const ddb_
   ddb_status status = DDB_OK;
   for (size_t i = 0; i < side->join->key_count && !status; i++) {
     status = ddb__input_fill(&inputs[i], batch, err);
-    mask &= inputs[i].present;
+    mask &= DDB__FAULT(JOIN_NULLS_MATCH) ? mask : inputs[i].present;
     columns[i] = inputs[i].values;
   }
   for (; mask != 0 && !status; mask &= mask - 1) {
@@ -286,6 +287,6 @@ const ddb_record *ddb__join_side_next(const ddb__join_side *side, uint64_t *matc
     return *match < side->found.count ? side->found.items[(*match)++] : NULL;
   }
   const ddb__join_row *row = &side->rows[*match];
-  *match = row->next == 0 ? UINT64_MAX : row->next - 1;
+  *match = row->next == 0 || DDB__FAULT(JOIN_TWINS_LOST) ? UINT64_MAX : row->next - 1;
   return row->record;
 }

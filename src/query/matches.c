@@ -175,7 +175,7 @@ ddb_status ddb__matches_step(ddb__matches *found, const ddb__write *write, const
   if (step->key) {
     return step_by_key(found, write, step, err);
   }
-  if (step->order_count > 0) {
+  if (step->order_count > 0 && !DDB__FAULT(STEP_LIMIT_UNORDERED)) {
     return step_in_order(found, write, step, err);
   }
   return step_by_rows(found, write, step, err);

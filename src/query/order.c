@@ -34,7 +34,8 @@ ddb_status ddb__order_bind(ddb__order_key *keys, const ddb__shapes *shapes, cons
                        (unsigned)order[i].nulls);
     }
     keys[i].descending = order[i].descending;
-    keys[i].nulls_last = ddb__order_nulls_last(order[i].nulls, order[i].descending);
+    ddb_nulls nulls = DDB__FAULT(ORDER_NULLS_DEFAULT) ? DDB_NULLS_DEFAULT : order[i].nulls;
+    keys[i].nulls_last = ddb__order_nulls_last(nulls, order[i].descending);
     ddb_status status = ddb__term_bind(&keys[i].term, shapes, order[i].field, order[i].expr, err);
     if (status) {
       return status;
@@ -112,7 +113,8 @@ static int compare_values(const ddb__order *order, const ddb_value *a, const ddb
 static bool row_before(const ddb__order *order, size_t a, size_t b) {
   int sign = compare_values(order, &order->values[a * order->key_count],
                             &order->values[b * order->key_count]);
-  return sign < 0 || (sign == 0 && order->rows[a].arrival < order->rows[b].arrival);
+  bool earlier = order->rows[a].arrival < order->rows[b].arrival;
+  return sign < 0 || (sign == 0 && earlier != DDB__FAULT(ORDER_TIES_BACKWARDS));
 }
 
 /* ---- Adding ------------------------------------------------------------------------------- */

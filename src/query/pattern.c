@@ -14,6 +14,7 @@
 
 #include "base/heap.h"
 #include "base/status.h"
+#include "base/testing.h"
 #include "store/text.h"
 #include "store/value.h"
 
@@ -60,7 +61,7 @@ static uint32_t next_point(reader *r) {
     return (uint32_t)r->points[r->next++];
   }
   uint32_t point = next_character(r);
-  if (!r->folded || point < 0x80) {
+  if (!r->folded || point < 0x80 || DDB__FAULT(FOLD_ASCII_ONLY)) {
     return r->folded && point >= 'A' && point <= 'Z' ? point + ('a' - 'A') : point;
   }
   int boundary = 0;
@@ -161,7 +162,7 @@ static ddb_status tokenize(ddb__pattern *pattern, uint32_t *tokens, uint32_t esc
   for (size_t position = 0; !at_end(&r); position++) {
     const char *start = (const char *)r.at;
     uint32_t point = next_character(&r);
-    bool escaped = escape != 0 && point == escape;
+    bool escaped = escape != 0 && point == escape && !DDB__FAULT(LIKE_NO_ESCAPE);
     if (escaped) {
       size_t offset = (size_t)(start - pattern->source.data);
       if (at_end(&r)) {
@@ -302,7 +303,7 @@ bool ddb__pattern_is_like(const ddb__pattern *pattern, ddb_str text) {
       }
       continue;
     }
-    if (at_end(&r)) {
+    if (at_end(&r) || (next == pattern->count && DDB__FAULT(LIKE_NO_END))) {
       return next == pattern->count;
     }
     if (next < pattern->count && fits(&r, pattern->tokens[next])) {

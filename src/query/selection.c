@@ -49,7 +49,7 @@ static ddb_status bind_distinct(ddb__selection *s, const ddb__shapes *shapes,
   ddb_status status = DDB_OK;
   for (size_t i = 0; i < count && !status; i++) {
     const ddb_expr *expr = query->distinct_exprs ? query->distinct_exprs[i] : NULL;
-    ddb_str name = expr ? (ddb_str){NULL, 0} : query->distinct_fields[i];
+    ddb_str name = expr || !query->distinct_fields ? (ddb_str){NULL, 0} : query->distinct_fields[i];
     status = ddb__term_bind(&columns[i].new, shapes, name, expr, err);
     if (!status) {
       status = ddb__term_bind(&columns[i].old, shapes, name, expr, err);
@@ -247,7 +247,7 @@ ddb_status ddb__selection_next(ddb__selection *s, const ddb_record **records, si
       break;
     }
     row_drop(s);
-    if (is_new && s->to_skip > 0) {
+    if ((is_new || DDB__FAULT(DISTINCT_AFTER_OFFSET)) && s->to_skip > 0) {
       s->to_skip--;
     } else if (is_new) {
       records[given++] = record;

@@ -15,6 +15,7 @@
 
 #include <math.h>
 
+#include "base/testing.h"
 #include "dictdb.h"
 #include "query/arena.h"
 #include "query/wide.h"
@@ -41,7 +42,9 @@ static inline void ddb__total_add_int(ddb__total *total, int64_t integer) {
 }
 static inline void ddb__total_add_float(ddb__total *total, double real) {
   double sum = total->real + real;
-  if (fabs(total->real) >= fabs(real)) {
+  if (DDB__FAULT(SUM_UNCOMPENSATED)) {
+    total->lost = 0;
+  } else if (fabs(total->real) >= fabs(real)) {
     total->lost += (total->real - sum) + real;
   } else {
     total->lost += (real - sum) + total->real;

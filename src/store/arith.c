@@ -9,6 +9,7 @@
 
 #include <math.h>
 
+#include "base/testing.h"
 #include "store/value.h"
 
 #define EXACT_MAX (INT64_C(1) << 53) /* doubles hold every int up to here */
@@ -76,7 +77,8 @@ static bool small_result(ddb_arith op, int64_t a, int64_t b, ddb_value *out) {
   bool divides = b != 0 && !(a == INT64_MIN && b == -1);
   switch (op) {
   case DDB_ARITH_ADD:
-    *out = __builtin_add_overflow(a, b, &result) ? ddb_null() : ddb_int(result);
+    *out = __builtin_add_overflow(a, b, &result) && !DDB__FAULT(ARITH_WRAPS) ? ddb_null()
+                                                                             : ddb_int(result);
     return out->kind == DDB_INT;
   case DDB_ARITH_SUB:
     *out = __builtin_sub_overflow(a, b, &result) ? ddb_null() : ddb_int(result);
@@ -92,7 +94,9 @@ static bool small_result(ddb_arith op, int64_t a, int64_t b, ddb_value *out) {
     *out = divides ? ddb_float((double)a / (double)b) : ddb_null();
     return divides;
   case DDB_ARITH_FLOORDIV:
-    *out = divides ? ddb_int(a / b - (a % b != 0 && (a < 0) != (b < 0))) : ddb_null();
+    *out = divides
+               ? ddb_int(a / b - (a % b != 0 && (a < 0) != (b < 0) && !DDB__FAULT(FLOOR_TRUNCATES)))
+               : ddb_null();
     return divides;
   case DDB_ARITH_MOD:
     *out = divides ? ddb_int(a % b + (a % b != 0 && (a < 0) != (b < 0) ? b : 0)) : ddb_null();
@@ -239,7 +243,8 @@ ddb_value ddb__arith(ddb_arith op, const ddb_value *a, const ddb_value *b, ddb__
     return result;
   }
   if (!ddb__kind_is_number(a->kind) || !ddb__kind_is_number(b->kind)) {
-    return ddb_null();
+    return DDB__FAULT(ARITH_NULL_IS_ZERO) && op == DDB_ARITH_ADD && b->kind == DDB_INT ? *b
+                                                                                       : ddb_null();
   }
   if (is_int(a) && is_int(b)) {
     return big_result(op, a, b, space, bytes);

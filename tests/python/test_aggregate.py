@@ -5,11 +5,9 @@
 from __future__ import annotations
 
 import datetime
-import decimal
 import math
 import random
 import sqlite3
-import statistics
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
@@ -19,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dictdb
+from aggregate_twin import AGGREGATES, NUMERIC, groups_of, naive, same
 from dictdb import (
     Avg,
     Collect,
@@ -28,7 +27,6 @@ from dictdb import (
     Field,
     First,
     InvalidArgumentError,
-    Last,
     LimitError,
     Max,
     Median,
@@ -41,171 +39,8 @@ from dictdb import (
     UnsupportedTypeError,
 )
 from helpers import sized
-from oracle import compare, is_nan, ordered
+from oracle import ordered
 from samples import VALUES, exactly
-
-EXACT = decimal.Context(prec=50_000, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN)
-PLAIN = decimal.Context(prec=28)
-AGGREGATES: dict[str, Callable[[str], dictdb.Aggregate]] = {
-    "count": Count,
-    "sum": Sum,
-    "avg": Avg,
-    "min": Min,
-    "max": Max,
-    "distinct": CountDistinct,
-    "first": First,
-    "last": Last,
-    "stddev": StdDev,
-    "pstddev": lambda field: StdDev(field, population=True),
-    "median": Median,
-    "quantile": lambda field: Quantile(field, 0.3),
-    "collect": Collect,
-}
-NUMERIC = ("sum", "avg", "stddev", "pstddev", "median", "quantile")
-
-
-# --- The naive evaluation -------------------------------------------------------------------
-
-
-def float_sum(values: list[float], whole: int) -> float:
-    """Neumaier's sum, then the ints' sum."""
-    total = lost = 0.0
-    for value in values:
-        new = total + value
-        lost += (total - new) + value if abs(total) >= abs(value) else (value - new) + total
-        total = new
-    return (total + lost if math.isfinite(lost) else total) + float(whole)
-
-
-def naive_sum(values: list[Any]) -> Any:
-    whole = sum(v for v in values if isinstance(v, int))
-    if any(isinstance(v, Decimal) for v in values):
-        special = [v for v in values if isinstance(v, Decimal) and not v.is_finite()]
-        if special:
-            kinds = {"NaN" if v.is_nan() else str(v) for v in special}
-            return Decimal("NaN" if len(kinds) > 1 else kinds.pop())
-        total = Decimal(0).scaleb(max(v.as_tuple().exponent for v in values if type(v) is Decimal))
-        for value in values:
-            total = EXACT.add(total, Decimal(value))
-        return total
-    if any(isinstance(v, float) for v in values):
-        return float_sum([v for v in values if isinstance(v, float)], whole)
-    return whole
-
-
-def naive_avg(values: list[Any]) -> Any:
-    total = naive_sum(values)
-    return (
-        PLAIN.divide(total, Decimal(len(values))) if type(total) is Decimal else total / len(values)
-    )
-
-
-def naive_quantile(values: list[Any], q: float) -> float:
-    if any(is_nan(v) for v in values):
-        return math.nan
-    ranked = sorted(values)
-    place = q * (len(ranked) - 1)
-    rank = int(place)
-    part = place - rank
-    low, high = float(ranked[rank]), float(ranked[min(rank + 1, len(ranked) - 1)])
-    if low == high or part == 0:
-        return low
-    return low + (high - low) * part if part < 0.5 else high - (high - low) * (1 - part)
-
-
-def naive_median(values: list[Any]) -> Any:
-    if any(is_nan(v) for v in values):
-        return math.nan
-    ranked = sorted(values)
-    middle = (len(ranked) - 1) // 2
-    return ranked[middle] if len(ranked) % 2 else naive_avg(ranked[middle : middle + 2])
-
-
-def naive_deviation(values: list[Any], *, population: bool) -> float | None:
-    if len(values) < (1 if population else 2):
-        return None
-    reals = [float(v) for v in values]
-    if any(math.isnan(v) or math.isinf(v) for v in reals):
-        return math.nan
-    if any(abs(v) > 1e150 for v in reals):
-        return math.inf  # Their squares are.
-    return statistics.pstdev(reals) if population else statistics.stdev(reals)
-
-
-def extreme(values: list[Any], sign: int) -> Any:
-    best = values[0]
-    for value in values:
-        if compare(value, best) == sign:
-            best = value
-    return best
-
-
-def distinct_count(values: list[Any]) -> int:
-    kept: list[Any] = []
-    for value in values:
-        if not any(alike(value, other) for other in kept):
-            kept.append(value)
-    return len(kept)
-
-
-def naive(name: str, values: list[Any]) -> Any:
-    """The aggregate of values, None among them."""
-    values = [v for v in values if v is not None]
-    if name == "count":
-        return len(values)
-    if name == "distinct":
-        return distinct_count(values)
-    if name == "collect":
-        return values
-    if not values:
-        return None
-    made: dict[str, Callable[[], Any]] = {
-        "sum": lambda: naive_sum(values),
-        "avg": lambda: naive_avg(values),
-        "min": lambda: extreme(values, -1),
-        "max": lambda: extreme(values, 1),
-        "first": lambda: values[0],
-        "last": lambda: values[-1],
-        "stddev": lambda: naive_deviation(values, population=False),
-        "pstddev": lambda: naive_deviation(values, population=True),
-        "median": lambda: naive_median(values),
-        "quantile": lambda: naive_quantile(values, 0.3),
-    }
-    return made[name]()
-
-
-def alike(a: Any, b: Any) -> bool:
-    """Whether two values are of one group: ==, and NaN like NaN."""
-    if isinstance(a, (list, tuple)) and type(a) is type(b):
-        return len(a) == len(b) and all(alike(x, y) for x, y in zip(a, b, strict=True))
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(alike(a[key], b[key]) for key in a)
-    return bool(a == b or (a != a and b != b))
-
-
-def groups_of(rows: list[dict[str, Any]], fields: list[str]) -> list[list[dict[str, Any]]]:
-    groups: list[list[dict[str, Any]]] = []
-    for row in rows:
-        for group in groups:
-            if all(alike(row.get(f), group[0].get(f)) for f in fields):
-                group.append(row)
-                break
-        else:
-            groups.append([row])
-    return groups
-
-
-def same(name: str, got: Any, expected: Any, values: list[Any]) -> bool:
-    if name in ("stddev", "pstddev") and isinstance(expected, float):
-        if not math.isfinite(expected):
-            return expected == math.inf or math.isnan(got)
-        # A float that a value was rounded to may be off by half its last place.
-        largest = max(abs(float(v)) for v in values if v is not None)
-        return math.isclose(got, expected, rel_tol=1e-6, abs_tol=1e-6 + 1e-15 * largest)
-    if name in ("median", "quantile"):  # Of equal numbers, 0.0 and -0.0 too, any.
-        return alike(got, expected)
-    return exactly(got, expected)
-
 
 # --- Property tests -------------------------------------------------------------------------
 
@@ -544,6 +379,17 @@ def test_expressions() -> None:
         table.aggregate(group_by=table.address["city"], n=Count())
     with pytest.raises(UnsupportedTypeError, match=r"city.*: a str cannot be added"):
         table.aggregate(n=Sum(table.address["city"]))
+
+
+@pytest.mark.parametrize("kind", list(AGGREGATES))
+def test_each_kind_takes_an_expression(kind: str) -> None:
+    rows = [{"g": n % 3, "v": [float(n)]} for n in range(100)]
+    table = make_table(rows)
+    got = table.aggregate(group_by="g", made=AGGREGATES[kind](table.v[0] * 2))
+    assert isinstance(got, list)
+    for row, group in zip(got, groups_of(rows, ["g"]), strict=True):
+        values = [record["v"][0] * 2 for record in group]
+        assert same(kind, row["made"], naive(kind, values), values)
 
 
 def test_callables_choose_the_records() -> None:
