@@ -129,6 +129,13 @@ bool actor_waits(actor *actor, ddb_rwlock *lock) {
   return false;
 }
 
+bool lock_is_waited_for(ddb_rwlock *lock) {
+  pthread_mutex_lock(&lock->mutex);
+  bool queued = lock->read_waiters.first != NULL || lock->write_waiters.first != NULL;
+  pthread_mutex_unlock(&lock->mutex);
+  return queued;
+}
+
 bool lock_is_idle(ddb_rwlock *lock) {
   return atomic_load(&lock->word) == 0 && lock->readers == NULL &&
          lock->read_waiters.first == NULL && lock->write_waiters.first == NULL &&

@@ -13,7 +13,9 @@
 
 #define PATIENCE_S 20
 #define MS         INT64_C(1000000)
-#define STUCK      ((ddb_status)DDB_STATUS_COUNT) /* the step has not returned */
+/* A timeout that ends, and is long enough for others to see the wait on a busy machine. */
+#define SEEN_WAITING (1500 * MS)
+#define STUCK        ((ddb_status)DDB_STATUS_COUNT) /* the step has not returned */
 
 /* ThreadSanitizer ends a child of several threads that starts one itself. */
 #if defined(__SANITIZE_THREAD__)
@@ -53,6 +55,8 @@ ddb_status actor_end(actor *actor);
 ddb_status actor_do(actor *actor, actor_step step, ddb_rwlock *lock);
 /* Until the actor waits for the lock: in its queue, and asleep. False: it does not. */
 bool actor_waits(actor *actor, ddb_rwlock *lock);
+/* Is anybody in its queues now? */
+bool lock_is_waited_for(ddb_rwlock *lock);
 /* Nobody has it, nobody waits: the fast state. */
 bool lock_is_idle(ddb_rwlock *lock);
 ddb_rwlock *lock_make(const char *name);

@@ -268,7 +268,7 @@ static void test_upgrade_that_gives_up_lets_readers_in(void **state) {
   (void)state;
   assert_ok(actor_do(&a, READ, lock));
   assert_ok(actor_do(&b, READ, lock));
-  actor_begin(&a, WRITE, lock, 200 * MS);
+  actor_begin(&a, WRITE, lock, SEEN_WAITING);
   assert_true(actor_waits(&a, lock));
   actor_begin(&c, READ, lock, DDB_WAIT_FOREVER);
   assert_true(actor_waits(&c, lock));

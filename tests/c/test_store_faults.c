@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_store_faults.c - the tests can fail: every planted fault of base/testing.h that concerns the
- * core is found, by a scenario that holds without it; test_query_faults.c has those of queries over columns and
- * joins.
+ * core is found, by a scenario that holds without it; test_query_faults.c has those of queries over
+ * columns and joins.
  *
  * A scenario runs in a child process with a time limit: a wrong answer, a crash (released memory is
  * filled with 0xDD; sanitizers stop at its use) and a hang all count as found. Only the testing build
@@ -14,14 +14,17 @@
 #ifdef DDB_TESTING
 
 #include <pthread.h>
-#include <unistd.h>
+#include <sched.h>
 
 #include "bank.h"
 #include "fault_scenario.h"
+#include "lock_actors.h"
 #include "stop.h"
 #include "store/table.h"
 
 static uint64_t seed;
+
+static _Atomic bool row_was_read;
 
 /* A reader of a table of one row, to be stopped somewhere. */
 static ddb_status read_one_row(void *table) {
@@ -35,6 +38,7 @@ static ddb_status read_one_row(void *table) {
     check(ddb_view_count(&view) == 1);
     ddb_view_close(&view);
   }
+  atomic_store(&row_was_read, true);
   return status;
 }
 
@@ -87,7 +91,9 @@ static bool run_owner_outside_root(void) {
   ok(ddb_rwlock_acquire_write(ddb_table_lock(w.table), DDB_WAIT_FOREVER, NULL));
   ok(rows_set_field(w.table, 1, DDB_STR("a"), 5));
   stop_thread_release(&reader);
-  usleep(50 * 1000);
+  while (!atomic_load(&row_was_read) && !lock_is_waited_for(ddb_table_lock(w.table))) {
+    sched_yield();
+  }
   ok(rows_set_field(w.table, 1, DDB_STR("twin"), -5));
   ok(ddb_rwlock_release_write(ddb_table_lock(w.table), NULL));
   ok(stop_thread_finish(&reader));
@@ -247,7 +253,9 @@ static bool run_lost_wakeup(void) {
   pthread_t writer;
   ok(ddb_rwlock_acquire_read(ddb_table_lock(w.table), DDB_WAIT_FOREVER, NULL));
   pthread_create(&writer, NULL, insert_once, w.table);
-  usleep(200 * 1000);
+  while (!lock_is_waited_for(ddb_table_lock(w.table))) {
+    sched_yield();
+  }
   ok(ddb_rwlock_release_read(ddb_table_lock(w.table), NULL));
   pthread_join(writer, NULL);
   return nothing_wrong();
@@ -657,7 +665,7 @@ static void test_bank_finds(void **state) {
   assert_true(holds_in_child(run_bank, DDB__FAULT_NONE, 60));
   for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
     bool held = true;
-    for (int attempt = 0; held && attempt < 5; attempt++) {
+    for (int attempt = 0; held && attempt < 20; attempt++) {
       held = holds_in_child(run_bank, faults[i], 30);
     }
     if (held) {

@@ -276,7 +276,7 @@ static void *hold_write(void *context) {
   pair *p = context;
   (void)ddb_tables_write_lock(p->tables, 2, DDB_WAIT_FOREVER, NULL);
   atomic_store(&p->held, true);
-  usleep(1000 * 1000);
+  usleep(3000 * 1000);
   (void)ddb_rwlock_release_write(ddb_table_lock(p->tables[0]), NULL);
   while (!atomic_load(&p->go_on)) {
     usleep(1000);
@@ -298,9 +298,9 @@ static void test_group_timeout(void **state) {
   }
   double start = now();
   assert_int_equal(ddb_tables_write_lock(p.tables, 2, 0, NULL), DDB_ERR_TIMEOUT);
-  assert_int_equal(ddb_tables_write_lock(p.tables, 2, 1500 * MS, NULL), DDB_ERR_TIMEOUT);
-  assert_true(now() - start >= 1.49);
-  assert_true(now() - start < 2.45); /* not 1500 ms more once the first was had, after 1 s */
+  assert_int_equal(ddb_tables_write_lock(p.tables, 2, 4000 * MS, NULL), DDB_ERR_TIMEOUT);
+  assert_true(now() - start >= 3.99);
+  assert_true(now() - start < 6.9); /* not 4 s more once the first was had, after 3 s */
   assert_int_equal(ddb_tables_write_lock(p.tables, 2, 0, NULL), DDB_ERR_TIMEOUT);
   assert_int_equal(ddb_rwlock_release_write(w.lock, NULL), DDB_ERR_NOT_OWNER);
   assert_ok(rows_update(w.table, 1, 3)); /* free for all */

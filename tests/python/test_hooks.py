@@ -58,7 +58,7 @@ def reads(db: DictDB) -> dict[str, Callable[[], Any]]:
 
 
 # A busy machine may stop a reader too, now and then; a writer that blocks it does so each time.
-ATTEMPTS = 4
+ATTEMPTS = 15
 
 
 @pytest.mark.parametrize("write", list(WRITES))

@@ -342,7 +342,7 @@ def test_statistics() -> None:
     def hold() -> None:
         with lock.write_lock():
             held.set()
-            time.sleep(0.1)
+            time.sleep(1.0)  # The other thread asks for the lock meanwhile.
 
     with background(hold):
         held.wait(20)
