@@ -120,6 +120,10 @@ static inline ddb_str ddb_str_from(const char *text) {
   return (ddb_str){text, text ? strlen(text) : 0};
 }
 
+/* The name that was probably meant by one that is none of them, as messages suggest it ("did you
+ * mean"): its index, or `count` when none is near. */
+DDB_API size_t ddb_str_nearest(ddb_str name, const ddb_str *names, size_t count);
+
 /* ---- Memory ------------------------------------------------------------------------------- */
 
 /*

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dictdb import _core
+from dictdb._options import check_bool
 
 if TYPE_CHECKING:
     from typing import Self
@@ -110,6 +111,7 @@ class StdDev(_core.Aggregate):
     __module__ = "dictdb"
 
     def __new__(cls, field: str | Expression, *, population: bool = False) -> Self:
+        check_bool("StdDev(): population", population)
         return super().__new__(cls, "PopulationStdDev" if population else "StdDev", field)
 
 

@@ -37,7 +37,8 @@ _Columns: TypeAlias = Iterable[_Column] | Mapping[str, _Column] | Iterable[tuple
 _Where: TypeAlias = Condition | Callable[[RecordView], object]
 _GroupBy: TypeAlias = (
     _FieldName
-    | Iterable[_FieldName | tuple[str, str | Expression]]
+    | Expression
+    | Iterable[_FieldName | Expression | tuple[str, str | Expression]]
     | Mapping[str, str]
     | Mapping[str, Expression]
     | Mapping[str, str | Expression]

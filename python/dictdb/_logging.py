@@ -32,6 +32,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from dictdb import _core
 from dictdb._core import InvalidArgumentError, UnsupportedTypeError
+from dictdb._options import check_bool
 
 _RecordFilter: TypeAlias = Callable[[logging.LogRecord], bool]
 if TYPE_CHECKING:
@@ -268,6 +269,7 @@ class Logger(logging.Logger):
         cannot be opened).
         """
         number = _level(level)
+        check_bool("serialize", serialize)
         if filter is not None and not callable(filter):
             raise UnsupportedTypeError(f"filter must be a callable, not {type(filter).__name__!r}")
         handler = _handler(sink)
@@ -385,9 +387,11 @@ def configure_logging(
     json: one JSON object a line. sample_debug_every: of the records of the level DEBUG only every
     n-th.
 
-    Raises InvalidArgumentError and OSError; then everything is as it was.
+    Raises InvalidArgumentError, UnsupportedTypeError and OSError; then everything is as it was.
     """
     number = _level(level)
+    check_bool("console", console)
+    check_bool("json", json)
     every = sample_debug_every
     if every is not None and (isinstance(every, bool) or not isinstance(every, int) or every < 1):
         raise InvalidArgumentError(f"sample_debug_every must be an int from 1 on, not {every!r}")

@@ -61,12 +61,11 @@ static int check_argument(pyddb_state *state, PyObject *name, PyObject *argument
 
 /* Of Quantile: a number from 0 to 1. */
 static int read_quantile(pyddb_state *state, PyObject *object, double *out) {
-  *out = PyFloat_AsDouble(object);
-  if (*out == -1.0 && PyErr_Occurred()) {
+  if (pyddb_number_argument(state, object, "Quantile(): q", out) < 0) {
     return -1;
   }
   if (!(*out >= 0 && *out <= 1)) {
-    pyddb_raise_format(state, DDB_ERR_INVALID, "a quantile is from 0 to 1, not %R", object);
+    pyddb_raise_format(state, DDB_ERR_INVALID, "Quantile(): q must be from 0 to 1, not %R", object);
     return -1;
   }
   return 0;
@@ -248,18 +247,17 @@ static int add_key(call *c, PyObject *name, const char *what, ddb_str *out) {
 
 static int add_group(call *c, PyObject *alias, PyObject *field) {
   ddb_group_field *group = &c->groups[c->query.group_count];
-  if (!alias && is_computed(c, field)) {
-    pyddb_raise_format(c->source->state, DDB_ERR_INVALID,
-                       "group_by: %R needs a name, as in {'name': expression}", field);
+  if (read_of(c, field, "group_by", &group->field, &group->expr) < 0) {
     return -1;
   }
-  if (read_of(c, field, "group_by", &group->field, &group->expr) < 0 ||
-      add_key(c, alias ? alias : argument_name(c->source->state, field), "group_by", &group->name) <
-          0) {
-    return -1;
-  }
-  c->query.group_count++;
-  return 0;
+  /* An expression that was given no name is called what it says, as in columns. */
+  PyObject *name = alias                   ? Py_NewRef(alias)
+                   : is_computed(c, field) ? PyObject_Repr(field)
+                                           : Py_NewRef(argument_name(c->source->state, field));
+  int result = name ? add_key(c, name, "group_by", &group->name) : -1;
+  Py_XDECREF(name);
+  c->query.group_count += result == 0;
+  return result;
 }
 
 static int add_group_item(call *c, PyObject *item) {
@@ -359,12 +357,18 @@ static int read_order(call *c, PyObject *order_by) {
 
 /* ---- Aggregates ---------------------------------------------------------------------------- */
 
+enum { WHERE, GROUP_BY, HAVING, ORDER_BY, LIMIT, OFFSET, THREADS, ARGUMENT_COUNT };
+static const char *const argument_names[] = {"where", "group_by", "having", "order_by",
+                                             "limit", "offset",   "threads"};
+
 static int add_aggregate(call *c, PyObject *name, PyObject *object) {
   pyddb_state *state = c->source->state;
   if (!PyObject_TypeCheck(object, state->aggregate_type)) {
+    const char *nearest = pyddb_nearest(name, argument_names, ARGUMENT_COUNT);
     pyddb_raise_format(state, DDB_ERR_TYPE,
-                       "aggregate(): %U must be an aggregate, such as Sum('price'), not '%s'", name,
-                       Py_TYPE(object)->tp_name);
+                       "aggregate(): %U must be an aggregate, such as Sum('price'), not '%s'%s%s%s",
+                       name, Py_TYPE(object)->tp_name, nearest ? "; did you mean '" : "",
+                       nearest ? nearest : "", nearest ? "'?" : "");
     return -1;
   }
   pyddb_aggregate *aggregate = (pyddb_aggregate *)object;
@@ -380,22 +384,18 @@ static int add_aggregate(call *c, PyObject *name, PyObject *object) {
   return 0;
 }
 
-enum { WHERE, GROUP_BY, HAVING, ORDER_BY, LIMIT, OFFSET, THREADS, ARGUMENT_COUNT };
-
 /* Slots of the arguments that have names of their own; all other keywords are aggregates. */
-static int read_arguments(call *c, PyObject *const *args, Py_ssize_t count, PyObject *kw,
-                          PyObject **slots, PyObject *named) {
-  static const char *const names[] = {"where", "group_by", "having", "order_by",
-                                      "limit", "offset",   "threads"};
-  static const pyddb_signature signature = {"aggregate", names, ARGUMENT_COUNT, 2, 0};
-  (void)c;
+static int read_arguments(PyObject *const *args, Py_ssize_t count, PyObject *kw, PyObject **slots,
+                          PyObject *named) {
+  static const pyddb_signature signature = {"aggregate", argument_names, ARGUMENT_COUNT, 2, 0};
   if (pyddb_bind(&signature, args, count, NULL, slots) < 0) {
     return -1;
   }
   for (Py_ssize_t i = 0; kw && i < PyTuple_GET_SIZE(kw); i++) {
     PyObject *name = PyTuple_GET_ITEM(kw, i);
     int slot = 0;
-    while (slot < ARGUMENT_COUNT && PyUnicode_CompareWithASCIIString(name, names[slot]) != 0) {
+    while (slot < ARGUMENT_COUNT &&
+           PyUnicode_CompareWithASCIIString(name, argument_names[slot]) != 0) {
       slot++;
     }
     if (slot == ARGUMENT_COUNT) {
@@ -404,7 +404,7 @@ static int read_arguments(call *c, PyObject *const *args, Py_ssize_t count, PyOb
       }
     } else if (slots[slot]) {
       PyErr_Format(PyExc_TypeError, "aggregate() got multiple values for argument '%s'",
-                   names[slot]);
+                   argument_names[slot]);
       return -1;
     } else {
       slots[slot] = args[count + i];
@@ -449,8 +449,6 @@ static int read_having(call *c, PyObject *having) {
 }
 
 static int check_rows_wanted(call *c, PyObject *const *slots) {
-  static const char *const names[] = {
-      [HAVING] = "having", [ORDER_BY] = "order_by", [LIMIT] = "limit", [OFFSET] = "offset"};
   pyddb_state *state = c->source->state;
   if (c->query.group_count + c->query.aggregate_count == 0) {
     pyddb_raise_format(state, DDB_ERR_INVALID,
@@ -459,7 +457,8 @@ static int check_rows_wanted(call *c, PyObject *const *slots) {
   }
   for (int slot = HAVING; slot <= OFFSET && c->query.group_count == 0; slot++) {
     if (slots[slot] && slots[slot] != Py_None) {
-      pyddb_raise_format(state, DDB_ERR_INVALID, "aggregate(): %s needs group_by", names[slot]);
+      pyddb_raise_format(state, DDB_ERR_INVALID, "aggregate(): %s needs group_by",
+                         argument_names[slot]);
       return -1;
     }
   }
@@ -474,7 +473,7 @@ static int call_init(call *c, pyddb_source *source, PyObject *const *args, Py_ss
   c->keep = PyList_New(0);
   c->keys = PyList_New(0);
   int result = -1;
-  if (named && c->keep && c->keys && read_arguments(c, args, count, kw, slots, named) == 0 &&
+  if (named && c->keep && c->keys && read_arguments(args, count, kw, slots, named) == 0 &&
       pyddb_where_argument(source, slots[WHERE], &c->where) == 0 &&
       read_having(c, slots[HAVING]) == 0 && read_groups(c, slots[GROUP_BY]) == 0 &&
       read_aggregates(c, named) == 0 && read_order(c, slots[ORDER_BY]) == 0 &&
@@ -519,7 +518,6 @@ static ddb_rowset *run(call *c, const ddb_view *view) {
   if (detach) {
     pyddb_attach();
   }
-  c->query.records = NULL;
   c->query.records = NULL; /* it ends here */
   ddb_records_free(&records);
   if (status != DDB_OK) {
@@ -564,7 +562,7 @@ const char pyddb_source_aggregate_doc[] =
     "each group, the group's fields first.\n\n"
     "where: a Condition or a callable that takes a RecordView; None: all.\n"
     "group_by: a field (str or Field), a list of fields, or a dict of alias to\n"
-    "field or Expression;\n"
+    "field or Expression (without an alias it is called what it says);\n"
     "values are the same as == says, NaN and NaN too. having: a Condition over the\n"
     "result's names. order_by: a name of the result or a list of them, '-name' is\n"
     "descending; None: by the first record of each group. limit: int, or None.\n"

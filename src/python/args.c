@@ -17,53 +17,20 @@ static bool is_named(PyObject *name, const char *text) {
          memcmp(PyUnicode_DATA(name), text, size) == 0;
 }
 
-#define NEAR_SIZE_MAX 31
-
-/* Letters to put in, take out or change (or neighbours to swap) to make b of a. */
-static size_t edit_distance(const char *a, size_t a_size, const char *b, size_t b_size) {
-  size_t rows[3][NEAR_SIZE_MAX + 1];
-  size_t *before = rows[0], *last = rows[1], *row = rows[2];
-  for (size_t j = 0; j <= b_size; j++) {
-    last[j] = j;
-  }
-  for (size_t i = 1; i <= a_size; i++) {
-    row[0] = i;
-    for (size_t j = 1; j <= b_size; j++) {
-      size_t best = last[j - 1] + (a[i - 1] != b[j - 1]);
-      best = last[j] + 1 < best ? last[j] + 1 : best;
-      best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
-        best = before[j - 2] + 1 < best ? before[j - 2] + 1 : best;
-      }
-      row[j] = best;
-    }
-    size_t *free_row = before;
-    before = last;
-    last = row;
-    row = free_row;
-  }
-  return last[b_size];
-}
+#define NEAR_COUNT_MAX 32
 
 const char *pyddb_nearest(PyObject *name, const char *const *names, size_t count) {
-  if (!PyUnicode_Check(name) || !PyUnicode_IS_COMPACT_ASCII(name) ||
-      PyUnicode_GET_LENGTH(name) > NEAR_SIZE_MAX) {
+  if (!PyUnicode_Check(name) || !PyUnicode_IS_COMPACT_ASCII(name)) {
     return NULL;
   }
-  size_t size = (size_t)PyUnicode_GET_LENGTH(name);
-  const char *nearest = NULL;
-  size_t least = size / 3 + 2;
+  ddb_str texts[NEAR_COUNT_MAX];
+  count = count < NEAR_COUNT_MAX ? count : NEAR_COUNT_MAX;
   for (size_t i = 0; i < count; i++) {
-    size_t other = strlen(names[i]);
-    size_t distance = other > NEAR_SIZE_MAX
-                          ? SIZE_MAX
-                          : edit_distance(PyUnicode_DATA(name), size, names[i], other);
-    if (distance < least) {
-      least = distance;
-      nearest = names[i];
-    }
+    texts[i] = ddb_str_from(names[i]);
   }
-  return nearest;
+  ddb_str given = {(const char *)PyUnicode_1BYTE_DATA(name), (size_t)PyUnicode_GET_LENGTH(name)};
+  size_t nearest = ddb_str_nearest(given, texts, count);
+  return nearest < count ? names[nearest] : NULL;
 }
 
 static int refuse_keyword(const pyddb_signature *signature, PyObject *name) {
@@ -160,13 +127,27 @@ int pyddb_bind_tuple(const pyddb_signature *signature, PyObject *args, PyObject 
 
 /* ---- Kinds of arguments -------------------------------------------------------------------- */
 
+int pyddb_number_argument(pyddb_state *state, PyObject *object, const char *what, double *out) {
+  double number = PyBool_Check(object) ? -1.0 : PyFloat_AsDouble(object);
+  if (number == -1.0 && (PyBool_Check(object) || PyErr_Occurred())) {
+    if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_TypeError)) {
+      return -1;
+    }
+    PyErr_Clear();
+    pyddb_raise_format(state, DDB_ERR_TYPE, "%s must be a number, not %R", what, object);
+    return -1;
+  }
+  *out = number;
+  return 0;
+}
+
 int pyddb_timeout(pyddb_state *state, PyObject *object, int64_t *timeout_ns) {
   *timeout_ns = DDB_WAIT_FOREVER;
   if (!object || object == Py_None) {
     return 0;
   }
-  double seconds = PyFloat_AsDouble(object);
-  if (seconds == -1.0 && PyErr_Occurred()) {
+  double seconds;
+  if (pyddb_number_argument(state, object, "timeout", &seconds) < 0) {
     return -1;
   }
   if (isnan(seconds) || seconds < 0) {
@@ -217,12 +198,13 @@ int pyddb_threads_argument(pyddb_state *state, PyObject *object, uint32_t *out) 
   return 0;
 }
 
-int pyddb_bool_argument(PyObject *object, bool absent, bool *out) {
-  int truth = object ? PyObject_IsTrue(object) : absent;
-  if (truth < 0) {
+int pyddb_bool_argument(pyddb_state *state, PyObject *object, const char *what, bool absent,
+                        bool *out) {
+  if (object && !PyBool_Check(object)) {
+    pyddb_raise_format(state, DDB_ERR_TYPE, "%s must be True or False, not %R", what, object);
     return -1;
   }
-  *out = truth != 0;
+  *out = object ? object == Py_True : absent;
   return 0;
 }
 

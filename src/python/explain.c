@@ -93,7 +93,7 @@ PyObject *pyddb_source_explain(PyObject *self, PyObject *const *args, Py_ssize_t
   pyddb_query query;
   bool analyze;
   if (pyddb_bind(&signature, args, count, kw, given) < 0 ||
-      pyddb_bool_argument(given[5], false, &analyze) < 0) {
+      pyddb_bool_argument(source->state, given[5], "analyze", false, &analyze) < 0) {
     return NULL;
   }
   slots[PYDDB_WHERE] = given[0];

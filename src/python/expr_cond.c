@@ -62,16 +62,27 @@ PyObject *pyddb_expr_compare(PyObject *self, PyObject *other, int op) {
   return compare((pyddb_expr *)self, ops[op], other);
 }
 
+/* With what a text or bytes may begin or end with; `what` names it. */
+static PyObject *compare_part(PyObject *object, ddb_op op, PyObject *part, const char *what) {
+  pyddb_expr *self = (pyddb_expr *)object;
+  if (!PyUnicode_Check(part) && !PyBytes_Check(part) && !pyddb_is_expr(self->state, part)) {
+    return pyddb_raise_format(self->state, DDB_ERR_TYPE,
+                              "%R.%s must be str, bytes or an Expression, not '%s'", object, what,
+                              Py_TYPE(part)->tp_name);
+  }
+  return compare(self, op, part);
+}
+
 PyDoc_STRVAR(startswith_doc, "startswith($self, prefix, /)\n--\n\n"
                              "The value is a str (or bytes) that starts with prefix.");
 static PyObject *expr_startswith(PyObject *self, PyObject *prefix) {
-  return compare((pyddb_expr *)self, DDB_OP_STARTSWITH, prefix);
+  return compare_part(self, DDB_OP_STARTSWITH, prefix, "startswith(): prefix");
 }
 
 PyDoc_STRVAR(endswith_doc, "endswith($self, suffix, /)\n--\n\n"
                            "The value is a str (or bytes) that ends with suffix.");
 static PyObject *expr_endswith(PyObject *self, PyObject *suffix) {
-  return compare((pyddb_expr *)self, DDB_OP_ENDSWITH, suffix);
+  return compare_part(self, DDB_OP_ENDSWITH, suffix, "endswith(): suffix");
 }
 
 PyDoc_STRVAR(contains_doc, "contains($self, item, /)\n--\n\n"
@@ -85,7 +96,9 @@ static PyObject *expr_contains(PyObject *self, PyObject *item) {
 
 /* All values of an iterable as top-level items of a builder. NULL: exception. */
 static ddb_builder *values_of(pyddb_expr *self, PyObject *values, const char *method) {
-  if (PyUnicode_Check(values) || PyBytes_Check(values) || pyddb_is_expr(self->state, values)) {
+  bool is_iterable = Py_TYPE(values)->tp_iter || PySequence_Check(values);
+  if (!is_iterable || PyUnicode_Check(values) || PyBytes_Check(values) ||
+      pyddb_is_expr(self->state, values)) {
     pyddb_raise_format(self->state, DDB_ERR_TYPE, "%R: %s() takes an iterable of values, not '%s'",
                        self, method, Py_TYPE(values)->tp_name);
     return NULL;

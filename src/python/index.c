@@ -145,7 +145,7 @@ PyObject *pyddb_table_create_index(PyObject *self, PyObject *const *args, Py_ssi
   designation d;
   if (pyddb_bind(&signature, args, count, kw, slots) < 0 ||
       (slots[1] && kind_argument(source, slots[1], &options.kind) < 0) ||
-      pyddb_bool_argument(slots[2], false, &options.unique) < 0 ||
+      pyddb_bool_argument(source->state, slots[2], "unique", false, &options.unique) < 0 ||
       designation_init(source, &d, slots[0]) < 0) {
     return NULL;
   }

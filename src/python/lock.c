@@ -126,13 +126,13 @@ static PyObject *release(pyddb_lock *lock, bool is_write) {
 static int acquire_timeout(pyddb_state *state, PyObject *blocking_object, PyObject *timeout,
                            int64_t *timeout_ns) {
   bool blocking;
-  if (pyddb_bool_argument(blocking_object, true, &blocking) < 0) {
+  if (pyddb_bool_argument(state, blocking_object, "blocking", true, &blocking) < 0) {
     return -1;
   }
   bool is_default = !timeout || timeout == Py_None;
   if (!is_default) {
-    double seconds = PyFloat_AsDouble(timeout);
-    if (seconds == -1.0 && PyErr_Occurred()) {
+    double seconds;
+    if (pyddb_number_argument(state, timeout, "timeout", &seconds) < 0) {
       return -1;
     }
     is_default = seconds == -1.0;

@@ -61,7 +61,7 @@ static PyObject *order_tp_new(PyTypeObject *type, PyObject *args, PyObject *keyw
   bool descending, minus;
   pyddb_state *state = pyddb_state_of(type);
   if (!state || pyddb_bind_tuple(&signature, args, keywords, slots) < 0 ||
-      pyddb_bool_argument(slots[1], false, &descending) < 0) {
+      pyddb_bool_argument(state, slots[1], "Order: descending", false, &descending) < 0) {
     return NULL;
   }
   if (!PyUnicode_Check(slots[0]) && !pyddb_is_expr(state, slots[0])) {

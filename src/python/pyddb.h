@@ -204,13 +204,17 @@ PyObject *pyddb_bind_one(const char *function, const char *name, PyObject *const
 /* The same for the tuple and dict that tp_new gets. */
 int pyddb_bind_tuple(const pyddb_signature *signature, PyObject *args, PyObject *keywords,
                      PyObject **slots);
+/* A real number that is not a bool; `what` names it. */
+int pyddb_number_argument(pyddb_state *state, PyObject *object, const char *what, double *out);
 /* Seconds or None (or NULL) to nanoseconds; what: "timeout". */
 int pyddb_timeout(pyddb_state *state, PyObject *object, int64_t *timeout_ns);
 /* A count that is not negative; `what` names it. */
 int pyddb_count_argument(pyddb_state *state, PyObject *object, const char *what, uint64_t *out);
 /* None or absent: 0, automatic; else from 1 on. */
 int pyddb_threads_argument(pyddb_state *state, PyObject *object, uint32_t *out);
-int pyddb_bool_argument(PyObject *object, bool absent, bool *out);
+/* True or False and nothing else: a "no" is not to be taken for yes. */
+int pyddb_bool_argument(pyddb_state *state, PyObject *object, const char *what, bool absent,
+                        bool *out);
 /* One of some texts, by its index; absent: the first. `what` is the argument's name. */
 int pyddb_choice_argument(pyddb_state *state, PyObject *object, const char *what,
                           const char *const *texts, size_t count, size_t *out);

@@ -252,8 +252,9 @@ int pyddb_query_init(pyddb_source *source, pyddb_query *q, PyObject *const *slot
   if (pyddb_where_argument(source, slots[PYDDB_WHERE], &q->where) < 0 ||
       query_columns(source, q, slots[PYDDB_COLUMNS]) < 0 ||
       query_order(source, q, slots[PYDDB_ORDER_BY]) < 0 || query_counts(source, q, slots) < 0 ||
-      pyddb_bool_argument(slots[PYDDB_COPY], true, &copy) < 0 ||
-      pyddb_bool_argument(slots[PYDDB_DISTINCT], false, &q->core.distinct) < 0 ||
+      pyddb_bool_argument(source->state, slots[PYDDB_COPY], "copy", true, &copy) < 0 ||
+      pyddb_bool_argument(source->state, slots[PYDDB_DISTINCT], "distinct", false,
+                          &q->core.distinct) < 0 ||
       pyddb_threads_argument(source->state, slots[PYDDB_THREADS], &q->core.threads) < 0) {
     pyddb_query_fini(q);
     return -1;

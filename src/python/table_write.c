@@ -263,7 +263,8 @@ PyObject *pyddb_table_insert(PyObject *self, PyObject *const *args, Py_ssize_t c
   bool skip;
   size_t returning;
   if (pyddb_bind(&signature, args, count, kw, slots) < 0 ||
-      pyddb_bool_argument(slots[2], false, &skip) < 0 || check_batch_size(state, slots[1]) < 0 ||
+      pyddb_bool_argument(state, slots[2], "skip_validation", false, &skip) < 0 ||
+      check_batch_size(state, slots[1]) < 0 ||
       pyddb_choice_argument(state, slots[3], "returning", texts, 3, &returning) < 0) {
     return NULL;
   }

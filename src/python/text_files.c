@@ -367,7 +367,8 @@ static int take_common(pyddb_state *state, PyObject *const *slots, import_call *
     i->schema = (pyddb_schema){0};
     return -1;
   }
-  if (pyddb_bool_argument(slots[4], false, &i->options.skip_validation) < 0 ||
+  if (pyddb_bool_argument(state, slots[4], "skip_validation", false, &i->options.skip_validation) <
+          0 ||
       pyddb_progress_init(state, slots[5], "import", slots[0], &i->progress) < 0) {
     return -1;
   }
@@ -423,8 +424,8 @@ PyObject *pyddb_import_csv(pyddb_state *state, ddb_db *db, PyObject *const *args
   if (pyddb_bind(&signature, args, count, kw, slots) == 0 &&
       take_encoding(state, slots[6], &i.encoding) == 0 &&
       take_delimiter(state, slots[7], &i.options.delimiter) == 0 &&
-      pyddb_bool_argument(slots[8], true, &has_header) == 0 &&
-      pyddb_bool_argument(slots[9], true, &infer_types) == 0 &&
+      pyddb_bool_argument(state, slots[8], "has_header", true, &has_header) == 0 &&
+      pyddb_bool_argument(state, slots[9], "infer_types", true, &infer_types) == 0 &&
       take_text(state, slots[10], "null", &i.null_text) == 0 &&
       take_common(state, slots, &i) == 0) {
     i.options.no_header = !has_header;

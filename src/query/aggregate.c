@@ -330,7 +330,9 @@ static ddb_status append_group(run *r, uint32_t group, ddb_rowset *rows, ddb_err
 ddb_status ddb__aggregation_rows(run *r, ddb_rowset **out, ddb_error *err) {
   const ddb_aggregate_query *query = r->query;
   ddb_rowset *rows;
-  ddb_status status = ddb__rowset_new(DDB_STR("(aggregates)"), r->names, r->count, &rows, err);
+  ddb_status status =
+      ddb__rowset_new("the result of aggregating table", ddb__shapes_table_name(r->shapes),
+                      r->names, r->count, &rows, err);
   if (status) {
     return status;
   }

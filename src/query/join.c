@@ -120,8 +120,8 @@ static ddb_status bind_columns(joining *j, ddb_error *err) {
     }
   }
   if (!status) {
-    status = ddb__rowset_open(DDB_STR("(join)"), j->names, join->column_count, join->closed,
-                              &j->rows, err);
+    status = ddb__rowset_open("the join of table", ddb__shapes_table_name(j->left_shapes), j->names,
+                              join->column_count, join->closed, &j->rows, err);
   }
   for (size_t i = 0; i < join->column_count && !status; i++) {
     j->columns[i].name_id = ddb__shapes_field_find(j->rows->shapes, j->names[i]);

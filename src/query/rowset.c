@@ -15,8 +15,8 @@
 /* ---- Making ------------------------------------------------------------------------------- */
 
 /* With a schema of these names. */
-static ddb_status registry_new(ddb_str what, ddb_str key, const ddb_str *names, size_t name_count,
-                               ddb__shapes **out, ddb_error *err) {
+static ddb_status registry_new(const char *what, ddb_str table, ddb_str key, const ddb_str *names,
+                               size_t name_count, ddb__shapes **out, ddb_error *err) {
   ddb_table_options options = {.primary_key = key, .schema_count = name_count};
   size_t bytes = name_count * sizeof(ddb_schema_field);
   ddb_schema_field *fields = ddb__alloc(&ddb__heap_process, bytes);
@@ -27,7 +27,7 @@ static ddb_status registry_new(ddb_str what, ddb_str key, const ddb_str *names, 
     fields[i] = (ddb_schema_field){.name = names[i], .types = UINT32_MAX};
   }
   options.schema = fields;
-  ddb_status status = ddb__shapes_new(&ddb__heap_process, what, &options, out, err);
+  ddb_status status = ddb__shapes_new(&ddb__heap_process, what, table, &options, out, err);
   ddb__free(&ddb__heap_process, fields, bytes);
   return status;
 }
@@ -44,8 +44,8 @@ static ddb_status rowset_alloc(size_t name_count, ddb_rowset **out, ddb_error *e
   return DDB_OK;
 }
 
-ddb_status ddb__rowset_new(ddb_str what, const ddb_str *names, size_t name_count, ddb_rowset **out,
-                           ddb_error *err) {
+ddb_status ddb__rowset_new(const char *what, ddb_str table, const ddb_str *names, size_t name_count,
+                           ddb_rowset **out, ddb_error *err) {
   ddb_rowset *rows = NULL;
   ddb_status status = rowset_alloc(name_count, &rows, err);
   if (status) {
@@ -55,7 +55,7 @@ ddb_status ddb__rowset_new(ddb_str what, const ddb_str *names, size_t name_count
   for (size_t i = 0; i < name_count && key.size == 0; i++) {
     key = names[i]; /* any will do, but it must not be empty */
   }
-  status = registry_new(what, key, names, name_count, &rows->shapes, err);
+  status = registry_new(what, table, key, names, name_count, &rows->shapes, err);
   if (!status) {
     status = ddb__shapes_get(rows->shapes, DDB_SHAPE_RECORD, names, name_count, &rows->shape, err);
   }
@@ -69,16 +69,17 @@ ddb_status ddb__rowset_new(ddb_str what, const ddb_str *names, size_t name_count
 }
 
 /* A registry must have a key. No row of these has it: its name is one that nobody gives a field. */
-ddb_status ddb__rowset_open(ddb_str what, const ddb_str *names, size_t name_count, bool closed,
-                            ddb_rowset **out, ddb_error *err) {
+ddb_status ddb__rowset_open(const char *what, ddb_str table, const ddb_str *names,
+                            size_t name_count, bool closed, ddb_rowset **out, ddb_error *err) {
   ddb_rowset *rows = NULL;
   ddb_status status = rowset_alloc(name_count, &rows, err);
   if (status) {
     return status;
   }
   ddb_table_options options = {.primary_key = DDB_STR("\x01row")};
-  status = closed ? registry_new(what, options.primary_key, names, name_count, &rows->shapes, err)
-                  : ddb__shapes_new(&ddb__heap_process, what, &options, &rows->shapes, err);
+  status =
+      closed ? registry_new(what, table, options.primary_key, names, name_count, &rows->shapes, err)
+             : ddb__shapes_new(&ddb__heap_process, what, table, &options, &rows->shapes, err);
   if (!status) {
     status = ddb__rowset_settle(rows, names, name_count, err);
     rows->shape = NULL;

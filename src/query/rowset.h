@@ -22,14 +22,14 @@ struct ddb_rowset {
   ddb_records records; /* in order */
 };
 
-/* `what` names the rows in messages. Names that are not among these are unknown. INVALID: no name but
+/* `what` they are, of which table (the left one of a join), is for messages. Names that are not among these are unknown. INVALID: no name but
  * the empty one, or a name twice. */
-ddb_status ddb__rowset_new(ddb_str what, const ddb_str *names, size_t name_count, ddb_rowset **out,
-                           ddb_error *err);
+ddb_status ddb__rowset_new(const char *what, ddb_str table, const ddb_str *names, size_t name_count,
+                           ddb_rowset **out, ddb_error *err);
 /* The same for rows whose shape is settled later (ddb__rowset_settle): `shape` is NULL. Unless it is
  * closed, names beyond these read as null. INVALID: a name twice. */
-ddb_status ddb__rowset_open(ddb_str what, const ddb_str *names, size_t name_count, bool closed,
-                            ddb_rowset **out, ddb_error *err);
+ddb_status ddb__rowset_open(const char *what, ddb_str table, const ddb_str *names,
+                            size_t name_count, bool closed, ddb_rowset **out, ddb_error *err);
 /* The rows have these of the names. */
 ddb_status ddb__rowset_settle(ddb_rowset *rows, const ddb_str *names, size_t name_count,
                               ddb_error *err);

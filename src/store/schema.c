@@ -62,11 +62,9 @@ void ddb__schema_types_format(uint32_t types, char *buffer, size_t capacity) {
 
 ddb_str ddb__schema_nearest(const ddb__schema *schema, ddb_str name) {
   ddb_str nearest = {NULL, 0};
-  size_t best = 2 + name.size / 4;
+  size_t least = SIZE_MAX;
   for (size_t i = 0; i < schema->field_count && i < NEAREST_COUNT_MAX; i++) {
-    size_t distance = ddb__text_distance(schema->fields[i].name, name);
-    if (distance < best) {
-      best = distance;
+    if (ddb__text_nearer(name, schema->fields[i].name, &least)) {
       nearest = schema->fields[i].name;
     }
   }

@@ -61,6 +61,7 @@ struct ddb__shapes {
   _Atomic uint64_t references;
   ddb__heap *heap;
   uint64_t fork_generation;
+  const char *what; /* "table", or what is made of it: for messages */
   ddb_str table_name;
   ddb__schema schema;
   uint32_t key_id; /* field id of the primary key */
@@ -74,6 +75,9 @@ struct ddb__shapes {
 };
 
 static _Atomic uint64_t next_shape_id = 1;
+
+/* For "%s '%.*s'". */
+#define NAMED(shapes) (shapes)->what, DDB__STR_ARG((shapes)->table_name)
 
 /* ---- Errors ------------------------------------------------------------------------------- */
 
@@ -90,11 +94,10 @@ static ddb_status fail_unknown(const ddb__shapes *shapes, ddb_status status, ddb
                                ddb_error *err) {
   ddb_str nearest = ddb__schema_nearest(&shapes->schema, name);
   if (nearest.data != NULL) {
-    ddb__fail(err, status, "table '%.*s' has no field '%.*s'; did you mean '%.*s'?",
-              DDB__STR_ARG(shapes->table_name), DDB__STR_ARG(name), DDB__STR_ARG(nearest));
+    ddb__fail(err, status, "%s '%.*s' has no field '%.*s'; did you mean '%.*s'?", NAMED(shapes),
+              DDB__STR_ARG(name), DDB__STR_ARG(nearest));
   } else {
-    ddb__fail(err, status, "table '%.*s' has no field '%.*s'", DDB__STR_ARG(shapes->table_name),
-              DDB__STR_ARG(name));
+    ddb__fail(err, status, "%s '%.*s' has no field '%.*s'", NAMED(shapes), DDB__STR_ARG(name));
   }
   if (err != NULL && status == DDB_ERR_SCHEMA) {
     ddb__error_text(err->expected, sizeof err->expected, DDB_STR("no such field"));
@@ -107,8 +110,8 @@ static ddb_status fail_missing(const ddb__shapes *shapes, const ddb_schema_field
                                ddb_error *err) {
   char expected[64];
   ddb__schema_types_format(field->types, expected, sizeof expected);
-  ddb__fail(err, DDB_ERR_SCHEMA, "table '%.*s': field '%.*s' is missing (expected %s)",
-            DDB__STR_ARG(shapes->table_name), DDB__STR_ARG(field->name), expected);
+  ddb__fail(err, DDB_ERR_SCHEMA, "%s '%.*s': field '%.*s' is missing (expected %s)", NAMED(shapes),
+            DDB__STR_ARG(field->name), expected);
   if (err != NULL) {
     ddb__error_text(err->expected, sizeof err->expected, ddb_str_from(expected));
     ddb__error_text(err->given, sizeof err->given, DDB_STR("missing"));
@@ -118,14 +121,13 @@ static ddb_status fail_missing(const ddb__shapes *shapes, const ddb_schema_field
 
 static ddb_status fail_name(const ddb__shapes *shapes, ddb_status status, ddb_str name,
                             const char *problem, ddb_error *err) {
-  ddb__fail(err, status, "table '%.*s': field '%.*s' %s", DDB__STR_ARG(shapes->table_name),
-            DDB__STR_ARG(name), problem);
+  ddb__fail(err, status, "%s '%.*s': field '%.*s' %s", NAMED(shapes), DDB__STR_ARG(name), problem);
   return name_culprit(shapes, status, name, err);
 }
 
 static ddb_status fail_count(const ddb__shapes *shapes, ddb_error *err) {
-  ddb__fail(err, DDB_ERR_LIMIT, "table '%.*s': a record of more than %u fields",
-            DDB__STR_ARG(shapes->table_name), DDB_FIELD_COUNT_MAX);
+  ddb__fail(err, DDB_ERR_LIMIT, "%s '%.*s': a record of more than %u fields", NAMED(shapes),
+            DDB_FIELD_COUNT_MAX);
   return name_culprit(shapes, DDB_ERR_LIMIT, (ddb_str){NULL, 0}, err);
 }
 
@@ -452,8 +454,7 @@ static ddb_status shape_make_locked(ddb__shapes *shapes, const shape_key *key, u
 
 static ddb_status shapes_lock(ddb__shapes *shapes, ddb_error *err) {
   if (ddb__fork_generation() != shapes->fork_generation) {
-    return ddb__fail(err, DDB_ERR_FORKED, "table '%.*s' was made before the fork",
-                     DDB__STR_ARG(shapes->table_name));
+    return ddb__fail(err, DDB_ERR_FORKED, "%s '%.*s' was made before the fork", NAMED(shapes));
   }
   pthread_mutex_lock(&shapes->mutex);
   return DDB_OK;
@@ -596,8 +597,8 @@ static ddb_status fail_type(const ddb_shape *shape, uint32_t index, uint8_t kind
   char expected[64];
   const char *given = ddb_kind_name((ddb_kind)kind);
   ddb__schema_types_format(shape->checks[index]->types, expected, sizeof expected);
-  ddb__fail(err, DDB_ERR_SCHEMA, "table '%.*s': field '%.*s' expects %s, not %s",
-            DDB__STR_ARG(shapes->table_name), DDB__STR_ARG(shape->names[index]), expected, given);
+  ddb__fail(err, DDB_ERR_SCHEMA, "%s '%.*s': field '%.*s' expects %s, not %s", NAMED(shapes),
+            DDB__STR_ARG(shape->names[index]), expected, given);
   if (err != NULL) {
     ddb__error_text(err->expected, sizeof err->expected, ddb_str_from(expected));
     ddb__error_text(err->given, sizeof err->given, ddb_str_from(given));
@@ -659,7 +660,7 @@ static ddb_status intern_schema(ddb__shapes *shapes, ddb_error *err) {
   for (size_t i = 0; i < schema->field_count; i++) {
     ddb_str name = schema->fields[i].name;
     if (ddb__shapes_field_find(shapes, name) != DDB__NO_FIELD) {
-      return fail_name(shapes, DDB_ERR_INVALID, name, "is in the schema twice", err);
+      return fail_name(shapes, DDB_ERR_INVALID, name, "is there twice", err);
     }
     if (field_add_locked(shapes, name, name_hash(name)) == NULL) {
       return ddb__fail_memory(err, sizeof(field_node) + name.size);
@@ -673,13 +674,14 @@ static ddb_status intern_schema(ddb__shapes *shapes, ddb_error *err) {
   return DDB_OK;
 }
 
-ddb_status ddb__shapes_new(ddb__heap *heap, ddb_str table_name, const ddb_table_options *options,
-                           ddb__shapes **out, ddb_error *err) {
+ddb_status ddb__shapes_new(ddb__heap *heap, const char *what, ddb_str table_name,
+                           const ddb_table_options *options, ddb__shapes **out, ddb_error *err) {
   ddb__shapes *shapes = ddb__alloc_zero(heap, sizeof *shapes);
   if (shapes == NULL) {
     return ddb__fail_memory(err, sizeof *shapes);
   }
   shapes->heap = heap;
+  shapes->what = what;
   shapes->fork_generation = ddb__fork_generation();
   atomic_init(&shapes->references, 1);
   ddb_status status = ddb__schema_init(&shapes->schema, heap, table_name, options, err);

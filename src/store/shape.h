@@ -42,8 +42,9 @@ struct ddb_shape {
 
 #define DDB__NO_FIELD UINT32_MAX
 
-ddb_status ddb__shapes_new(ddb__heap *heap, ddb_str table_name, const ddb_table_options *options,
-                           ddb__shapes **out, ddb_error *err);
+/* what: "table", or what is made of that table; static, for messages. */
+ddb_status ddb__shapes_new(ddb__heap *heap, const char *what, ddb_str table_name,
+                           const ddb_table_options *options, ddb__shapes **out, ddb_error *err);
 ddb__shapes *ddb__shapes_acquire(ddb__shapes *shapes);
 void ddb__shapes_release(ddb__shapes *shapes);
 const ddb__schema *ddb__shapes_schema(const ddb__shapes *shapes);

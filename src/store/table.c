@@ -20,7 +20,8 @@ static ddb__root *first_root(ddb_table *table) {
 
 static ddb_status table_fill(ddb_table *table, ddb_str name, const ddb_table_options *options,
                              ddb_error *err) {
-  ddb_status status = ddb__shapes_new(&ddb__heap_process, name, options, &table->shapes, err);
+  ddb_status status =
+      ddb__shapes_new(&ddb__heap_process, "table", name, options, &table->shapes, err);
   if (status != DDB_OK) {
     return status;
   }

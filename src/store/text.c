@@ -54,26 +54,54 @@ bool ddb__text_valid(ddb_str text) {
   return true;
 }
 
+/* ---- Names that were probably meant --------------------------------------------------------- */
+
 static size_t min_size(size_t a, size_t b) {
   return a < b ? a : b;
 }
 
-size_t ddb__text_distance(ddb_str a, ddb_str b) {
+/* Bytes to put in, take out or change, and neighbours to swap, to make b of a: the distance that is
+ * called optimal string alignment. SIZE_MAX: one is too long to be worth it. */
+static size_t distance(ddb_str a, ddb_str b) {
   if (a.size > DISTANCE_SIZE_MAX || b.size > DISTANCE_SIZE_MAX) {
     return SIZE_MAX;
   }
-  size_t row[DISTANCE_SIZE_MAX + 1];
+  size_t rows[3][DISTANCE_SIZE_MAX + 1];
   for (size_t j = 0; j <= b.size; j++) {
-    row[j] = j;
+    rows[0][j] = j;
   }
   for (size_t i = 1; i <= a.size; i++) {
-    size_t diagonal = row[0];
+    const size_t *before = rows[(i + 1) % 3];
+    const size_t *last = rows[(i - 1) % 3];
+    size_t *row = rows[i % 3];
     row[0] = i;
     for (size_t j = 1; j <= b.size; j++) {
-      size_t replaced = diagonal + (a.data[i - 1] != b.data[j - 1]);
-      diagonal = row[j];
-      row[j] = min_size(replaced, 1 + min_size(row[j], row[j - 1]));
+      size_t replaced = last[j - 1] + (a.data[i - 1] != b.data[j - 1]);
+      row[j] = min_size(replaced, 1 + min_size(last[j], row[j - 1]));
+      if (i > 1 && j > 1 && a.data[i - 1] == b.data[j - 2] && a.data[i - 2] == b.data[j - 1]) {
+        row[j] = min_size(row[j], before[j - 2] + 1);
+      }
     }
   }
-  return row[b.size];
+  return rows[a.size % 3][b.size];
+}
+
+bool ddb__text_nearer(ddb_str name, ddb_str candidate, size_t *least) {
+  size_t found = distance(name, candidate);
+  if (found >= *least || found >= 2 + name.size / 4) {
+    return false;
+  }
+  *least = found;
+  return true;
+}
+
+size_t ddb_str_nearest(ddb_str name, const ddb_str *names, size_t count) {
+  size_t nearest = count;
+  size_t least = SIZE_MAX;
+  for (size_t i = 0; i < count; i++) {
+    if (ddb__text_nearer(name, names[i], &least)) {
+      nearest = i;
+    }
+  }
+  return nearest;
 }

@@ -187,6 +187,7 @@ static void test_bad_queries(void **state) {
   query.aggregates = twice;
   query.aggregate_count = 2;
   assert_int_equal(aggregate(&query, &rows, &err), DDB_ERR_INVALID);
+  assert_string_equal(err.message, "the result of aggregating table 't': field 'n' is there twice");
   ddb_aggregate text = {.name = {"n", 1}, .kind = DDB_AGGREGATE_SUM, .field = {"text", 4}};
   query.aggregates = &text;
   query.aggregate_count = 1;

@@ -467,7 +467,7 @@ static void test_errors_leave_nothing(void **unused) {
 
 static ddb__shapes *shapes_make(const ddb_table_options *options) {
   ddb__shapes *shapes;
-  assert_ok(ddb__shapes_new(&heap, DDB_STR("t"), options, &shapes, NULL));
+  assert_ok(ddb__shapes_new(&heap, "table", DDB_STR("t"), options, &shapes, NULL));
   return shapes;
 }
 

@@ -279,7 +279,9 @@ static void test_bad_joins(void **state) {
   uint64_t count;
   assert_ok(ddb_cond_is_null(DDB_STR("totl"), &where, NULL));
   assert_int_equal(ddb_join_count(&join, where, &count, &err), DDB_ERR_FIELD_NOT_FOUND);
-  assert_non_null(strstr(err.message, "did you mean 'total'"));
+  assert_string_equal(err.message,
+                      "the join of table 'users' has no field 'totl'; did you mean 'total'?");
+  assert_string_equal(err.table, "users");
   ddb_cond_release(where);
 }
 

@@ -9,7 +9,7 @@ static ddb__heap heap;
 
 static ddb__shapes *shapes_make(void) {
   ddb__shapes *shapes;
-  assert_ok(ddb__shapes_new(&heap, DDB_STR("t"), NULL, &shapes, NULL));
+  assert_ok(ddb__shapes_new(&heap, "table", DDB_STR("t"), NULL, &shapes, NULL));
   return shapes;
 }
 

@@ -12,7 +12,7 @@ static ddb__heap heap;
 
 static ddb__shapes *shapes_make(const ddb_table_options *options) {
   ddb__shapes *shapes;
-  assert_ok(ddb__shapes_new(&heap, DDB_STR("users"), options, &shapes, NULL));
+  assert_ok(ddb__shapes_new(&heap, "table", DDB_STR("users"), options, &shapes, NULL));
   return shapes;
 }
 
@@ -194,6 +194,35 @@ static void test_schema(void **unused) {
   shapes_end(shapes);
 }
 
+static void test_the_nearest_name(void **unused) {
+  (void)unused;
+  static const struct {
+    const char *name;
+    const char *nearest; /* NULL: none */
+  } cases[] = {
+      {"naem", "name"},       {"nmae", "name"},       {"name", "name"},  {"nme", "name"},
+      {"named", "name"},      {"nams", "name"},       {"eman", NULL},    {"adress", "address"},
+      {"addrses", "address"}, {"adderss", "address"}, {"sserdda", NULL}, {"", NULL},
+      {"quantity", NULL},
+  };
+  const ddb_str names[] = {DDB_STR("address"), DDB_STR("name"), DDB_STR("amount")};
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    size_t at = ddb_str_nearest(ddb_str_from(cases[i].name), names, 3);
+    if (cases[i].nearest) {
+      assert_true(at < 3);
+      assert_string_equal(names[at].data, cases[i].nearest);
+    } else {
+      assert_int_equal(at, 3);
+    }
+  }
+  char bytes[80];
+  memset(bytes, 'n', sizeof bytes);
+  const ddb_str long_names[] = {{bytes, 64}, {bytes, 65}};
+  assert_int_equal(ddb_str_nearest((ddb_str){bytes, 63}, long_names, 2), 0);
+  assert_int_equal(ddb_str_nearest((ddb_str){bytes, 65}, long_names, 2), 2); /* too long to look */
+  assert_int_equal(ddb_str_nearest(DDB_STR("name"), NULL, 0), 0);
+}
+
 static void test_key_of_a_schema(void **unused) {
   (void)unused;
   ddb_schema_field fields[] = {people[0], {DDB_STR("code"), DDB_TYPE(DDB_STR_KIND), NULL}};
@@ -213,7 +242,8 @@ static void test_key_of_a_schema(void **unused) {
 static void check_refused(ddb_table_options options, ddb_str table) {
   ddb__shapes *shapes = NULL;
   ddb_error err = {0};
-  assert_int_equal(ddb__shapes_new(&heap, table, &options, &shapes, &err), DDB_ERR_INVALID);
+  assert_int_equal(ddb__shapes_new(&heap, "table", table, &options, &shapes, &err),
+                   DDB_ERR_INVALID);
   assert_true(err.message[0] != '\0');
   assert_null(shapes);
   assert_int_equal(ddb__heap_bytes(&heap), 0);
@@ -406,7 +436,7 @@ static ddb_status use_registry(ddb__shapes **out) {
   const ddb_schema_field fields[] = {
       people[0], people[1], {DDB_STR("s"), DDB_TYPE(DDB_STR_KIND), &value}};
   ddb_table_options options = {.schema = fields, .schema_count = 3};
-  return ddb__shapes_new(&heap, DDB_STR("users"), &options, out, NULL);
+  return ddb__shapes_new(&heap, "table", DDB_STR("users"), &options, out, NULL);
 }
 
 static void test_failing_creation(void **unused) {
@@ -473,6 +503,7 @@ int main(void) {
       cmocka_unit_test(test_bad_names),
       cmocka_unit_test(test_wide),
       cmocka_unit_test(test_schema),
+      cmocka_unit_test(test_the_nearest_name),
       cmocka_unit_test(test_key_of_a_schema),
       cmocka_unit_test(test_bad_options),
       cmocka_unit_test(test_nothing_borrowed),

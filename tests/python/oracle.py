@@ -229,10 +229,16 @@ def build(cond: Cond | None, table: Any) -> dictdb.Condition | None:
         "in": lambda: field.is_in(operands[0]),
         "between": lambda: field.between(operands[0], operands[1]),
         "contains": lambda: field.contains(operands[0]),
-        "startswith": lambda: field.startswith(operands[0]),
-        "endswith": lambda: field.endswith(operands[0]),
+        "startswith": lambda: field.startswith(_part(operands[0])),
+        "endswith": lambda: field.endswith(_part(operands[0])),
     }
     return made[name]()
+
+
+def _part(value: Any) -> Any:
+    """What startswith() takes: values of other kinds as Expressions."""
+    is_part = isinstance(value, (str, bytes, dictdb.Expression))
+    return value if is_part else dictdb.Expression(value)
 
 
 def make(expr: Expr, table: Any) -> dictdb.Expression:

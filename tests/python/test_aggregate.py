@@ -7,6 +7,7 @@ from __future__ import annotations
 import datetime
 import math
 import random
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -314,7 +315,18 @@ def mistakes(table: Table) -> Iterator[tuple[type[Exception], str, Callable[[], 
     yield UnsupportedTypeError, "Sum", lambda: Sum(3)  # type: ignore[arg-type]
     yield InvalidArgumentError, "0 to 1", lambda: Quantile("v", 1.5)
     yield InvalidArgumentError, "0 to 1", lambda: Quantile("v", math.nan)
-    yield TypeError, "real number", lambda: Quantile("v", "x")  # type: ignore[arg-type]
+    for wrong in ("x", None, True, 1j, [0.5]):
+        yield (
+            UnsupportedTypeError,
+            re.escape(f"Quantile(): q must be a number, not {wrong!r}"),
+            lambda q=wrong: Quantile("v", q),
+        )
+    yield UnsupportedTypeError, "population", lambda: StdDev("v", population="no")  # type: ignore[arg-type]
+    yield (
+        UnsupportedTypeError,
+        "groupby must be an aggregate.*; did you mean 'group_by'",
+        lambda: table.aggregate(groupby="g", n=Count()),
+    )
     yield InvalidArgumentError, "no such aggregate", lambda: dictdb._core.Aggregate("Total", "v")
 
 
@@ -334,6 +346,19 @@ def test_an_unknown_field_of_a_schema() -> None:
     ):
         with pytest.raises(UnknownFieldError, match="has no field"):
             function()
+
+
+def test_an_unknown_name_of_the_result() -> None:
+    """Of what the result is, and not of a table that nobody made."""
+    table = make_table([{"g": 1, "v": 2}])
+    for options in ({"order_by": "toatl"}, {"having": Field("toatl") > 1}):
+        with pytest.raises(UnknownFieldError) as caught:
+            table.aggregate(group_by="g", total=Count(), **options)
+        assert str(caught.value) == (
+            f"the result of aggregating table {table.table_name!r} has no field 'toatl'; "
+            "did you mean 'total'?"
+        )
+        assert caught.value.table == table.table_name
 
 
 def test_reprs() -> None:
@@ -375,8 +400,13 @@ def test_expressions() -> None:
     assert table.aggregate(group_by=[("size", table.tags.len_()), "v"], limit=1, n=Count()) == [
         {"size": 2, "v": 0, "n": 1}
     ]
-    with pytest.raises(InvalidArgumentError, match="needs a name"):
-        table.aggregate(group_by=table.address["city"], n=Count())
+    for path in (table.address["city"], [table.address["city"]]):
+        assert table.aggregate(group_by=path, n=Count(), order_by="address['city']", limit=2) == [
+            {"address['city']": None, "n": 1},
+            {"address['city']": "Paris", "n": 300},
+        ]
+    with pytest.raises(InvalidArgumentError, match="occurs twice"):
+        table.aggregate(group_by=[table.v + 1, ("v + 1", "v")], n=Count())
     with pytest.raises(UnsupportedTypeError, match=r"city.*: a str cannot be added"):
         table.aggregate(n=Sum(table.address["city"]))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
@@ -20,10 +21,14 @@ from dictdb import (
     DictDB,
     DictDBError,
     DuplicateKeyError,
+    Field,
     InvalidArgumentError,
     LimitError,
+    Order,
     PrimaryKeyError,
     SchemaValidationError,
+    StdDev,
+    Sum,
     Table,
     UnknownFieldError,
     UnsupportedTypeError,
@@ -61,6 +66,14 @@ def refused(table: Table, error: type[Exception], call: Callable[[], Any], *culp
                 call()
             except error:
                 pass
+
+
+def named(error: type[Exception], call: Callable[[], Any], text: str) -> None:
+    """As refused(), of many mistakes of one kind: without looking for what leaks."""
+    with pytest.raises(error) as caught:
+        call()
+    assert isinstance(caught.value, DictDBError), type(caught.value)
+    assert text in str(caught.value)
 
 
 def writes(table: Table, record: Any) -> list[Callable[[], Any]]:
@@ -564,3 +577,137 @@ def test_wrong_numbers_of_threads(users: Any, threads: Any) -> None:
     refused(users, error, lambda: users.count(threads=threads), "threads")
     refused(users, error, lambda: users.select(threads=threads), "threads")
     assert users.select(threads=2**70) == users.select()
+
+
+SWITCHES: dict[str, Callable[[Table, Any], Any]] = {
+    "copy": lambda t, wrong: t.select(copy=wrong),
+    "distinct": lambda t, wrong: t.select(distinct=wrong),
+    "analyze": lambda t, wrong: t.explain(analyze=wrong),
+    "unique": lambda t, wrong: t.create_index("age", unique=wrong),
+    "skip_validation": lambda t, wrong: t.insert({"id": 99}, skip_validation=wrong),
+    "Order: descending": lambda t, wrong: Order("age", descending=wrong),
+    "StdDev(): population": lambda t, wrong: StdDev("age", population=wrong),
+    "blocking": lambda t, wrong: t.lock.acquire_read(wrong),
+    "has_header": lambda t, wrong: DictDB().import_csv("none.csv", "t", has_header=wrong),
+    "infer_types": lambda t, wrong: DictDB().import_csv("none.csv", "t", infer_types=wrong),
+}
+
+
+@pytest.mark.parametrize("wrong", ["no", "", 0, 1, None, [], 0.0], ids=repr)
+def test_switches_are_true_or_false(users: Any, wrong: Any) -> None:
+    """A "no" is not taken for yes, nor a time to wait for a switch."""
+    calls = SWITCHES | {
+        "distinct (pluck)": lambda t, wrong: t.pluck("age", distinct=wrong),
+        "distinct (explain)": lambda t, wrong: t.explain(distinct=wrong),
+        "distinct (iter)": lambda t, wrong: t.iter(distinct=wrong),
+        "copy (iter)": lambda t, wrong: t.iter(copy=wrong),
+        "copy (first)": lambda t, wrong: t.first(copy=wrong),
+        "copy (one)": lambda t, wrong: t.one(t.id == 1, copy=wrong),
+        "distinct (join)": lambda t, wrong: t.join(t, "id", prefix="x").select(distinct=wrong),
+        "blocking (write)": lambda t, wrong: t.lock.acquire_write(wrong, 1),
+        "skip_validation (csv)": lambda t, wrong: DictDB().import_csv(
+            "none.csv", "t", skip_validation=wrong
+        ),
+    }
+    for name, call in calls.items():
+        text = f"{name.split(' (')[0]} must be True or False, not {wrong!r}"
+        with unchanged(users):
+            named(UnsupportedTypeError, lambda c=call: c(users, wrong), text)
+    assert users.indexes() == []
+
+
+def test_a_refused_switch_leaks_nothing(users: Any) -> None:
+    for name, call in SWITCHES.items():
+        refused(users, UnsupportedTypeError, lambda c=call: c(users, "no"), name, "'no'")
+
+
+def test_every_switch_is_tried() -> None:
+    """Each parameter that the stubs say to be a bool stands in the list above."""
+    stubs = Path(_core.__file__).with_name("_core.pyi").read_text()
+    private = {"is_on", "is_left"}
+    named = set(re.findall(r"(\w+): bool\b", stubs)) - private
+    assert named == {name.split()[-1] for name in SWITCHES} - {"population"}
+
+
+@pytest.mark.parametrize("wrong", [3, None, 2.5, object(), True], ids=lambda wrong: repr(wrong)[:7])
+@pytest.mark.parametrize("name", ["is_in", "has_any", "has_all"])
+def test_values_that_are_no_iterable(users: Any, name: str, wrong: Any) -> None:
+    call = lambda: getattr(users.age, name)(wrong)  # noqa: E731
+    kind = type(wrong).__name__
+    text = f"Field('age'): {name}() takes an iterable of values, not {kind!r}"
+    named(TypeError, call, text)
+
+
+class Sequence:
+    """Iterable by __getitem__ alone."""
+
+    def __getitem__(self, index: int) -> int:
+        return [3, 4][index]
+
+
+def test_any_iterable_gives_values(users: Any) -> None:
+    for values in (Sequence(), (n for n in (3, 4)), {3: 0, 4: 0}, {3, 4}, range(3, 5)):
+        assert repr(users.age.is_in(values)) == "age.is_in([3, 4])"
+
+
+@pytest.mark.parametrize("wrong", [3, None, ("a", "b"), ["a"], 2.5], ids=repr)
+@pytest.mark.parametrize("name", ["startswith", "endswith"])
+def test_what_no_text_starts_with(users: Any, name: str, wrong: Any) -> None:
+    part = "prefix" if name == "startswith" else "suffix"
+    text = f"Field('age').{name}(): {part} must be str, bytes or an Expression"
+    named(
+        TypeError, lambda: getattr(users.age, name)(wrong), f"{text}, not {type(wrong).__name__!r}"
+    )
+    for right in ("", "x", b"", b"x", users.name, users.name[0]):
+        assert users.count(where=getattr(users.age, name)(right)) == 0
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [("naem", "name"), ("ciyt", "city"), ("aeg", "age"), ("agee", "age"), ("nam", "name")],
+)
+def test_the_name_that_was_probably_meant(typed: Any, misspelt: str, meant: str) -> None:
+    """Neighbours that changed places are one mistake; also in what is written."""
+    given = {"name": "Bob", "age": 1, "city": None}
+    value = given.pop(meant)
+    hint = f"table 'typed' has no field {misspelt!r}; did you mean {meant!r}?"
+    for call in (
+        lambda: typed.insert(given | {misspelt: value}),
+        lambda: typed.insert([given | {misspelt: value}]),
+        lambda: typed.upsert(given | {misspelt: value}),
+        lambda: typed.update({misspelt: value}),
+        lambda: typed.update({misspelt: value}, where=typed.id == 1),
+        lambda: typed.update({misspelt: typed.age + 1}),
+        lambda: typed.update({misspelt: lambda record: value}),
+        lambda: typed.update_many([{"id": 1, misspelt: value}]),
+    ):
+        with unchanged(typed):
+            named(SchemaValidationError, call, hint)
+    for call in (
+        lambda: typed.select([misspelt]),
+        lambda: typed.select(order_by=f"-{misspelt}"),
+        lambda: typed.pluck(misspelt),
+        lambda: typed.create_index(misspelt),
+        lambda: typed.aggregate(n=Sum(misspelt)),
+        lambda: typed.count(where=Field(misspelt) == 1),
+    ):
+        named(UnknownFieldError, call, hint)
+
+
+def test_no_name_is_near(typed: Any) -> None:
+    """A name that shares nothing with another is not thought to be it."""
+    for far in ("x", "quantity", "eman", "x" * 200):
+        with pytest.raises(UnknownFieldError) as caught:
+            typed.select([far])
+        assert "did you mean" not in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", ["x", True, [], 1j], ids=repr)
+def test_timeouts_are_numbers(users: Any, db: Any, wrong: Any) -> None:
+    for call in (
+        lambda: users.lock.acquire_read(timeout=wrong),
+        lambda: users.lock.acquire_write(timeout=wrong),
+        lambda: users.lock.write_lock(timeout=wrong),
+        lambda: db.write_lock("users", timeout=wrong),
+    ):
+        named(TypeError, call, f"timeout must be a number, not {wrong!r}")

@@ -345,8 +345,12 @@ def test_unknown_names_where_all_tables_have_a_schema() -> None:
         lambda: joined.select(order_by="totl"),
         lambda: joined.aggregate(n=Sum("totl")),
     ):
-        with pytest.raises(UnknownFieldError, match="did you mean 'total'"):
+        with pytest.raises(UnknownFieldError) as caught:
             function()
+        assert str(caught.value) == (
+            "the join of table 'users' has no field 'totl'; did you mean 'total'?"
+        )
+        assert caught.value.table == "users"
     with pytest.raises(UnknownFieldError, match="'usr_id'"):
         users.join(orders, ("id", "usr_id")).count()
 
