@@ -26,9 +26,10 @@ from dictdb._cli_where import WhereError
 OK, FAILED, WRONG, INTERRUPTED, CLOSED = 0, 1, 2, 130, 141
 _COMPRESSION_MAX = 19
 
-_DESCRIPTION = "Look into databases of DictDB, ask them, convert them."
+_DESCRIPTION = "Look into databases of DictDB, ask them, convert and export them."
 _EPILOG = """\
-PATH is a file that was saved, in the format dictdb or json. It is not changed.
+PATH is a file that was saved, in the format dictdb or json, or one table in a
+csv or ndjson file. It is not changed.
 
 exit status:
   0  done
@@ -40,6 +41,7 @@ examples:
   dictdb head shop.dictdb users -n 5
   dictdb query shop.dictdb users --where 'age >= 18 and city in ("Oslo", "Rome")'
   dictdb convert shop.json shop.dictdb --compression 3
+  dictdb export shop.dictdb users users.csv
 """
 _INFO_EPILOG = """\
 examples:
@@ -68,6 +70,14 @@ examples:
   dictdb query shop.dictdb users --columns 'name, years=age' --json
   dictdb query shop.dictdb users --group-by city --aggregate 'mean=avg(age)'
   dictdb query shop.dictdb users --where 'email is None' --count
+"""
+_EXPORT_EPILOG = """\
+examples:
+  dictdb export shop.dictdb users users.csv --where 'city == "Oslo"'
+  dictdb export shop.dictdb users - --to ndjson --columns 'id, name' | head
+
+csv and ndjson files can be read back, json is a list of the same objects. See
+the manual for how values are written.
 """
 _CONVERT_EPILOG = """\
 examples:
@@ -105,6 +115,13 @@ def _level(text: str) -> int:
     return value
 
 
+def _delimiter(text: str) -> str:
+    text = "\t" if text == r"\t" else text
+    if len(text) != 1:
+        raise argparse.ArgumentTypeError(f"not one character: {text!r}")
+    return text
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _ArgumentParser(
         prog="dictdb",
@@ -134,10 +151,13 @@ def _parser() -> argparse.ArgumentParser:
             words = "may be left out if there is only one"
             command.add_argument("table", metavar="TABLE", nargs="?", help=words)
         command.add_argument("--json", action="store_true", help="print JSON, for programs")
-        words = "the format of PATH: dictdb or json (default: by its name and content)"
-        command.add_argument(
-            "--format", metavar="FORMAT", choices=_cli_commands.FORMATS, help=words
-        )
+        words = "of PATH: dictdb, json, csv, ndjson (default: by its name and content)"
+        formats = _cli_commands.FORMATS + _cli_commands.TABLE_FORMATS
+        command.add_argument("--format", metavar="FORMAT", choices=formats, help=words)
+        words = "the key's field, of csv and ndjson files (default: id)"
+        command.add_argument("--key", metavar="FIELD", default="id", help=words)
+        words = "of csv files (default: a comma; a tab in .tsv files)"
+        command.add_argument("--delimiter", metavar="CHAR", type=_delimiter, help=words)
         return command
 
     command = add(_cli_commands.info, _INFO_EPILOG)
@@ -149,6 +169,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--columns", metavar="LIST", help=words)
     _add_query_options(add(_cli_commands.query, _QUERY_EPILOG, table=True))
     _add_convert_options(add(_cli_commands.convert, _CONVERT_EPILOG))
+    _add_export_options(add(_cli_commands.export, _EXPORT_EPILOG))
     return parser
 
 
@@ -176,6 +197,20 @@ def _add_convert_options(command: argparse.ArgumentParser) -> None:
     add("--to", metavar="FORMAT", choices=formats, help=words)
     words = "1 to 19, for the format dictdb (default: none)"
     add("--compression", metavar="LEVEL", type=_level, default=0, help=words)
+    add("--force", action="store_true", help="replace TARGET if it is there")
+
+
+def _add_export_options(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("table", metavar="TABLE", nargs="?", help="may be left out if there is only one")
+    add("target", metavar="TARGET", help="the file to write; - is the standard output")
+    formats = _cli_commands.EXPORT_FORMATS
+    words = "its format: csv, ndjson or json (default: by its suffix)"
+    add("--to", metavar="FORMAT", choices=formats, help=words)
+    add("--where", metavar="CONDITION", help="only records that it holds for")
+    add("--columns", metavar="LIST", help="fields and expressions, with commas")
+    add("--order-by", metavar="LIST", help="the same, descending behind a -: --order-by=-a,b")
+    add("--limit", metavar="N", type=_count, help="so many at most")
     add("--force", action="store_true", help="replace TARGET if it is there")
 
 

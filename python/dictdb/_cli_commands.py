@@ -10,13 +10,24 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
-from collections.abc import Iterable
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import dictdb
-from dictdb import CorruptFileError, DictDB, Field, Table
+from dictdb import (
+    CorruptFileError,
+    DictDB,
+    DuplicateKeyError,
+    Field,
+    PrimaryKeyError,
+    Table,
+)
 from dictdb._cli_show import (
+    Progress,
     cell,
     counted,
     number,
@@ -31,10 +42,20 @@ from dictdb._cli_show import (
 from dictdb._cli_where import Parser
 
 ROWS_MAX = 1000  # Of a table for people, unless --limit says otherwise
-FORMATS = ("dictdb", "json")
+FORMATS = ("dictdb", "json")  # Of whole databases
+TABLE_FORMATS = ("csv", "ndjson")  # Of one table
+EXPORT_FORMATS = ("csv", "ndjson", "json")
 # Those of Table.aggregate itself
 _RESERVED = frozenset({"where", "group_by", "having", "order_by", "limit", "offset", "threads"})
-_SUFFIXES = {".dictdb": "dictdb", ".ddb": "dictdb", ".json": "json"}
+_SUFFIXES = {
+    ".dictdb": "dictdb",
+    ".ddb": "dictdb",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+}
 
 
 class UsageError(Exception):
@@ -48,19 +69,46 @@ class FailedError(Exception):
 # --- Databases and tables ---
 
 
-def load(path: str, file_format: str | None) -> DictDB:
+def load(options: argparse.Namespace) -> DictDB:
     """Load a file."""
+    path = options.path
     if not os.path.exists(path):
         raise FailedError(f"there is no file {path!r}{_near_file(path)}")
     if os.path.isdir(path):
         raise FailedError(f"{path!r} is a folder: name a file that was saved")
-    with progress(f"reading {Path(path).name}") as tell:
+    file_format = options.format or _SUFFIXES.get(Path(path).suffix.lower())
+    with progress("reading", path) as tell:
+        if file_format in TABLE_FORMATS:
+            return _load_table(Path(path), file_format, options, tell)
         try:
             return DictDB.load(path, file_format, progress=tell)
         except CorruptFileError as error:
             if error.offset == 0:
                 raise FailedError(f"{path!r} is no file of DictDB: {error}") from None
             raise FailedError(f"{path!r}: {error}; restore it from a backup") from None
+
+
+def _load_table(
+    path: Path, file_format: str, options: argparse.Namespace, tell: Progress | None
+) -> DictDB:
+    """A database with a table of the file's name, without its suffix."""
+    db = DictDB()
+    try:
+        if file_format == "csv":
+            delimiter = _delimiter(options, path)
+            db.import_csv(
+                path, path.stem, primary_key=options.key, delimiter=delimiter, progress=tell
+            )
+        else:
+            db.import_ndjson(path, path.stem, primary_key=options.key, progress=tell)
+    except (DuplicateKeyError, PrimaryKeyError) as error:
+        raise FailedError(f"{error}; --key names the field that is the key") from None
+    return db
+
+
+def _delimiter(options: argparse.Namespace, path: Path) -> str:
+    given: str | None = options.delimiter
+    return given or ("\t" if path.suffix.lower() == ".tsv" else ",")
 
 
 def _near_file(path: str) -> str:
@@ -90,7 +138,7 @@ def table_of(db: DictDB, name: str | None, path: str) -> Table:
 
 
 def _open_table(options: argparse.Namespace) -> tuple[Table, Parser]:
-    table = table_of(load(options.path, options.format), options.table, options.path)
+    table = table_of(load(options), options.table, options.path)
     # Of an empty table without a schema nothing is known: any field may be asked for.
     is_known = table.schema is not None or table.count() > 0
     return table, Parser(table.columns() if is_known else None)
@@ -101,7 +149,7 @@ def _open_table(options: argparse.Namespace) -> tuple[Table, Parser]:
 
 def info(options: argparse.Namespace) -> None:
     """Tell what is in a database, or in one of its tables."""
-    db = load(options.path, options.format)
+    db = load(options)
     names = db.list_tables()
     if options.table is not None:
         names = [table_of(db, options.table, options.path).table_name]
@@ -341,14 +389,15 @@ def convert(options: argparse.Namespace) -> None:
     """Write a database to a file of another format."""
     target = Path(options.target)
     file_format = options.to or _SUFFIXES.get(target.suffix.lower())
+    if file_format in TABLE_FORMATS:
+        raise UsageError(f"{file_format} holds one table: use dictdb export")
     if file_format is None:
-        known = ", ".join(_SUFFIXES)
-        raise UsageError(f"the suffix of {target.name!r} is none of {known}: add --to FORMAT")
+        raise UsageError(f"the suffix of {target.name!r} says no format: add --to FORMAT")
     if options.compression and file_format != "dictdb":
         raise UsageError("--compression is for the format dictdb")
     refuse_to_replace(target, options.force)
-    db = load(options.path, options.format)
-    with progress(f"writing {target.name}") as tell:
+    db = load(options)
+    with progress("writing", target) as tell:
         db.save(target, file_format, compression=options.compression, progress=tell)
     records = sum(table.count() for table in db.tables.values())
     stored = target.stat().st_size
@@ -368,3 +417,106 @@ def refuse_to_replace(target: Path, force: bool) -> None:
         raise FailedError(f"{str(target)!r} is there already: add --force to replace it")
     if not target.parent.is_dir():
         raise FailedError(f"there is no folder {str(target.parent)!r}: make it first")
+
+
+# --- export ---
+
+
+def export(options: argparse.Namespace) -> None:
+    """Write records of a table to a CSV, NDJSON or JSON file."""
+    is_piped = options.target == "-"
+    target = Path(options.target)
+    file_format = options.to or _SUFFIXES.get(target.suffix.lower())
+    if is_piped and options.to is None:
+        raise UsageError("the standard output has no suffix: add --to csv, ndjson or json")
+    if is_piped and options.json:
+        raise UsageError("--json would print to the standard output as well: name a file")
+    if file_format not in EXPORT_FORMATS:
+        known = ", ".join(EXPORT_FORMATS)
+        raise UsageError(f"the suffix of {target.name!r} is of no table: add --to {known}")
+    if not is_piped:
+        refuse_to_replace(target, options.force)
+    table, parser = _open_table(options)
+    if not is_piped and file_format != "json":
+        count = _export(options, table, parser, target, file_format)
+    else:
+        beside = None if is_piped else target.parent
+        with tempfile.TemporaryDirectory(prefix=".dictdb-", dir=beside) as folder:
+            written = Path(folder, "records")
+            count = _export(options, table, parser, written, file_format)
+            if is_piped:
+                _copy_to_output(written, as_list=file_format == "json")
+                return
+            _replace(target, _as_list(written))
+    stored = target.stat().st_size
+    if options.json:
+        facts = {"path": options.target, "format": file_format}
+        print_json({**facts, "records": count, "stored_bytes": stored})
+    else:
+        print_line(f"{target}: {counted(count, 'record')}, {size(stored)}")
+
+
+def _export(
+    options: argparse.Namespace,
+    table: Table,
+    parser: Parser,
+    path: Path,
+    file_format: str,
+) -> int:
+    where = parser.condition(options.where) if options.where is not None else None
+    columns = parser.columns(options.columns)
+    order = parser.order(options.order_by)
+    given: dict[str, Any] = {}
+    if columns or file_format == "csv":
+        given["columns"] = _names(columns, table)
+    if file_format == "csv":
+        given["delimiter"] = _delimiter(options, Path(options.target))
+    if columns or order or options.limit is not None:
+        asked: dict[str, Any] = {"order_by": order or None, "limit": options.limit}
+        chosen = table.select(columns or None, where, **asked)
+        where = None
+        if columns:
+            given["records"] = chosen
+        else:  # What a record does not have stays missing.
+            table = Table(table.table_name, primary_key=table.primary_key)
+            table.insert(chosen)
+    write = table.export_csv if file_format == "csv" else table.export_ndjson
+    with progress("writing", options.target) as tell:
+        return write(path, where=where, progress=tell, **given)
+
+
+def _as_list(path: Path) -> Iterator[bytes]:
+    """The lines of an NDJSON file as one JSON list."""
+    separator = b"[\n"
+    with path.open("rb") as lines:
+        for line in lines:
+            yield separator + line.rstrip(b"\n")
+            separator = b",\n"
+    yield b"[]\n" if separator == b"[\n" else b"\n]\n"
+
+
+def _copy_to_output(path: Path, *, as_list: bool) -> None:
+    sys.stdout.flush()
+    output = sys.stdout.buffer
+    if as_list:
+        output.writelines(_as_list(path))
+    else:
+        with path.open("rb") as lines:
+            shutil.copyfileobj(lines, output)
+    output.flush()
+
+
+def _replace(target: Path, parts: Iterable[bytes]) -> None:
+    """Write a file as a whole or not at all."""
+    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".dictdb-", delete=False) as file:
+        try:
+            file.writelines(parts)
+            file.flush()
+            os.fsync(file.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(file.name, 0o666 & ~umask)
+            os.replace(file.name, target)
+        except BaseException:
+            os.unlink(file.name)
+            raise

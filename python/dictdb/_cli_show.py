@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
+
+from dictdb import InvalidArgumentError
+from dictdb._progress import Bar, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -87,9 +89,7 @@ def cell(value: Any) -> str:
         text = json.dumps(plain(value), ensure_ascii=False)
     else:
         text = value if isinstance(value, str) else str(plain(value))
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return printable(text)
 
 
 def number(value: int) -> str:
@@ -211,33 +211,20 @@ def _is_number(value: Any) -> bool:
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Progress | None]:
+def progress(verb: str, path: str | os.PathLike[str]) -> Iterator[Progress | None]:
     """A bar on the terminal's error output while work goes on; None when that is no terminal.
 
     What ends soon draws none.
     """
-    try:
-        is_wanted = sys.stderr.isatty()
-        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bar
-    except (ImportError, AttributeError, ValueError):
-        is_wanted = False
-    if not is_wanted:
+    if not sys.stderr.isatty():
         yield None
         return
-    percent = TextColumn("{task.percentage:>3.0f}%")
-    words = TextColumn("{task.description}", markup=False)
-    columns = (words, BarColumn(), percent, TimeRemainingColumn())
-    bar = Bar(*columns, console=_console(sys.stderr), transient=True)
-    task = bar.add_task(cell(what), total=None)
-    began = monotonic()
-
-    def tell(done: int, total: int) -> None:
-        bar.update(task, completed=done, total=total or None)
-        if not bar.live.is_started and monotonic() - began >= PROGRESS_AFTER:
-            bar.start()
-
     try:
-        yield tell
+        bar = Bar(verb, path, after=PROGRESS_AFTER, transient=True)
+    except InvalidArgumentError:  # Nothing that draws is installed.
+        yield None
+        return
+    try:
+        yield bar
     finally:
-        bar.stop()
+        bar.close()

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bar that ``progress=True`` draws on standard error."""
+"""The bar on standard error: that of ``progress=True``, and the command's."""
 
 from __future__ import annotations
 
 import os
+import sys
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from dictdb import _core
@@ -12,30 +14,63 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 
+def printable(text: str) -> str:
+    """The text with nothing in it that a terminal would act on."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 class Bar:
-    """A callable ``(done, total)``, as ``progress=`` takes it, until it is closed."""
+    """A callable ``(done, total)``, as ``progress=`` takes it, until it is closed.
 
-    __slots__ = ("_progress", "_task")
+    after: the seconds before it is drawn. transient: closing takes it away.
+    """
 
-    def __init__(self, verb: str, path: str | bytes | os.PathLike[str] | None) -> None:
+    __slots__ = ("_after", "_began", "_is_drawn", "_progress", "_task")
+
+    def __init__(
+        self,
+        verb: str,
+        path: str | bytes | os.PathLike[str] | None,
+        *,
+        after: float = 0.0,
+        transient: bool = False,
+    ) -> None:
         try:
             from rich.console import Console
-            from rich.progress import Progress
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
         except ImportError as error:
             raise _core.InvalidArgumentError(
                 "progress=True draws its bar with the package 'rich', which is not installed; "
                 "install it, or give a callable (done, total)"
             ) from error
         name = "" if path is None else " " + os.path.basename(os.fsdecode(path))
-        self._progress: Progress = Progress(console=Console(stderr=True))
-        # Markup in a file's name is none: brackets are escaped.
-        self._task: TaskID = self._progress.add_task((verb + name).replace("[", "\\["), total=None)
-        self._progress.start()
+        self._progress: Progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeRemainingColumn(),
+            console=Console(file=sys.stderr),
+            transient=transient,
+        )
+        self._task: TaskID = self._progress.add_task(printable(verb + name), total=None)
+        self._after = after
+        self._began = monotonic()
+        self._is_drawn = False
+        self._draw()
+
+    def _draw(self) -> None:
+        if not self._is_drawn and monotonic() - self._began >= self._after:
+            self._is_drawn = True
+            self._progress.start()
 
     def __call__(self, done: int, total: int) -> None:
         """Move the bar."""
         self._progress.update(self._task, completed=done, total=total or None)
+        self._draw()
 
     def close(self) -> None:
         """Leave the bar as it is; nothing moves it any more."""
-        self._progress.stop()
+        if self._is_drawn:
+            self._progress.stop()

@@ -299,7 +299,7 @@ def test_convert_replaces_only_if_told_to(shop: DictDB) -> None:
         ("info nowhere/shop.dictdb", 1, "there is no folder 'nowhere' either"),
         ("info .", 1, "is a folder"),
         ("info shop.dictdb user", 2, "did you mean 'users'?"),
-        ("info shop.dictdb --format csv", 2, "invalid choice: 'csv'"),
+        ("info shop.dictdb --format xml", 2, "invalid choice: 'xml'"),
         ("info shop.dictdb --format json", 1, "'shop.dictdb' is no file of DictDB: "),
         ("info text.txt", 1, "'text.txt' is no file of DictDB: expected a value, found 'h'"),
         ("info damaged.dictdb", 1, "a block's checksum does not hold; restore it from a backup"),
@@ -510,12 +510,12 @@ class Terminal(io.StringIO):
 
 def test_progress_is_drawn_on_terminals_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_cli_show, "PROGRESS_AFTER", 0)
-    with _cli_show.progress("reading") as tell:
+    with _cli_show.progress("reading", "x") as tell:
         assert tell is None
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
-    with _cli_show.progress(f"reading [bold]x {HOSTILE}") as tell:
+    with _cli_show.progress("reading", f"folder/[bold]x {HOSTILE}") as tell:
         assert tell is not None
         tell(1, 0)
         tell(1, 2)
@@ -527,7 +527,7 @@ def test_what_ends_soon_draws_no_progress(monkeypatch: pytest.MonkeyPatch) -> No
     terminal = Terminal()
     monkeypatch.setattr(_cli_show, "PROGRESS_AFTER", 3600)
     monkeypatch.setattr(sys, "stderr", terminal)
-    with _cli_show.progress("reading") as tell:
+    with _cli_show.progress("reading", "x") as tell:
         assert tell is not None
         tell(1, 2)
     assert terminal.getvalue().strip() == ""
@@ -539,8 +539,8 @@ def test_files_are_read_and_written_with_progress(
     told: list[str] = []
 
     @contextlib.contextmanager
-    def progress(what: str) -> Iterator[Callable[[int, int], object]]:
-        yield lambda done, total: told.append(what)
+    def progress(verb: str, path: object) -> Iterator[Callable[[int, int], object]]:
+        yield lambda done, total: told.append(f"{verb} {path}")
 
     monkeypatch.setattr(_cli_commands, "progress", progress)
     lines(run("convert", "shop.dictdb", "x.json"))
@@ -572,6 +572,7 @@ def test_help_tells_of_everything() -> None:
         ("head", _cli_commands.head),
         ("query", _cli_commands.query),
         ("convert", _cli_commands.convert),
+        ("export", _cli_commands.export),
     ):
         done = run(name, "--help")
         assert (done.status, done.err) == (0, "")

@@ -41,7 +41,8 @@ def examples(text: str) -> list[tuple[str, str]]:
 
 def matches(expected: str, printed: str) -> bool:
     pattern = ".*".join(map(re.escape, expected.split("...")))
-    return re.fullmatch(pattern, printed.rstrip("\n")) is not None
+    printed = printed.replace("\r\n", "\n").rstrip("\n")  # As the lines of CSV end
+    return re.fullmatch(pattern, printed) is not None
 
 
 @pytest.mark.parametrize("name", documents())
