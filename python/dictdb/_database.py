@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from dictdb import _aio, _async, _core, _progress
+from dictdb import _aio, _async, _core, _progress, _state
 
 if TYPE_CHECKING:
     from typing import Self
@@ -25,6 +25,23 @@ class DictDB(_core.DictDB):
     def aio(self) -> _aio.AsyncDatabase:
         """The same database for asyncio: ``await db.aio.create_table(...)``."""
         return _aio.AsyncDatabase(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the database: one instant of all tables, as plain data.
+
+        What comes back is in memory only, also if this one is kept in a directory.
+        """
+        arguments = type(self), self._missing, _state.database_state(self)
+        return _state.restore_database, arguments, _state.attributes_of(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return a copy of one instant of all tables, in memory only."""
+        return _state.copy_of(self, memo)
+
+    def __copy__(self) -> NoReturn:
+        raise _core.UnsupportedTypeError(
+            "a database has no shallow copy: copy.deepcopy(db) copies all of it"
+        )
 
     async def __aenter__(self) -> Self:
         return self

@@ -151,3 +151,31 @@ def decode(rows: list[tuple[typing.Any, ...]]) -> dict[str, typing.Any]:
         annotation = _annotation_of(bits)
         schema[name] = Column(annotation, default=default[0]) if default else annotation
     return schema
+
+
+_NAMES: dict[str, object] = {kind.__name__: kind for kind in _TYPES} | {"None": None}
+
+
+def to_names(schema: Mapping[str, object]) -> list[dict[str, typing.Any]]:
+    """Returns a schema as plain data: for each field its name, its types' names, its default."""
+    rows: list[dict[str, typing.Any]] = []
+    for name, bits, *default in encode(schema):
+        annotation = _annotation_of(bits)
+        types_ = typing.get_args(annotation) or (annotation,)
+        names = ["None" if kind is type(None) else kind.__name__ for kind in types_]
+        rows.append({"name": name, "types": names} | ({"default": default[0]} if default else {}))
+    return rows
+
+
+def from_names(rows: typing.Iterable[Mapping[str, typing.Any]]) -> dict[str, typing.Any]:
+    """Returns the schema of such rows."""
+    schema: dict[str, typing.Any] = {}
+    for row in rows:
+        bits = 0
+        for name in row["types"]:
+            bits |= _bits_of(row["name"], _NAMES.get(name, name))
+        annotation = _annotation_of(bits)
+        schema[row["name"]] = (
+            Column(annotation, default=row["default"]) if "default" in row else annotation
+        )
+    return schema

@@ -239,12 +239,17 @@ int pyddb_choice_argument(pyddb_state *state, PyObject *object, const char *what
   return -1;
 }
 
+static const char *const missing_texts[] = {"ignore", "raise"};
+
+PyObject *pyddb_missing_out(pyddb_missing missing) {
+  return PyUnicode_FromString(missing_texts[missing]);
+}
+
 int pyddb_missing_argument(pyddb_state *state, PyObject *object, pyddb_missing absent,
                            pyddb_missing *out) {
-  static const char *const texts[] = {"ignore", "raise"};
   size_t choice = (size_t)absent;
   if (object && object != Py_None &&
-      pyddb_choice_argument(state, object, "missing", texts, 2, &choice) < 0) {
+      pyddb_choice_argument(state, object, "missing", missing_texts, 2, &choice) < 0) {
     return -1;
   }
   *out = (pyddb_missing)choice;

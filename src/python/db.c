@@ -535,7 +535,13 @@ static PyMethodDef db_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static PyObject *db_get_missing(PyObject *self, void *closure) {
+  (void)closure;
+  return pyddb_missing_out(((pyddb_db *)self)->missing);
+}
+
 static PyGetSetDef db_getset[] = {
+    {"_missing", db_get_missing, NULL, "What missing= was, as a str.", NULL},
     {"tables", db_get_tables, NULL, "A new dict of table names to Tables.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -223,6 +223,7 @@ int pyddb_choice_argument(pyddb_state *state, PyObject *object, const char *what
 typedef enum pyddb_missing { PYDDB_MISSING_IGNORE, PYDDB_MISSING_RAISE } pyddb_missing;
 int pyddb_missing_argument(pyddb_state *state, PyObject *object, pyddb_missing absent,
                            pyddb_missing *out);
+PyObject *pyddb_missing_out(pyddb_missing missing);
 
 /* UTF-8 of a str for as long as the struct lives; `owner` is NULL when the str itself lends it. */
 typedef struct pyddb_text {

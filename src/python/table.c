@@ -212,6 +212,37 @@ static PyObject *table_memory(PyObject *self, PyObject *unused) {
   return pyddb_memory_dict(&memory);
 }
 
+PyDoc_STRVAR(next_key_doc, "_next_key($self)\n--\n\nReturns the next automatic key, an int.");
+
+static PyObject *source_next_key(PyObject *self, PyObject *unused) {
+  (void)unused;
+  pyddb_source *source = (pyddb_source *)self;
+  ddb_view view;
+  if (pyddb_view_open(source, &view) < 0) {
+    return NULL;
+  }
+  int64_t key = ddb_view_next_key(&view);
+  pyddb_view_close(source, &view);
+  return PyLong_FromLongLong(key);
+}
+
+PyDoc_STRVAR(own_view_doc, "_view($self)\n--\n\nReturns a TableView of a snapshot of its own.");
+
+static PyObject *table_view(PyObject *self, PyObject *unused) {
+  (void)unused;
+  pyddb_source *source = (pyddb_source *)self;
+  PyObject *snapshot = pyddb_snapshot_new(source->state, ddb_table_db(source->table));
+  PyObject *view =
+      snapshot ? pyddb_table_view_new((pyddb_snapshot *)snapshot, source->table) : NULL;
+  Py_XDECREF(snapshot);
+  return view;
+}
+
+static PyObject *get_missing(PyObject *self, void *closure) {
+  (void)closure;
+  return pyddb_missing_out(((pyddb_table *)self)->missing);
+}
+
 /* ---- What the logger is told of ------------------------------------------------------------- */
 
 PYDDB_LOGGED(pyddb_source_select, "SELECT")
@@ -273,6 +304,7 @@ PyDoc_STRVAR(schema_fields_doc,
       {"explain", PYDDB_FAST(pyddb_source_explain), PYDDB_FAST_FLAGS, pyddb_explain_doc},          \
       {"indexes", pyddb_source_indexes, METH_NOARGS, pyddb_indexes_doc},                           \
       {"has_index", PYDDB_FAST(pyddb_source_has_index), PYDDB_FAST_FLAGS, pyddb_has_index_doc},    \
+      {"_next_key", source_next_key, METH_NOARGS, next_key_doc},                                   \
       {"field", PYDDB_FAST(source_field), PYDDB_FAST_FLAGS, field_doc},                            \
       {"primary_key_name", primary_key_name, METH_NOARGS, primary_key_name_doc},                   \
       {"schema_fields", schema_fields, METH_NOARGS, schema_fields_doc}, {                          \
@@ -304,6 +336,7 @@ static PyMethodDef table_methods[] = {
     {"create_index", PYDDB_FAST(create_index), PYDDB_FAST_FLAGS, pyddb_create_index_doc},
     {"drop_index", PYDDB_FAST(drop_index), PYDDB_FAST_FLAGS, pyddb_drop_index_doc},
     {"memory", table_memory, METH_NOARGS, memory_doc},
+    {"_view", table_view, METH_NOARGS, own_view_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -364,6 +397,7 @@ static PyGetSetDef table_getset[] = {
     SOURCE_GETSET,
     {"column_budget", get_column_budget, set_column_budget, column_budget_doc, NULL},
     {"lock", get_lock, NULL, "The table's RWLock, the same object each time.", NULL},
+    {"_missing", get_missing, NULL, "What missing= was, as a str.", NULL},
     {"_lock", get_lock, NULL, "The same as lock.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

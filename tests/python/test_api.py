@@ -511,8 +511,10 @@ def test_a_snapshot_may_go_to_another_thread(db: DictDB, users: Table) -> None:
     in_thread(snapshot.close)
 
 
-def test_objects_are_not_copied_or_pickled(db: DictDB, users: Table) -> None:
-    for thing in (db, users, db.snapshot(), iter(users)):
+def test_what_belongs_to_a_version_is_not_copied_or_pickled(db: DictDB, users: Table) -> None:
+    with db.snapshot() as snapshot:
+        view = snapshot["users"]
+    for thing in (db.snapshot(), iter(users), view):
         for call in (copy.copy, copy.deepcopy, pickle.dumps):
             with pytest.raises(TypeError):
                 call(thing)
