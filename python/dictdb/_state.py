@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A table or a database as plain data, and back: what pickling and deep copies are made of.
 
-The state of a table is a dict of ``name``, ``primary_key``, ``schema`` (``None``, or a list of dicts
-of ``name``, ``types`` and perhaps ``default``), ``next_key``, ``indexes`` (dicts of ``fields``,
-``index_type`` and ``unique``) and ``records``. It holds nothing but values that a table can hold.
+The state of a table is a dict of ``name``, ``primary_key``, ``schema`` (``None``, or a list of
+dicts of ``name``, ``types`` and perhaps ``default``), ``next_key``, ``indexes`` (dicts of
+``fields``, ``index_type`` and ``unique``) and ``records``. It holds nothing but
+values that a table can hold.
 """
 
 from __future__ import annotations
