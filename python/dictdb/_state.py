@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dictdb import DictDB, Table
 
 State = dict[str, Any]
-_Thing = TypeVar("_Thing", "DictDB", "Table")
+_Thing = TypeVar("_Thing", bound="DictDB | Table")
 _KEY_MAX = 2**63 - 1
 
 
