@@ -481,7 +481,7 @@ static ddb_status collect(const collector *c, ddb__step *step, ddb__seqs *out) {
     status = collect_keys(c, step->leaf, out);
     break;
   case DDB__STEP_MATCH:
-    status = ddb__range_collect(&step->match, &c->source->root->rows, out, c->err);
+    status = ddb__range_collect(&step->match, &c->source->root->rows, step->estimate, out, c->err);
     break;
   case DDB__STEP_UNION:
     status = collect_union(c, step, out);
@@ -563,7 +563,8 @@ static void plan_order(ddb__plan *plan, const ddb__plan_order *order) {
     if (!match_order(&of, &root->indexes[i], order, &plan->order, &covers)) {
       continue;
     }
-    double rows = (double)ddb__range_rows(&plan->order, &root->rows);
+    plan->order_rows = ddb__range_rows(&plan->order, &root->rows);
+    double rows = (double)plan->order_rows;
     plan->is_ordered = walk_pays(plan, order, rows, known < rows ? known : rows);
     plan->descending = order->keys[0].descending;
   }

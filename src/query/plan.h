@@ -76,6 +76,7 @@ typedef struct ddb__plan {
   bool is_ordered; /* else the rows come in order of insertion */
   bool descending;
   ddb__match order;    /* is_ordered: the index that is walked */
+  uint64_t order_rows; /* in its range */
   uint64_t visits;     /* of the walk: about so many rows are looked at */
   uint64_t visits_max; /* with more than this, a sort is better after all */
   uint64_t matched;

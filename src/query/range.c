@@ -224,6 +224,7 @@ bool ddb__range_init(ddb__range *range, const ddb__match *match, const ddb__rows
   bool inner = is_complement(match);
   if (!match->low) {
     some = set_equal(&m, NULL) && some;
+    range->from_start = range->to_end = match->equal_count == 0; /* the places hold as well */
   } else if (match->high) {
     some = set_both(&m) && some;
   } else if (match->low->kind == DDB__COND_IN && match->low->count == 0) {
@@ -234,7 +235,7 @@ bool ddb__range_init(ddb__range *range, const ddb__match *match, const ddb__rows
   return inner ? complement(range, some, index) : some;
 }
 
-/* The entries' places do not hold for what is open. */
+/* The entries' places may not hold for what is open. */
 static uint64_t rows_between(const ddb__match *match, const ddb__range *range) {
   const ddb__tree *tree = &match->index->tree;
   if (range->from_start || range->to_end) {
@@ -257,16 +258,16 @@ uint64_t ddb__range_rows(const ddb__match *match, const ddb__rows *rows) {
   return sum;
 }
 
-ddb_status ddb__range_collect(const ddb__match *match, const ddb__rows *rows, ddb__seqs *out,
-                              ddb_error *err) {
+ddb_status ddb__range_collect(const ddb__match *match, const ddb__rows *rows, uint64_t count,
+                              ddb__seqs *out, ddb_error *err) {
   const ddb__tree *tree = &match->index->tree;
-  size_t count = ddb__range_count(match);
-  for (size_t i = 0; i < count; i++) {
+  size_t range_count = ddb__range_count(match);
+  for (size_t i = 0; i < range_count; i++) {
     ddb__range range;
     if (!ddb__range_init(&range, match, rows, i)) {
       continue;
     }
-    uint64_t left = rows_between(match, &range);
+    uint64_t left = range_count == 1 ? count : rows_between(match, &range);
     ddb__tree_place start = ddb__tree_at(0, 0);
     ddb__tree_cursor cursor;
     ddb__tree_entry entry;

@@ -58,7 +58,8 @@ bool ddb__range_init(ddb__range *range, const ddb__match *match, const ddb__rows
                      size_t index);
 /* Entries in all ranges of the match. */
 uint64_t ddb__range_rows(const ddb__match *match, const ddb__rows *rows);
-ddb_status ddb__range_collect(const ddb__match *match, const ddb__rows *rows, ddb__seqs *out,
-                              ddb_error *err);
+/* Their rows; count: ddb__range_rows of the match. */
+ddb_status ddb__range_collect(const ddb__match *match, const ddb__rows *rows, uint64_t count,
+                              ddb__seqs *out, ddb_error *err);
 
 #endif

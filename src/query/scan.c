@@ -229,6 +229,26 @@ static ddb__scan_run run_next(ddb__scan *scan) {
   return run;
 }
 
+/* The rows of one leaf that candidates were last looked up in. */
+typedef struct leaf_rows {
+  const ddb_record *const *records; /* NULL: a hole */
+  uint64_t first;
+  uint64_t count;
+} leaf_rows;
+
+/* Candidates mostly have neighbours, which lie in one leaf. */
+static inline const ddb_record *look_up(const ddb__rows *rows, leaf_rows *leaf, uint64_t seq) {
+  if (seq - leaf->first >= leaf->count) {
+    leaf->count = 0;
+    if (seq >= rows->end) {
+      return NULL;
+    }
+    leaf->records = ddb__rows_run(rows, seq, &leaf->count);
+    leaf->first = seq;
+  }
+  return leaf->records ? leaf->records[seq - leaf->first] : NULL;
+}
+
 /* The next candidates that are there. */
 static bool gather(ddb__scan *scan, ddb__batch *batch) {
   const ddb__seqs *seqs = &scan->plan->candidates;
@@ -237,9 +257,10 @@ static bool gather(ddb__scan *scan, ddb__batch *batch) {
   batch->records = scan->gathered;
   batch->seqs = seqs->items + scan->position;
   batch->mask = 0;
+  leaf_rows leaf = {0};
   unsigned count = 0;
   for (; count < DDB__BATCH_MAX && scan->position < seqs->count; count++, scan->position++) {
-    const ddb_record *record = ddb__rows_get(rows, seqs->items[scan->position]);
+    const ddb_record *record = look_up(rows, &leaf, seqs->items[scan->position]);
     scan->gathered[count] = record;
     if (record) {
       fetch_ahead(record, scan->reach);
@@ -276,7 +297,8 @@ static void begin_ordered(ddb__scan *scan) {
   const ddb__plan *plan = scan->plan;
   scan->visited = 0;
   scan->width = plan->visits < DDB__BATCH_MAX ? (unsigned)plan->visits + 1 : DDB__BATCH_MAX;
-  ddb__walk_init(&scan->walk, &plan->order, &plan->source.root->rows, plan->descending);
+  ddb__walk_init(&scan->walk, &plan->order, &plan->source.root->rows, plan->order_rows,
+                 plan->descending);
 }
 
 void ddb__scan_choose(ddb__scan *scan, ddb__plan *plan, bool reads_all) {

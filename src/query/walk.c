@@ -7,7 +7,7 @@
 #include "base/testing.h"
 #include "store/index_key.h"
 
-void ddb__walk_init(ddb__walk *walk, const ddb__match *match, const ddb__rows *rows,
+void ddb__walk_init(ddb__walk *walk, const ddb__match *match, const ddb__rows *rows, uint64_t count,
                     bool descending) {
   walk->index = match->index;
   walk->rows = rows;
@@ -16,9 +16,9 @@ void ddb__walk_init(ddb__walk *walk, const ddb__match *match, const ddb__rows *r
   walk->left = 0;
   ddb__range range;
   if (ddb__range_init(&range, match, rows, 0)) {
-    const ddb__tree *tree = &match->index->tree;
-    walk->left = ddb__tree_count_between(tree, &range.from.tree, &range.to.tree);
-    ddb__tree_seek(tree, descending ? &range.to.tree : &range.from.tree, &walk->cursor);
+    walk->left = count;
+    ddb__tree_seek(&match->index->tree, descending ? &range.to.tree : &range.from.tree,
+                   &walk->cursor);
   }
 }
 
@@ -38,9 +38,9 @@ static bool is_same(const ddb__walk *walk, ddb__tree_entry a, ddb__tree_entry b)
 
 /* Is there an entry before the cursor's that belongs to the group of `last`? */
 static bool has_neighbour(const ddb__walk *walk, ddb__tree_entry last) {
-  ddb__tree_cursor before = walk->cursor;
   ddb__tree_entry entry;
-  return walk->left > 1 && ddb__tree_previous(&before, &entry) && is_same(walk, entry, last);
+  return walk->left > 1 && ddb__tree_peek_previous(&walk->cursor, &entry) &&
+         is_same(walk, entry, last);
 }
 
 /* Moves the cursor before the group that ends with `last`, and gives it forwards. */

@@ -67,6 +67,8 @@ void ddb__tree_seek(const ddb__tree *tree, const ddb__tree_place *place, ddb__tr
 bool ddb__tree_next(ddb__tree_cursor *cursor, ddb__tree_entry *out);
 /* The entry before the cursor, which moves before it; false at the start. */
 bool ddb__tree_previous(ddb__tree_cursor *cursor, ddb__tree_entry *out);
+/* The same, and the cursor stays. */
+bool ddb__tree_peek_previous(const ddb__tree_cursor *cursor, ddb__tree_entry *out);
 /* How many entries are before the place: O(height). */
 uint64_t ddb__tree_rank(const ddb__tree *tree, const ddb__tree_place *place);
 /* Entries from one place to another: cheap when they are few. */

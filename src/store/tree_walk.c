@@ -22,6 +22,9 @@ void ddb__tree_seek(const ddb__tree *tree, const ddb__tree_place *place, ddb__tr
     cursor->nodes[depth] = node;
     cursor->indexes[depth] = index;
     node = leaf ? NULL : tree_children(node)[index];
+    if (node) {
+      tree_fetch(node);
+    }
   }
 }
 
@@ -90,6 +93,16 @@ bool ddb__tree_previous(ddb__tree_cursor *cursor, ddb__tree_entry *out) {
     return false;
   }
   *out = cursor->nodes[depth]->entries[--cursor->indexes[depth]];
+  return true;
+}
+
+bool ddb__tree_peek_previous(const ddb__tree_cursor *cursor, ddb__tree_entry *out) {
+  uint32_t depth = cursor->height - 1;
+  if (cursor->height == 0 || cursor->indexes[depth] == 0) {
+    ddb__tree_cursor moved = *cursor;
+    return ddb__tree_previous(&moved, out);
+  }
+  *out = cursor->nodes[depth]->entries[cursor->indexes[depth] - 1];
   return true;
 }
 

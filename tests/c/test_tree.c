@@ -93,11 +93,14 @@ static const char *compare_walk(const ddb__tree *tree, const model *m, size_t fr
   }
   ddb__tree_seek(tree, &place, &cursor);
   for (size_t i = from; i > 0; i--) {
-    if (!ddb__tree_previous(&cursor, &entry) || entry_compare(entry, m->entries[i - 1]) != 0) {
+    ddb__tree_entry peeked;
+    if (!ddb__tree_peek_previous(&cursor, &peeked) || !ddb__tree_previous(&cursor, &entry) ||
+        entry_compare(entry, peeked) != 0 || entry_compare(entry, m->entries[i - 1]) != 0) {
       return "the walk back differs from the model";
     }
   }
-  if (ddb__tree_previous(&cursor, &entry) || ddb__tree_previous(&cursor, &entry)) {
+  if (ddb__tree_peek_previous(&cursor, &entry) || ddb__tree_previous(&cursor, &entry) ||
+      ddb__tree_previous(&cursor, &entry)) {
     return "the walk back goes on after the start";
   }
   return NULL;
