@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * convert_out.c - ddb_value and ddb_record to Python objects, always new ones.
+ * convert_out.c - ddb_value to Python objects, always new ones.
  *
  * The values borrow from a record that an open view pins or that the caller owns, so what Python
  * runs meanwhile (the hash of a set's item, the collector) can do no harm.
- *
- * Names: each source keeps, per shape, a tuple of interned names. Entries are never taken out, so
- * that readers need neither lock nor reference count; when the ways of a shape are taken, its names
- * are made anew each time.
  */
 #include "pyddb.h"
 
@@ -151,82 +147,4 @@ PyObject *pyddb_value_out(pyddb_state *state, const ddb_value *value) {
   default:
     return other_out(state, value);
   }
-}
-
-/* ---- Names --------------------------------------------------------------------------------- */
-
-static PyObject *names_make(const ddb_shape *shape) {
-  Py_ssize_t count = (Py_ssize_t)ddb_shape_count(shape);
-  PyObject *tuple = PyTuple_New(count);
-  for (Py_ssize_t i = 0; tuple && i < count; i++) {
-    PyObject *name = pyddb_name_out(ddb_shape_name(shape, (size_t)i));
-    if (!name) {
-      Py_CLEAR(tuple);
-      break;
-    }
-    PyTuple_SET_ITEM(tuple, i, name);
-  }
-  return tuple;
-}
-
-static PyObject *names_get_slow(pyddb_source *source, const ddb_shape *shape, size_t way,
-                                PyObject **owned) {
-  PyObject *tuple = names_make(shape);
-  pyddb_names *entry = tuple ? PyMem_Malloc(sizeof *entry) : NULL;
-  if (!tuple) {
-    return NULL;
-  }
-  if (entry) {
-    *entry = (pyddb_names){shape, tuple};
-    for (size_t i = 0; i < 4; i++) {
-      pyddb_names *empty = NULL;
-      if (atomic_compare_exchange_strong(&source->names[(way + i) % PYDDB_NAMES_WAYS], &empty,
-                                         entry)) {
-        return tuple;
-      }
-    }
-    PyMem_Free(entry);
-  }
-  *owned = tuple;
-  return tuple;
-}
-
-PyObject *pyddb_names_get(pyddb_source *source, const ddb_shape *shape, PyObject **owned) {
-  *owned = NULL;
-  size_t way = (size_t)(((uintptr_t)shape >> 4) ^ ((uintptr_t)shape >> 10)) % PYDDB_NAMES_WAYS;
-  for (size_t i = 0; i < 4; i++) {
-    pyddb_names *entry =
-        atomic_load_explicit(&source->names[(way + i) % PYDDB_NAMES_WAYS], memory_order_acquire);
-    if (!entry) {
-      break;
-    }
-    if (entry->shape == shape) {
-      return entry->tuple;
-    }
-  }
-  return names_get_slow(source, shape, way, owned);
-}
-
-/* ---- Records ------------------------------------------------------------------------------- */
-
-PyObject *pyddb_record_dict(pyddb_state *state, const ddb_record *record, PyObject *names) {
-  PyObject *dict = PyDict_New();
-  Py_ssize_t count = PyTuple_GET_SIZE(names);
-  for (Py_ssize_t i = 0; dict && i < count; i++) {
-    ddb_value value = ddb_record_value(record, (size_t)i);
-    PyObject *object = pyddb_value_out(state, &value);
-    if (!object || PyDict_SetItem(dict, PyTuple_GET_ITEM(names, i), object) < 0) {
-      Py_CLEAR(dict);
-    }
-    Py_XDECREF(object);
-  }
-  return dict;
-}
-
-PyObject *pyddb_record_out(pyddb_source *source, const ddb_record *record) {
-  PyObject *owned;
-  PyObject *names = pyddb_names_get(source, ddb_record_shape(record), &owned);
-  PyObject *dict = names ? pyddb_record_dict(source->state, record, names) : NULL;
-  Py_XDECREF(owned);
-  return dict;
 }

@@ -8,6 +8,7 @@
  *   threads.c       detaching from the interpreter around long work
  *   convert_in.c    Python value  -> ddb_builder      convert_time_in.c    dates and times
  *   convert_out.c   ddb_value     -> Python value     convert_time_out.c
+ *   record_out.c    ddb_record    -> dict
  *   batch.c         mappings -> records of a builder; the cache of shapes
  *   query.c         arguments of queries -> ddb_query      results.c        records -> objects
  *   db.c, db_guard.c, snapshot.c, files.c, table.c, table_write.c, table_read.c, select.c, cursor.c,
@@ -273,10 +274,14 @@ PyObject *pyddb_temporal_out(pyddb_state *state, const ddb_value *value);
 #define PYDDB_NAMES_WAYS 64
 #define PYDDB_SHAPE_WAYS 32
 
-/* Interned names of the fields of one shape. Immutable, freed with the cache. */
+/* Interned names of the fields of one shape: see record_out.c. Freed with the cache. */
 typedef struct pyddb_names {
   const ddb_shape *shape;
   PyObject *tuple;
+#ifndef Py_GIL_DISABLED
+  PyObject *pattern; /* a dict of the names; NULL: there is none yet */
+  uint32_t uses;     /* until there is */
+#endif
 } pyddb_names;
 
 typedef struct pyddb_shape_entry pyddb_shape_entry; /* see batch.c */
@@ -312,10 +317,21 @@ int pyddb_source_traverse(pyddb_source *source, visitproc visit, void *arg);
 int pyddb_view_open(pyddb_source *source, ddb_view *view);
 void pyddb_view_close(pyddb_source *source, ddb_view *view);
 
-/* The interned names of a shape as a tuple: borrowed from the cache, or *owned is set. */
-PyObject *pyddb_names_get(pyddb_source *source, const ddb_shape *shape, PyObject **owned);
-/* A new dict. */
-PyObject *pyddb_record_out(pyddb_source *source, const ddb_record *record);
+/* The names of a shape: borrowed from the cache, or *owned is set, which is to be freed. */
+pyddb_names *pyddb_names_get(pyddb_source *source, const ddb_shape *shape, pyddb_names **owned);
+void pyddb_names_free(pyddb_names *names); /* NULL is allowed */
+
+/* Short strs made lately. All NULL at first. Not shared. */
+#define PYDDB_TEXT_WAYS 16u
+typedef struct pyddb_texts {
+  PyObject *last[PYDDB_TEXT_WAYS];
+} pyddb_texts;
+void pyddb_texts_fini(pyddb_texts *texts);
+/* As pyddb_value_out, but a str may be one that was made before. texts may be NULL. */
+PyObject *pyddb_value_near(pyddb_state *state, const ddb_value *value, pyddb_texts *texts);
+
+/* A new dict. texts may be NULL. */
+PyObject *pyddb_record_out(pyddb_source *source, const ddb_record *record, pyddb_texts *texts);
 PyObject *pyddb_record_dict(pyddb_state *state, const ddb_record *record, PyObject *names);
 
 /* Shape for these keys (str objects), in order. NULL: exception set. */
@@ -576,6 +592,7 @@ typedef struct pyddb_reader {
   size_t *indexes;            /* of the columns in it; NULL: there are no columns */
   ddb_projection *projection; /* instead of indexes, with expressions */
   ddb_value *values;
+  pyddb_texts texts;
 } pyddb_reader;
 
 int pyddb_reader_init(pyddb_reader *reader, pyddb_source *source, const pyddb_query *query);

@@ -19,12 +19,13 @@ typedef struct pyddb_record_view {
 
 PyObject *pyddb_record_view_new(pyddb_source *source, const ddb_record *record) {
   pyddb_state *state = source->state;
-  PyObject *owned;
-  PyObject *names = pyddb_names_get(source, ddb_record_shape(record), &owned);
-  if (!names) {
+  pyddb_names *owned;
+  pyddb_names *shared = pyddb_names_get(source, ddb_record_shape(record), &owned);
+  if (!shared) {
     return NULL;
   }
-  names = owned ? owned : Py_NewRef(names);
+  PyObject *names = Py_NewRef(shared->tuple);
+  pyddb_names_free(owned);
   pyddb_record_view *view =
       (pyddb_record_view *)state->record_view_type->tp_alloc(state->record_view_type, 0);
   if (!view) {

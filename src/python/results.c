@@ -52,6 +52,7 @@ void pyddb_reader_fini(pyddb_reader *reader) {
   PyMem_Free(reader->indexes);
   PyMem_Free(reader->values);
   ddb_projection_free(reader->projection);
+  pyddb_texts_fini(&reader->texts);
   reader->indexes = NULL;
   reader->values = NULL;
   reader->projection = NULL;
@@ -75,16 +76,16 @@ static void find_columns(pyddb_reader *reader, const ddb_shape *shape) {
 }
 
 /* A missing field reads as None. */
-static PyObject *column_out(const pyddb_reader *reader, const ddb_record *record, Py_ssize_t i) {
+static PyObject *column_out(pyddb_reader *reader, const ddb_record *record, Py_ssize_t i) {
   if (reader->projection) {
-    return pyddb_value_out(reader->source->state, &reader->values[i]);
+    return pyddb_value_near(reader->source->state, &reader->values[i], &reader->texts);
   }
   size_t index = reader->indexes[i];
   ddb_value value = index == NO_COLUMN ? ddb_null() : ddb_record_value(record, index);
-  return pyddb_value_out(reader->source->state, &value);
+  return pyddb_value_near(reader->source->state, &value, &reader->texts);
 }
 
-static PyObject *columns_out(const pyddb_reader *reader, const ddb_record *record) {
+static PyObject *columns_out(pyddb_reader *reader, const ddb_record *record) {
   PyObject *dict = PyDict_New();
   for (Py_ssize_t i = 0; dict && i < reader->query->columns.count; i++) {
     PyObject *object = column_out(reader, record, i);
@@ -96,7 +97,7 @@ static PyObject *columns_out(const pyddb_reader *reader, const ddb_record *recor
   return dict;
 }
 
-static PyObject *tuple_out(const pyddb_reader *reader, const ddb_record *record) {
+static PyObject *tuple_out(pyddb_reader *reader, const ddb_record *record) {
   Py_ssize_t count = reader->query->columns.count;
   PyObject *tuple = PyTuple_New(count);
   for (Py_ssize_t i = 0; tuple && i < count; i++) {
@@ -129,7 +130,7 @@ PyObject *pyddb_reader_read(pyddb_reader *reader, const ddb_record *record) {
   case PYDDB_FORM_DICT:
     break;
   }
-  return pyddb_record_out(reader->source, record);
+  return pyddb_record_out(reader->source, record, &reader->texts);
 }
 
 /* Items not reached stay NULL, and the list is dropped. */

@@ -52,11 +52,7 @@ void pyddb_source_fini(pyddb_source *source) {
     PyObject_ClearWeakRefs((PyObject *)source);
   }
   for (size_t i = 0; i < PYDDB_NAMES_WAYS; i++) {
-    pyddb_names *entry = atomic_exchange(&source->names[i], NULL);
-    if (entry) {
-      Py_DECREF(entry->tuple);
-      PyMem_Free(entry);
-    }
+    pyddb_names_free(atomic_exchange(&source->names[i], NULL));
   }
   ddb_table_release(source->table);
   Py_CLEAR(source->snapshot);
@@ -121,7 +117,7 @@ static int find(pyddb_source *source, PyObject *key_object, PyObject **out) {
     } else if (!record || !out) {
       result = record != NULL;
     } else {
-      *out = pyddb_record_out(source, record);
+      *out = pyddb_record_out(source, record, NULL);
       result = *out ? 1 : -1;
     }
     pyddb_view_close(source, &view);
@@ -248,16 +244,18 @@ PyObject *pyddb_source_size(PyObject *self, PyObject *unused) {
 
 static PyObject *list_of_records(pyddb_source *source, const ddb_view *view) {
   PyObject *list = PyList_New(0);
+  pyddb_texts texts = {0};
   pyddb_breath breath = {0};
   uint64_t position = 0;
   const ddb_record *record;
   while (list && (record = ddb_view_next(view, &position))) {
-    PyObject *dict = pyddb_record_out(source, record);
+    PyObject *dict = pyddb_record_out(source, record, &texts);
     if (!dict || PyList_Append(list, dict) < 0 || pyddb_breathe(&breath) < 0) {
       Py_CLEAR(list);
     }
     Py_XDECREF(dict);
   }
+  pyddb_texts_fini(&texts);
   return list;
 }
 
@@ -277,10 +275,10 @@ PyObject *pyddb_source_all(PyObject *self, PyObject *unused) {
 }
 
 static int put_record(pyddb_source *source, PyObject *dict, ddb_str key_name,
-                      const ddb_record *record) {
+                      const ddb_record *record, pyddb_texts *texts) {
   ddb_value key = ddb_record_get(record, key_name);
   PyObject *key_object = pyddb_value_out(source->state, &key);
-  PyObject *fields = key_object ? pyddb_record_out(source, record) : NULL;
+  PyObject *fields = key_object ? pyddb_record_out(source, record, texts) : NULL;
   int result = fields ? PyDict_SetItem(dict, key_object, fields) : -1;
   Py_XDECREF(key_object);
   Py_XDECREF(fields);
@@ -300,14 +298,16 @@ PyObject *pyddb_source_copy(PyObject *self, PyObject *unused) {
   }
   ddb_str key_name = ddb_table_primary_key(source->table);
   PyObject *dict = PyDict_New();
+  pyddb_texts texts = {0};
   pyddb_breath breath = {0};
   uint64_t position = 0;
   const ddb_record *record;
   while (dict && (record = ddb_view_next(&view, &position))) {
-    if (put_record(source, dict, key_name, record) < 0 || pyddb_breathe(&breath) < 0) {
+    if (put_record(source, dict, key_name, record, &texts) < 0 || pyddb_breathe(&breath) < 0) {
       Py_CLEAR(dict);
     }
   }
+  pyddb_texts_fini(&texts);
   pyddb_view_close(source, &view);
   return dict;
 }

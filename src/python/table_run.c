@@ -43,8 +43,8 @@ static int call(pyddb_table *table, const ddb_run *run, bool detach, ddb_outcome
 PyObject *pyddb_outcome_records(pyddb_table *table, const ddb_outcome *out) {
   PyObject *list = PyList_New((Py_ssize_t)out->record_count);
   for (size_t i = 0; list && i < out->record_count; i++) {
-    PyObject *item =
-        out->records[i] ? pyddb_record_out(&table->source, out->records[i]) : Py_NewRef(Py_None);
+    PyObject *item = out->records[i] ? pyddb_record_out(&table->source, out->records[i], NULL)
+                                     : Py_NewRef(Py_None);
     if (!item) {
       Py_CLEAR(list);
       break;
