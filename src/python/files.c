@@ -22,12 +22,6 @@ typedef struct request {
   int compression;
 } request;
 
-static uint64_t clock_ns(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 static int progress_attached(void *context) {
   pyddb_progress *p = context;
   if (PyErr_CheckSignals() < 0) {
@@ -44,7 +38,7 @@ static int progress_attached(void *context) {
 
 int pyddb_progress_tell(void *context, uint64_t done, uint64_t total) {
   pyddb_progress *p = context;
-  uint64_t now_ns = clock_ns();
+  uint64_t now_ns = pyddb_now_ns();
   bool is_last = total > 0 && done >= total;
   if (p->last_ns != 0 && !is_last && now_ns - p->last_ns < PROGRESS_NS) {
     return 0;

@@ -174,6 +174,8 @@ pyddb_waiting *pyddb_waiting_now(void);
 /* WaitRefusedError and the functions of aio.c. */
 int pyddb_aio_add(PyObject *module, pyddb_state *state);
 
+uint64_t pyddb_now_ns(void); /* monotonic */
+
 /* For loops that hold the interpreter long: lets signals and other threads through each 5 ms. */
 typedef struct pyddb_breath {
   uint64_t last_ns;

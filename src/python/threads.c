@@ -168,10 +168,14 @@ void pyddb_wait_hooks_install(void) {
 
 /* ---- Long loops in Python objects ---------------------------------------------------------- */
 
-int pyddb_breath_slow(pyddb_breath *breath) {
+uint64_t pyddb_now_ns(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
-  uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+int pyddb_breath_slow(pyddb_breath *breath) {
+  uint64_t now_ns = pyddb_now_ns();
   if (breath->last_ns == 0) {
     breath->last_ns = now_ns;
   }
@@ -180,7 +184,6 @@ int pyddb_breath_slow(pyddb_breath *breath) {
   }
   pyddb_detach();
   pyddb_attach();
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  breath->last_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+  breath->last_ns = pyddb_now_ns();
   return PyErr_CheckSignals();
 }

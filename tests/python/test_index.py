@@ -14,15 +14,19 @@ import pytest
 
 from dictdb import (
     And,
+    Condition,
     DictDB,
     DuplicateIndexError,
     DuplicateKeyError,
+    Field,
     IndexNotFoundError,
     InvalidArgumentError,
     Not,
     Or,
     Table,
+    UnknownFieldError,
 )
+from helpers import nothing_leaked
 
 VALUES: list[Any] = [
     None,
@@ -295,8 +299,6 @@ def test_explain_tells_the_plan() -> None:
     assert both.children[0].estimate == 1
     assert steps(table.explain(table.n < 900)) == ["filter", "scan"]
     assert steps(table.explain(lambda record: True)) == ["callable", "scan"]
-    with pytest.raises(InvalidArgumentError, match="callables"):
-        table.explain(lambda record: True, analyze=True)
     with pytest.raises(TypeError, match="did you mean 'limit'"):
         table.explain(limt=3)  # type: ignore[call-arg]
 
@@ -324,3 +326,55 @@ def test_explain_tells_the_order() -> None:
     assert steps(plan) == ["slice", "distinct", "filter", "walk"]
     assert plan.children[0].children[0].children[0].detail == "sorted (kind, n): kind == 3"
     assert plan.actual == 5
+
+
+def test_explain_tells_of_callables() -> None:
+    table = Table("t")
+    table.insert([{"n": i, "m": i} for i in range(100)])
+    table.create_index("n", "sorted")
+    asked: list[int] = []
+
+    def odd(record: Any) -> bool:
+        asked.append(record["n"])
+        return bool(record["n"] % 2)
+
+    where = (table.n >= 40) & (table.n < 60) & odd
+    wanted = {"order_by": "-m", "offset": 1, "limit": 3, "distinct": True}
+    assert steps(table.explain(where, order_by="-m")) == ["callable", "sort", "filter", "index"]
+    assert asked == []  # Only to analyze it
+    plan = table.explain(where, order_by="-m", offset=1, limit=3, analyze=True)
+    assert steps(plan) == ["slice", "callable", "sort", "filter", "index"]
+    got = [(step.step, step.actual) for step in plan.walk()]
+    assert got == [("slice", 3), ("callable", 4), ("sort", 20), ("filter", 20), ("index", 20)]
+    assert asked == [59, 58, 57, 56, 55, 54, 53]  # Until there are enough
+    assert plan.detail == "limit 3, offset 1"
+    asking = plan.children[0]
+    assert "odd" in asking.detail
+    assert plan.seconds is not None
+    assert asking.seconds is not None
+    assert 0 < asking.seconds <= plan.seconds
+    plan = table.explain(where, analyze=True, **wanted)
+    assert steps(plan)[:3] == ["slice", "distinct", "callable"]
+    assert (plan.actual, plan.children[0].children[0].actual) == (3, 10)
+    assert len(table.select(where=where, **wanted)) == 3
+    for whole in (lambda record: True, ~Condition(odd), (table.n == 3) | Condition(odd)):
+        plan = table.explain(whole, analyze=True)
+        assert steps(plan)[0] == "callable"
+        assert plan.actual == table.count(whole)
+        assert plan.children[0].actual == 100 or plan.children[0].actual is None
+    asked.clear()
+    assert table.explain(odd, limit=0, analyze=True).actual == 0
+    assert asked == []
+
+
+def test_explain_passes_on_what_a_callable_raises() -> None:
+    table = Table("t", schema={"n": int})
+    table.insert([{"n": i} for i in range(10)])
+    with nothing_leaked(4096):
+        for _ in range(20):
+            with pytest.raises(ZeroDivisionError):
+                table.explain(lambda record: 1 // 0, analyze=True)
+            with pytest.raises(UnknownFieldError):
+                table.explain((Field("m") == 1) & (lambda record: True), limit=3, analyze=True)
+    table.insert({"n": 99})  # No view was left open
+    assert table.memory()["old_bytes"] == 0
