@@ -1125,6 +1125,56 @@ DDB_API ddb_status ddb_db_load(const char *path, ddb_progress progress, void *co
 DDB_API ddb_status ddb_file_is_native(const char *path, bool *out, ddb_error *err);
 
 /*
+ * Backup sets: a base, which is a native or a JSON file, then deltas, each what changed since the file
+ * before it: native files too, saved the same way. Cost of a delta: the nodes of rows that the two
+ * versions do not share, and the records that changed. A delta names the file it follows by that
+ * one's sum, so that it fits nowhere else.
+ */
+typedef enum ddb_file_kind {
+  DDB_FILE_NATIVE, /* a whole database */
+  DDB_FILE_DELTA,
+  DDB_FILE_LOG, /* a segment of an opened database's log */
+  DDB_FILE_JSON /* anything else */
+} ddb_file_kind;
+typedef struct ddb_file_info {
+  ddb_file_kind kind;
+  uint64_t size;
+  uint64_t sum;          /* what stands for the file in a delta that follows it; 0: nothing can */
+  uint64_t commit;       /* NATIVE, DELTA: the last commit in it; LOG, verified: the same */
+  uint64_t number;       /* DELTA: its place behind the base, from 1; LOG: its segment */
+  uint64_t base;         /* DELTA: the sum of the chain's first file */
+  uint64_t before;       /* DELTA: the sum of the file that it follows */
+  uint64_t table_count;  /* verified, NATIVE and JSON */
+  uint64_t record_count; /* the same */
+  uint64_t operation_count; /* verified, DELTA; of LOG the commits */
+  uint64_t whole_size;      /* verified: less than size if a LOG ends in what a crash left */
+} ddb_file_info;
+/* Reads little: of a damaged file it may say anything. Errors: CORRUPT, IO, NOMEM. */
+DDB_API ddb_status ddb_file_describe(const char *path, ddb_file_info *out, ddb_error *err);
+/* Checks every byte. A file that holds a database is loaded and thrown away; of a delta alone and a
+ * segment of a log it cannot be known whether they fit what they change. Errors: CORRUPT (with
+ * offset), IO, NOMEM, INTERRUPTED. */
+DDB_API ddb_status ddb_file_verify(const char *path, ddb_progress progress, void *context,
+                                   ddb_file_info *out, ddb_error *err);
+/* Reads the directory of a database as ddb_db_open would: do its files fit together? Changes and locks
+ * nothing; if it is open, files may go meanwhile. Fills table_count, record_count, and number: the
+ * newest checkpoint's, or 1. Errors: as ddb_file_verify; INVALID when no database is there. */
+DDB_API ddb_status ddb_directory_verify(const char *path, ddb_progress progress, void *context,
+                                        ddb_file_info *out, ddb_error *err);
+/* Saves what leads from `before` to `snapshot`, a later one of the same database. before_path: the
+ * file that holds `before`, a base or a delta; INVALID if it does not. Else as ddb_snapshot_save. */
+DDB_API ddb_status ddb_snapshot_save_delta(ddb_snapshot *snapshot, ddb_snapshot *before,
+                                           const char *before_path, const char *path,
+                                           const ddb_save_options *options, ddb_error *err);
+/* A new database from a base and its deltas, in order. On error *failed, which may be NULL, is the
+ * index of the file that is to blame, which a message of CORRUPT names. As ddb_db_load else. */
+DDB_API ddb_status ddb_db_load_chain(const char *const *paths, size_t count, ddb_progress progress,
+                                     void *context, ddb_db **out, size_t *failed, ddb_error *err);
+/* Automatic keys of a database that nobody else uses yet go on above what the file, of the same set,
+ * has for tables of the same names. CORRUPT, IO, NOMEM: some may have been raised. */
+DDB_API ddb_status ddb_db_keys_raise(ddb_db *db, const char *path, ddb_error *err);
+
+/*
  * A database in memory whose commits are in an append-only log in a directory of their own, made if
  * it is not there. One process at a time: IN_USE names the holder. What a commit that returned OK
  * survives:

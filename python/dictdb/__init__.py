@@ -73,15 +73,19 @@ from dictdb._join import Join
 from dictdb._logging import configure_logging, logger
 from dictdb._plan import Plan
 from dictdb._schema import Column
+from dictdb._set import Backup, list_backups, restore
 from dictdb._table import Table
+from dictdb._verify import CheckedFile, Problem, Report, verify
 
 __all__ = [
     "UNSET",
     "And",
     "Append",
     "Avg",
+    "Backup",
     "BackupManager",
     "Change",
+    "CheckedFile",
     "Collect",
     "Column",
     "Condition",
@@ -117,12 +121,14 @@ __all__ = [
     "Order",
     "Plan",
     "PrimaryKeyError",
+    "Problem",
     "Quantile",
     "RWLock",
     "ReadOnlyDatabaseError",
     "RecordNotFoundError",
     "RecordView",
     "Remove",
+    "Report",
     "SchemaValidationError",
     "Snapshot",
     "StdDev",
@@ -135,5 +141,8 @@ __all__ = [
     "UnsupportedTypeError",
     "__version__",
     "configure_logging",
+    "list_backups",
     "logger",
+    "restore",
+    "verify",
 ]

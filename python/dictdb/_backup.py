@@ -2,17 +2,27 @@
 """Backups in the background: a daemon thread that saves one instant of a database now and then.
 
     notify_change() ---> pending ---+
-                                    +--> worker: DictDB.save(<new file>) --> failed? log, callback,
-    backup_interval ---> periodic --+                                        pending again, later
+                                    +--> worker: a new file --> failed? log, callback,
+    backup_interval ---> periodic --+                           pending again, later
+
+    incremental:  base  delta  delta  delta | base  delta ...
+                  a delta: what changed between the snapshot of the file before, which is kept
+                  until then, and a new one
 
 Invariants:
- 1. A backup is one instant of all tables (`DictDB.save`): no reader or writer waits for it.
- 2. A file of the name ``dictdb_backup_<sec>_<usec>.json`` is whole: it is written under another
-    name and renamed. Names grow; no two backups of a process have the same one.
+ 1. A backup is one instant of all tables (a snapshot): no reader or writer waits for it.
+ 2. A file of the name ``dictdb_backup_<sec>_<usec>.<format>``, or ``dictdb_delta_...``, is whole:
+    it is written under another name and renamed. No two names of a process are the same, and a new
+    one is above all that are in the folder, even when the clock was set back meanwhile: else the
+    newest backup would not be the one that was made last.
  3. A change that was notified is in a later backup: `pending` is cleared before the instant is
     taken, and set again when the backup fails.
  4. One backup runs at a time (`_turn`). Neither lock of a manager is held while the callback runs:
     the callback may call any method, `stop` included.
+ 5. `_chain` is a file that was written and the snapshot that it holds. A delta goes on from it only
+    if the file is still there and still that one; else the backup is a full one.
+ 6. Retention removes nothing that a file which stays needs, and nothing before the new backup is
+    there.
 """
 
 from __future__ import annotations
@@ -23,11 +33,14 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from ._core import InvalidArgumentError
+from . import _core, _set
+from ._core import DictDBError, InvalidArgumentError, Snapshot
 from ._logging import logger
 
 if TYPE_CHECKING:
@@ -35,7 +48,10 @@ if TYPE_CHECKING:
 
     from dictdb import DictDB
 
-_FORMATS = ("json",)
+Keep: TypeAlias = int | timedelta | tuple[int, timedelta]
+
+_FORMATS = ("json", "dictdb")
+_COMPRESSION_MAX = 19
 # A backup that failed is tried again after this many seconds at least, doubled at each failure.
 _RETRY_DELAY = 0.25
 
@@ -43,12 +59,12 @@ _stamp_lock = threading.Lock()
 _last_stamp = 0
 
 
-def _next_stamp() -> int:
-    """Return the time in microseconds, larger than any that was returned before."""
+def _next_stamp(newest: int) -> int:
+    """Return the time in microseconds, larger than `newest`, and other than any returned before."""
     global _last_stamp
     with _stamp_lock:
-        _last_stamp = max(time.time_ns() // 1000, _last_stamp + 1)
-        return _last_stamp
+        _last_stamp = stamp = max(time.time_ns() // 1000, _last_stamp + 1)
+    return stamp if stamp > newest else newest + 1 + stamp % 1_000_000
 
 
 def _seconds(name: str, value: float, *, zero: bool) -> float:
@@ -57,6 +73,50 @@ def _seconds(name: str, value: float, *, zero: bool) -> float:
     if not (value > 0 or (zero and value == 0)) or value > threading.TIMEOUT_MAX:
         raise InvalidArgumentError(f"{name} must be {'0 or more' if zero else 'positive'}: {value}")
     return float(value)
+
+
+def _count(name: str, value: int, least: int, most: int | None = None) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidArgumentError(f"{name} must be an int, not {value!r}")
+    if value < least or (most is not None and value > most):
+        span = f"{least} to {most}" if most is not None else f"{least} or more"
+        raise InvalidArgumentError(f"{name} must be {span}: {value}")
+    return value
+
+
+def _format(value: str, incremental: bool, compression: int) -> str:
+    if not isinstance(value, str) or value.lower() not in _FORMATS:
+        names = ", ".join(_FORMATS)
+        raise InvalidArgumentError(f"unknown backup format {value!r}: use one of {names}")
+    if compression and value.lower() == "json" and not incremental:
+        raise InvalidArgumentError("compression is for files of the format 'dictdb'")
+    return value.lower()
+
+
+def _keep(value: Keep | None) -> tuple[int | None, timedelta | None]:
+    """The number of backups and the age that are kept."""
+    if value is None:
+        return None, None
+    count, age = None, None
+    for part in value if isinstance(value, tuple) and len(value) == 2 else (value,):
+        if isinstance(part, int) and count is None:
+            count = _count("keep", part, 1)
+        elif isinstance(part, timedelta) and age is None and part >= timedelta(0):
+            age = part
+        else:
+            raise InvalidArgumentError(
+                f"keep must be a number of backups, a timedelta or both, not {value!r}"
+            )
+    return count, age
+
+
+@dataclass(frozen=True, slots=True)
+class _Chain:
+    """Where the next delta goes on."""
+
+    path: Path
+    snapshot: Snapshot
+    sum: int  # of the file
 
 
 class _Run:
@@ -85,11 +145,19 @@ class BackupManager:
         db: the database.
         backup_dir: the folder of the backups; made when it does not exist.
         backup_interval: seconds between two periodic backups.
-        file_format: ``"json"``, in any case.
+        file_format: of full backups: ``"json"``, or ``"dictdb"`` (fast, exact), in any case.
         min_backup_interval: seconds that lie between two backups asked for by `notify_change` at
             least; changes in between are saved together at the end of it.
         on_backup_failure: called as ``on_backup_failure(exception, consecutive_count)`` after a
             backup failed, in the thread that ran it, with no lock held.
+        incremental: a backup is a delta, what changed since the one before it, when there is one to
+            go on from. Deltas have the native format. Until the next backup, old versions of what
+            changes stay in memory. When nothing changed, there is no new file.
+        max_deltas_before_full: so many deltas, then a full backup.
+        compression: of native files: 0 (none), or a level of zstd, 1 to 19.
+        keep: None keeps all backups. A number: the newest ones, so many. A timedelta: those not
+            older than it. A tuple of both: those that either keeps. What a kept delta needs stays
+            too, and the newest backup always does.
 
     Raises:
         InvalidArgumentError: an interval that is not a positive number, an unknown format, or a
@@ -105,17 +173,22 @@ class BackupManager:
         file_format: str = "json",
         min_backup_interval: float = 5.0,
         on_backup_failure: Callable[[Exception, int], object] | None = None,
+        incremental: bool = False,
+        max_deltas_before_full: int = 10,
+        *,
+        compression: int = 0,
+        keep: Keep | None = None,
     ) -> None:
-        if not isinstance(file_format, str) or file_format.lower() not in _FORMATS:
-            raise InvalidArgumentError(
-                f"unknown backup format {file_format!r}: use one of {', '.join(_FORMATS)}"
-            )
+        self._compression = _count("compression", compression, 0, _COMPRESSION_MAX)
+        self._format = _format(file_format, bool(incremental), compression)
+        self._incremental = bool(incremental)
+        self._max_deltas = _count("max_deltas_before_full", max_deltas_before_full, 0)
+        self._keep_count, self._keep_age = _keep(keep)
         if on_backup_failure is not None and not callable(on_backup_failure):
             raise InvalidArgumentError(f"on_backup_failure is not callable: {on_backup_failure!r}")
         self._db = db
         self._interval = _seconds("backup_interval", backup_interval, zero=False)
         self._min_interval = _seconds("min_backup_interval", min_backup_interval, zero=True)
-        self._format = file_format.lower()
         self._on_failure = on_backup_failure
         self._dir = Path(backup_dir)
         self._dir.mkdir(parents=True, exist_ok=True)
@@ -123,6 +196,8 @@ class BackupManager:
         self._failures = 0
         self._not_before = 0.0  # No backup for `_pending` before this time.monotonic().
         self._run: _Run | None = None
+        self._chain: _Chain | None = None  # Of who holds _turn.
+        self._deltas = 0
         self._init_locks()
         _managers.add(self)
 
@@ -157,6 +232,11 @@ class BackupManager:
         with self._wake:
             return self._failures
 
+    @property
+    def deltas_since_full(self) -> int:
+        """How many deltas have been made since the last full backup."""
+        return self._deltas
+
     def start(self) -> None:
         """Start the daemon thread. Does nothing when it runs already."""
         with self._wake:
@@ -172,7 +252,8 @@ class BackupManager:
     def stop(self) -> None:
         """Stop the thread, wait for the backup that runs, then make a final one.
 
-        Does nothing when the manager does not run. `start` may be called again afterwards.
+        Does nothing when the manager does not run. `start` may be called again afterwards; the
+        first backup is a full one then.
 
         Raises:
             OSError, DictDBError: the final backup failed. It was logged and given to
@@ -183,7 +264,10 @@ class BackupManager:
             return
         if run.thread is not None and run.thread is not threading.current_thread():
             run.thread.join()
-        self.backup_now()
+        try:
+            self.backup_now()
+        finally:
+            self._forget_chain(run)
 
     def notify_change(self) -> None:
         """Ask for a backup soon: at once, or `min_backup_interval` after the last one.
@@ -198,13 +282,35 @@ class BackupManager:
     def backup_now(self) -> Path:
         """Make a backup in the calling thread and return its path.
 
-        Waits for the backup that runs, if there is one.
+        A delta if the manager is incremental and it is not time for a full backup; else a full one.
+        Waits for the backup that runs, if there is one. Where nothing has changed since the last
+        file of an incremental manager, that one's path is returned.
 
         Raises:
             OSError, DictDBError: the backup failed; it was logged and given to
                 `on_backup_failure` as well.
         """
-        path, error = self._save()
+        return self._backup(self._write_next)
+
+    def backup_full(self) -> Path:
+        """Make a full backup in the calling thread and return its path. Else as `backup_now`."""
+        return self._backup(self._write_full)
+
+    def backup_delta(self) -> Path:
+        """Make a delta in the calling thread, however many there are, and return its path.
+
+        A full backup when there is nothing to go on from: at first, after `stop`, or when the file
+        before is gone. Else as `backup_now`.
+
+        Raises:
+            InvalidArgumentError: the manager is not incremental.
+        """
+        if not self._incremental:
+            raise InvalidArgumentError("the manager is not incremental")
+        return self._backup(self._write_delta)
+
+    def _backup(self, write: Callable[[], Path]) -> Path:
+        path, error = self._save(write)
         if error is not None:
             raise error
         assert path is not None
@@ -218,7 +324,7 @@ class BackupManager:
                 self._wake.notify_all()
         return run
 
-    def _save(self) -> tuple[Path | None, Exception | None]:
+    def _save(self, write: Callable[[], Path]) -> tuple[Path | None, Exception | None]:
         """Make one backup and report it when it fails: its path, or the error."""
         count = 0
         with self._turn:
@@ -227,23 +333,132 @@ class BackupManager:
                 self._not_before = time.monotonic() + self._min_interval
             saved = False
             try:
-                path = self._write()
+                self._dir.mkdir(parents=True, exist_ok=True)
+                path = write()
                 saved = True
             except Exception as error:
                 failure = error
             finally:
                 count = self._note(saved)
+            if saved:
+                self._retain()
         if saved:
             return path, None
         self._report(failure, count)
         return None, failure
 
-    def _write(self) -> Path:
-        self._dir.mkdir(parents=True, exist_ok=True)
-        seconds, micros = divmod(_next_stamp(), 1_000_000)
-        path = self._dir / f"dictdb_backup_{seconds}_{micros:06d}.{self._format}"
-        self._db.save(path, self._format)
+    # --- Writing; with _turn held ---
+
+    def _new_path(self, kind: str, suffix: str) -> Path:
+        seconds, micros = divmod(_next_stamp(_set.newest_stamp(self._dir)), 1_000_000)
+        return self._dir / f"dictdb_{kind}_{seconds}_{micros:06d}.{suffix}"
+
+    def _write_next(self) -> Path:
+        if self._incremental and self._deltas < self._max_deltas:
+            return self._write_delta()
+        return self._write_full()
+
+    def _write_full(self) -> Path:
+        path = self._new_path("backup", self._format)
+        compression = self._compression if self._format == "dictdb" else 0
+        if not self._incremental:
+            self._db.save(path, self._format, compression=compression)
+            return path
+        snapshot = self._db.snapshot()
+        try:
+            snapshot.save(path, self._format, compression=compression)
+            self._go_on(path, snapshot)
+        except BaseException:
+            snapshot.close()
+            raise
+        self._deltas = 0
         return path
+
+    def _write_delta(self) -> Path:
+        chain = self._chain
+        if chain is None or not self._still_there(chain):
+            return self._write_full()
+        snapshot = self._db.snapshot()
+        try:
+            if snapshot.commit == chain.snapshot.commit:
+                snapshot.close()
+                return chain.path
+            path = self._new_path("delta", "dictdb")
+            before = os.fsencode(chain.path)
+            _core._save_delta(
+                snapshot, chain.snapshot, before, os.fsencode(path), self._compression, None
+            )
+            self._go_on(path, snapshot)
+        except BaseException:
+            snapshot.close()
+            raise
+        self._deltas += 1
+        return path
+
+    def _still_there(self, chain: _Chain) -> bool:
+        """Whether the file that the next delta would go on from is the one that was written."""
+        try:
+            info = _set.describe(chain.path)
+        except (DictDBError, OSError) as error:
+            logger.warning("backup: %s is no longer there, or damaged: %s", chain.path, error)
+            return False
+        if info.sum != chain.sum:
+            logger.warning("backup: %s is no longer the file that was written", chain.path)
+        return info.sum == chain.sum
+
+    def _go_on(self, path: Path, snapshot: Snapshot) -> None:
+        chain, self._chain = self._chain, _Chain(path, snapshot, _set.describe(path).sum)
+        if chain is not None:
+            chain.snapshot.close()
+
+    def _forget_chain(self, run: _Run) -> None:
+        """Let go of what only the next delta would need, unless a new thread has been started."""
+        with self._turn:
+            with self._wake:
+                restarted = self._run is not None and self._run is not run
+            if self._chain is not None and not restarted:
+                self._chain.snapshot.close()
+                self._chain = None
+
+    # --- Retention; with _turn held ---
+
+    def _retain(self) -> None:
+        """Remove what is not to be kept. What goes wrong is logged: the backup is there."""
+        if self._keep_count is None and self._keep_age is None:
+            return
+        try:
+            for backup in self._unneeded():
+                backup.path.unlink(missing_ok=True)
+        except (DictDBError, OSError) as error:
+            logger.warning("old backups in %s were not removed: %s", self._dir, error)
+
+    def _unneeded(self) -> list[_set.Backup]:
+        """The newest first, so that what is left is whole whenever this ends."""
+        backups = _set.list_backups(self._dir)
+        oldest = None
+        if self._keep_age is not None:
+            oldest = datetime.now(UTC) - self._keep_age
+        unneeded = []
+        needed: set[int] = set()  # Sums of files that files which stay go on from.
+        for age, backup in enumerate(reversed(backups)):
+            stays = age == 0 or (self._keep_count is not None and age < self._keep_count)
+            stays = stays or (oldest is not None and backup.time >= oldest)
+            if stays or (needed and self._is_needed(backup, needed)):
+                if backup.is_delta:
+                    needed.add(_set.describe(backup.path).before)
+            else:
+                unneeded.append(backup)
+        return unneeded
+
+    @staticmethod
+    def _is_needed(backup: _set.Backup, needed: set[int]) -> bool:
+        """Of a damaged file it cannot be known."""
+        try:
+            return _set.describe(backup.path).sum in needed
+        except DictDBError:
+            return True
+
+    # --- After a backup ---
 
     def _note(self, saved: bool) -> int:
         """Count the failures in a row; one that failed is pending again, later each time."""
@@ -267,7 +482,7 @@ class BackupManager:
 
     def _work(self, run: _Run) -> None:
         while self._wait_until_due(run):
-            self._save()
+            self._save(self._write_next)
 
     def _wait_until_due(self, run: _Run) -> bool:
         """Wait for the next backup's time. False: the manager stops."""

@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Callable, Iterator
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from dictdb import _core
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+Tell: TypeAlias = Callable[[int, int], object]
 
 
 def printable(text: str) -> str:
@@ -74,3 +78,24 @@ class Bar:
         """Leave the bar as it is; nothing moves it any more."""
         if self._is_drawn:
             self._progress.stop()
+
+
+@contextlib.contextmanager
+def shown(
+    verb: str, path: str | bytes | os.PathLike[str] | None, progress: Tell | bool | None
+) -> Iterator[Tell | None]:
+    """What is to be told of what the block does: nobody, a callable that was given, or a bar."""
+    if progress is True:
+        bar = Bar(verb, path)
+        try:
+            yield bar
+        finally:
+            bar.close()
+    elif progress is None or progress is False:
+        yield None
+    elif callable(progress):
+        yield progress
+    else:
+        raise _core.UnsupportedTypeError(
+            f"progress must be callable or True, not {type(progress).__name__!r}"
+        )

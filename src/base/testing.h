@@ -56,7 +56,7 @@
   X(LOG_TAIL_KEPT, "what is behind the end of a torn log is not cut")                              \
   X(LOG_GAP_UNCHECKED, "a segment that lost its end is not noticed when the next one is there")    \
   X(LOG_OLD_UNSYNCED, "only the last segment is synced")                                           \
-  X(LOG_COUNTER_LOST, "the automatic key is not logged")                                           \
+  X(LOG_COUNTER_LOST, "the automatic key is in no log and no delta")                               \
   X(LOG_TRIMMED_EARLY, "older segments go before the checkpoint is on the disk")                   \
   X(RENAME_UNSYNCED, "a file that was replaced is not synced with its directory")                  \
   X(RECOVERY_UNSYNCED, "what was recovered is built upon before it is on the disk")                \
@@ -80,7 +80,9 @@
   X(ORDER_TIES_BACKWARDS, "rows that are equal in order come last first")                          \
   X(DISTINCT_AFTER_OFFSET, "offset counts rows that distinct drops")                               \
   X(CURSOR_DROPS_ROW, "a cursor loses the row after a full batch")                                 \
-  X(STEP_LIMIT_UNORDERED, "an update with limit and order takes the first rows as they lie")
+  X(STEP_LIMIT_UNORDERED, "an update with limit and order takes the first rows as they lie")       \
+  X(DELTA_SKIPS_NODE, "a delta passes over the last child of a node that changed")                 \
+  X(DELTA_FORGETS_DROP, "a delta does not say that a table was dropped")
 
 typedef enum ddb__fault {
   DDB__FAULT_NONE,

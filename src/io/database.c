@@ -89,10 +89,11 @@ static ddb_status save_snapshot(ddb__wal *wal, ddb_snapshot *snapshot, uint64_t 
   const ddb_save_options options = {.progress = watch, .context = w};
   ddb__wal_checkpoint_name(number, name);
   DDB__TRY(ddb__wal_path(wal, name, path, sizeof path, err));
+  const ddb__native_head head = {.segment = number};
   if (DDB__FAULT(LOG_TRIMMED_EARLY)) {
     ddb__wal_tidy(wal, number);
   }
-  DDB__TRY(ddb__native_save(snapshot, path, &options, number, &size, err));
+  DDB__TRY(ddb__native_save(snapshot, NULL, &head, path, &options, &size, err));
   uint64_t commit = ddb_snapshot_commit(snapshot);
   pthread_mutex_lock(&wal->mutex);
   wal->checkpoint_size = size;

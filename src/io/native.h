@@ -4,7 +4,7 @@
  * whole. All numbers are little-endian, as they lie in memory: on other machines ddb__native_check
  * refuses.
  *
- *   snapshot:  | head | block header, bytes | block header, bytes | ...
+ *   snapshot, delta:  | head | block header, bytes | block header, bytes | ...
  *   The blocks' bytes, decompressed and joined, are operations: | ddb__op, block of values | ...
  */
 #ifndef DDB_IO_NATIVE_H
@@ -18,17 +18,22 @@
   "\x89"                                                                                           \
   "DictDB\n"
 #define DDB__NATIVE_MAGIC_SIZE 8
-#define DDB__NATIVE_VERSION    1
-#define DDB__NATIVE_BLOCK_MAX  (UINT32_C(1) << 20) /* bytes of a block, decompressed */
+/* A delta: what leads from one snapshot to a later one. */
+#define DDB__DELTA_MAGIC                                                                           \
+  "\x89"                                                                                           \
+  "DictDd\n"
+#define DDB__NATIVE_VERSION   1
+#define DDB__NATIVE_BLOCK_MAX (UINT32_C(1) << 20) /* bytes of a block, decompressed */
 
 typedef struct ddb__native_head {
   char magic[DDB__NATIVE_MAGIC_SIZE];
   uint32_t version;
-  uint32_t reserved; /* 0 */
-  uint64_t commit;   /* the last one in it */
-  uint64_t segment;  /* of a database's checkpoint: the first log segment that goes on; else 0 */
-  uint64_t unused[3];
-  uint64_t checksum; /* of the bytes before it */
+  uint32_t reserved;  /* 0 */
+  uint64_t commit;    /* the last one in it */
+  uint64_t segment;   /* of a database's checkpoint: the first log segment that goes on; of a delta:
+                        its number behind its base, from 1; else 0 */
+  uint64_t unused[3]; /* of a delta: see ddb__delta_place; else 0 */
+  uint64_t checksum;  /* of the bytes before it */
 } ddb__native_head;
 _Static_assert(sizeof(ddb__native_head) == 64, "as the format says");
 
@@ -50,6 +55,19 @@ static inline uint64_t ddb__native_block_sum(const ddb__native_head *head,
   uint64_t seed = ddb__checksum_of(block, offsetof(ddb__native_block, checksum), head->checksum);
   return ddb__checksum_of(stored, block->stored_size, seed);
 }
+
+/* Stands for a whole file: its head's checksum, then for each block the checksum of the block's,
+ * seeded with what came before. A delta names its predecessors by it. */
+static inline uint64_t ddb__native_sum_add(uint64_t sum, const ddb__native_block *block) {
+  return ddb__checksum_of(&block->checksum, sizeof block->checksum, sum);
+}
+
+/* Where `unused` of a delta's head has what it belongs to. */
+typedef enum ddb__delta_place {
+  DDB__DELTA_BASE,         /* sum of the file that the chain begins with */
+  DDB__DELTA_BEFORE,       /* sum of the file that this one follows */
+  DDB__DELTA_BEFORE_COMMIT /* the last commit in that one; 0: it does not say */
+} ddb__delta_place;
 
 /* A segment of a log: a head with this magic and its own number, then records, each a commit. */
 #define DDB__LOG_MAGIC                                                                             \
@@ -78,7 +96,7 @@ static inline uint64_t ddb__log_record_sum(const ddb__log_record *record, uint64
 }
 
 typedef enum ddb__op_kind {
-  DDB__OP_END = 1,    /* [tables, records]: the last one of a snapshot */
+  DDB__OP_END = 1,    /* [tables, records]: the last one of a snapshot or delta */
   DDB__OP_TABLE,      /* [name, primary key, None | [[name, types, has default, default], ...]] */
   DDB__OP_DROP,       /* [] */
   DDB__OP_SHAPE,      /* [name, ...]: gets the next number */
@@ -87,6 +105,7 @@ typedef enum ddb__op_kind {
   DDB__OP_COUNTER,    /* [next automatic key | None when they are used up] */
   DDB__OP_INDEX,      /* [kind, unique, [field | [field, step, ...], ...]] */
   DDB__OP_INDEX_DROP, /* the same */
+  DDB__OP_BEFORE,     /* [[number, name], ...]: the first one of a delta, the tables there were */
   DDB__OP_KIND_COUNT
 } ddb__op_kind;
 

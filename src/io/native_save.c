@@ -1,30 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * native_save.c - a snapshot as a native file.
+ * native_save.c - a snapshot, or the difference of two, as a native file.
  *
- *   view --operations--> buffer of 1 MiB --zstd--> block --> file
+ *   views --operations--> buffer of 1 MiB --zstd--> block --> file
  *
  * Invariants
- *   1. The snapshot is one instant; each of its tables is read through one view, opened and closed
+ *   1. A snapshot is one instant; each of its tables is read through one view, opened and closed
  *      on this thread. Nobody waits for us, and we for nobody.
  *   2. The target is not touched until all is on disk.
  *   3. Memory: two buffers, whatever the size of the database, and some bytes for each shape.
+ *   4. A table is the same one in two snapshots if it is the same object: a name may come back.
+ * Cost of a difference: what changed, and some bytes for each table.
  */
 #include "io/native_file.h"
 
 #include <zstd.h>
 
 #include "base/heap.h"
+#include "io/difference.h"
 #include "io/file.h"
 #include "io/layout.h"
 #include "io/native.h"
 #include "io/ops.h"
 #include "io/try.h"
+#include "store/db.h"
 
 typedef struct saver {
   ddb_snapshot *snapshot;
-  ddb_table **tables;
+  ddb_snapshot *before; /* NULL: all of it is saved; else what changed since */
+  ddb_table **tables;   /* of the snapshot */
   size_t table_count;
+  ddb_table **old_tables; /* of `before` */
+  size_t old_count;
   ddb__file file;
   ddb__native_head head;
   uint32_t block_count;
@@ -94,17 +101,63 @@ static ddb_status write_contents(saver *s, const ddb_table *table, const ddb_vie
   return DDB_OK;
 }
 
+static ddb_status write_table(saver *s, ddb_table *table) {
+  ddb_view view;
+  DDB__TRY(ddb_snapshot_view(s->snapshot, table, &view, s->err));
+  ddb_status status = write_contents(s, table, &view);
+  ddb_view_close(&view);
+  return status;
+}
+
+static ddb_status write_change(saver *s, ddb_table *table) {
+  ddb_view old;
+  ddb_view new;
+  DDB__TRY(ddb_snapshot_view(s->before, table, &old, s->err));
+  ddb_status status = ddb_snapshot_view(s->snapshot, table, &new, s->err);
+  if (status == DDB_OK) {
+    status =
+        ddb__difference(&s->ops, table, ddb__view_root(&old), ddb__view_root(&new), false, s->err);
+    ddb_view_close(&new);
+  }
+  ddb_view_close(&old);
+  return status;
+}
+
+/* Both lists ascend by number. Tables that went come first, so that their names are free. */
+static ddb_status write_difference(saver *s) {
+  DDB__TRY(ddb__ops_before(&s->ops, s->old_tables, s->old_count, s->err));
+  for (size_t i = 0, j = 0; i < s->old_count; i++) {
+    bool stays = j < s->table_count && s->tables[j] == s->old_tables[i];
+    if (stays) {
+      j++;
+    } else if (!DDB__FAULT(DELTA_FORGETS_DROP)) {
+      DDB__TRY(ddb__ops_drop(&s->ops, s->old_tables[i], s->err));
+    }
+  }
+  for (size_t i = 0, j = 0; i < s->table_count; i++) {
+    while (j < s->old_count && s->old_tables[j] != s->tables[i] &&
+           ddb__table_number(s->old_tables[j]) < ddb__table_number(s->tables[i])) {
+      j++;
+    }
+    bool was_there = j < s->old_count && s->old_tables[j] == s->tables[i];
+    DDB__TRY(was_there ? write_change(s, s->tables[i]) : write_table(s, s->tables[i]));
+    DDB__TRY(ddb__layout_tell(&s->progress, s->done, false, s->err));
+  }
+  return DDB_OK;
+}
+
+static ddb_status write_everything(saver *s) {
+  for (size_t i = 0; i < s->table_count; i++) {
+    DDB__TRY(write_table(s, s->tables[i]));
+  }
+  return DDB_OK;
+}
+
 static ddb_status write_all(saver *s) {
   s->head.checksum = ddb__checksum_of(&s->head, offsetof(ddb__native_head, checksum), 0);
   DDB__TRY(ddb__file_write(&s->file, &s->head, sizeof s->head, s->err));
-  for (size_t i = 0; i < s->table_count; i++) {
-    ddb_view view;
-    DDB__TRY(ddb_snapshot_view(s->snapshot, s->tables[i], &view, s->err));
-    ddb_status status = write_contents(s, s->tables[i], &view);
-    ddb_view_close(&view);
-    DDB__TRY(status);
-  }
-  DDB__TRY(ddb__ops_end(&s->ops, s->table_count, s->done, s->err));
+  DDB__TRY(s->before ? write_difference(s) : write_everything(s));
+  DDB__TRY(ddb__ops_end(&s->ops, s->table_count, s->ops.record_count, s->err));
   DDB__TRY(ddb__ops_finish(&s->ops, s->err));
   return ddb__layout_tell(&s->progress, s->done, true, s->err);
 }
@@ -119,7 +172,9 @@ static ddb_status write_file(void *context) {
 }
 
 static ddb_status save_to(saver *s, const char *path) {
-  DDB__TRY(ddb__layout_count(&s->progress, s->snapshot, s->tables, s->table_count, s->err));
+  if (!s->before) {
+    DDB__TRY(ddb__layout_count(&s->progress, s->snapshot, s->tables, s->table_count, s->err));
+  }
   return ddb__file_replace_by(&s->file, path, write_file, s, s->err);
 }
 
@@ -146,18 +201,33 @@ static ddb_status save_with_tables(saver *s, const char *path) {
   return status;
 }
 
-ddb_status ddb__native_save(ddb_snapshot *snapshot, const char *path,
-                            const ddb_save_options *options, uint64_t segment, uint64_t *size,
-                            ddb_error *err) {
+static ddb_status save_with_lists(saver *s, const char *path) {
+  DDB__TRY(ddb_snapshot_tables(s->snapshot, &s->tables, &s->table_count, s->err));
+  ddb_status status = DDB_OK;
+  if (s->before) {
+    status = ddb_snapshot_tables(s->before, &s->old_tables, &s->old_count, s->err);
+  }
+  if (status == DDB_OK) {
+    status = save_with_tables(s, path);
+    ddb_tables_free(s->old_tables, s->old_count);
+  }
+  ddb_tables_free(s->tables, s->table_count);
+  return status;
+}
+
+ddb_status ddb__native_save(ddb_snapshot *snapshot, ddb_snapshot *before,
+                            const ddb__native_head *head, const char *path,
+                            const ddb_save_options *options, uint64_t *size, ddb_error *err) {
   saver s = {
       .snapshot = snapshot,
-      .head = {.magic = DDB__NATIVE_MAGIC,
-               .version = DDB__NATIVE_VERSION,
-               .commit = ddb_snapshot_commit(snapshot),
-               .segment = segment},
+      .before = before,
+      .head = *head,
       .compression = options ? options->compression : 0,
       .err = err,
   };
+  memcpy(s.head.magic, before ? DDB__DELTA_MAGIC : DDB__NATIVE_MAGIC, DDB__NATIVE_MAGIC_SIZE);
+  s.head.version = DDB__NATIVE_VERSION;
+  s.head.commit = ddb_snapshot_commit(snapshot);
   if (options) {
     s.progress.call = options->progress;
     s.progress.context = options->context;
@@ -167,13 +237,11 @@ ddb_status ddb__native_save(ddb_snapshot *snapshot, const char *path,
     return ddb__fail(err, DDB_ERR_INVALID, "compression is a level from 0 (none) to %d, not %d",
                      DDB_COMPRESSION_MAX, s.compression);
   }
-  DDB__TRY(ddb_snapshot_tables(snapshot, &s.tables, &s.table_count, err));
-  ddb_status status = save_with_tables(&s, path);
-  ddb_tables_free(s.tables, s.table_count);
-  if (status == DDB_OK && size) {
+  DDB__TRY(save_with_lists(&s, path));
+  if (size) {
     *size = s.file_size;
   }
-  return status;
+  return DDB_OK;
 }
 
 ddb_status ddb_snapshot_save(ddb_snapshot *snapshot, const char *path,
@@ -181,7 +249,7 @@ ddb_status ddb_snapshot_save(ddb_snapshot *snapshot, const char *path,
   if (!snapshot) {
     return ddb__fail(err, DDB_ERR_INVALID, "no snapshot given");
   }
-  return ddb__native_save(snapshot, path, options, 0, NULL, err);
+  return ddb__native_save(snapshot, NULL, &(ddb__native_head){0}, path, options, NULL, err);
 }
 
 ddb_status ddb_db_save(ddb_db *db, const char *path, const ddb_save_options *options,

@@ -198,6 +198,17 @@ ddb_status ddb__ops_index(ddb__ops *ops, ddb__op_kind kind, const ddb_table *tab
   return put_description(ops, kind, ddb__table_number(table), 0, err);
 }
 
+ddb_status ddb__ops_before(ddb__ops *ops, ddb_table *const *tables, size_t count, ddb_error *err) {
+  DDB__TRY(describe(ops, count, err));
+  for (size_t i = 0; i < count; i++) {
+    DDB__TRY(ddb_builder_begin(ops->scratch, DDB_LIST, 2, err));
+    DDB__TRY(add(ops, ddb_int(ddb__table_number(tables[i])), err));
+    DDB__TRY(add(ops, ddb_text(ddb_table_name(tables[i])), err));
+    DDB__TRY(ddb_builder_end(ops->scratch, err));
+  }
+  return put_description(ops, DDB__OP_BEFORE, 0, 0, err);
+}
+
 ddb_status ddb__ops_end(ddb__ops *ops, uint64_t table_count, uint64_t record_count,
                         ddb_error *err) {
   DDB__TRY(describe(ops, 2, err));
@@ -263,5 +274,6 @@ ddb_status ddb__ops_record(ddb__ops *ops, const ddb_table *table, const ddb_reco
   if (record->shape != ops->last.shape) {
     DDB__TRY(find_shape(ops, table, record->shape, err));
   }
+  ops->record_count++;
   return put(ops, DDB__OP_PUT, ddb__table_number(table), ops->last.number, &record->block, err);
 }

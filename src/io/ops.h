@@ -34,6 +34,7 @@ typedef struct ddb__ops {
   size_t shape_capacity;  /* a power of 2, or 0 */
   uint32_t shape_count;
   ddb__ops_shape last; /* the shape of the last record */
+  uint64_t record_count;
 } ddb__ops;
 
 ddb_status ddb__ops_init(ddb__ops *ops, size_t capacity, ddb__ops_flush flush, void *context,
@@ -52,6 +53,8 @@ ddb_status ddb__ops_counter(ddb__ops *ops, const ddb_table *table, const ddb__ro
 /* kind: DDB__OP_INDEX or DDB__OP_INDEX_DROP. */
 ddb_status ddb__ops_index(ddb__ops *ops, ddb__op_kind kind, const ddb_table *table,
                           const ddb__index *index, ddb_error *err);
+/* The tables of the version that a delta begins with. */
+ddb_status ddb__ops_before(ddb__ops *ops, ddb_table *const *tables, size_t count, ddb_error *err);
 ddb_status ddb__ops_end(ddb__ops *ops, uint64_t table_count, uint64_t record_count, ddb_error *err);
 /* Forgets what came after the first `size` bytes, without `flush`. Shapes count from 0 again. */
 void ddb__ops_cut(ddb__ops *ops, size_t size);

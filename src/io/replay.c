@@ -10,6 +10,8 @@
  */
 #include "io/replay.h"
 
+#include <assert.h>
+
 #include "base/heap.h"
 #include "base/testing.h"
 #include "io/block_check.h"
@@ -77,8 +79,12 @@ static ddb_status tables_add(ddb__replay *replay, ddb_table *table, uint32_t num
   return DDB_OK;
 }
 
-ddb_status ddb__replay_init(ddb__replay *replay, ddb_db *db, bool snapshot, ddb_error *err) {
-  *replay = (ddb__replay){.db = db, .snapshot = snapshot, .err = err};
+ddb_status ddb__replay_init(ddb__replay *replay, ddb_db *db, ddb__replay_mode mode,
+                            ddb_error *err) {
+  *replay = (ddb__replay){.db = db, .mode = mode, .err = err};
+  if (mode == DDB__REPLAY_SCAN) {
+    return DDB_OK; /* the file says how its tables are called */
+  }
   ddb_table **tables;
   size_t count;
   DDB__TRY(ddb_db_tables(db, &tables, &count, err));
@@ -88,6 +94,13 @@ ddb_status ddb__replay_init(ddb__replay *replay, ddb_db *db, bool snapshot, ddb_
   }
   ddb_tables_free(tables, count);
   return status;
+}
+
+void ddb__replay_restart(ddb__replay *replay, ddb__replay_mode mode) {
+  assert(!replay->writing && replay->carry_size == 0);
+  replay->mode = mode;
+  replay->begun = replay->ended = false;
+  replay->records = replay->operations = 0;
 }
 
 void ddb__replay_fini(ddb__replay *replay) {
@@ -167,8 +180,9 @@ static ddb_status apply_put(ddb__replay *replay, const ddb__op *op, const ddb__b
   ddb_value key;
   replay->write_count++;
   replay->records++;
-  return replay->snapshot ? ddb__write_insert(&replay->write, &item, &key, replay->err)
-                          : ddb__write_put(&replay->write, &item, replay->err);
+  return replay->mode == DDB__REPLAY_SNAPSHOT
+             ? ddb__write_insert(&replay->write, &item, &key, replay->err)
+             : ddb__write_put(&replay->write, &item, replay->err);
 }
 
 static ddb_status apply_delete(ddb__replay *replay, ddb_table *table, const ddb_value *list) {
@@ -193,7 +207,7 @@ static ddb_status apply_counter(ddb__replay *replay, ddb_table *table, const ddb
   }
   DDB__TRY(write_on(replay, table));
   ddb__root *root = replay->write.next;
-  if (next.kind == DDB_NULL || next.as.integer >= root->next_key) {
+  if (next.kind == DDB_NULL || next.as.integer > root->next_key) {
     root->keys_used_up = next.kind == DDB_NULL;
     root->next_key = next.kind == DDB_NULL ? INT64_MAX : next.as.integer;
     replay->write.changed = true;
@@ -229,7 +243,7 @@ static bool text_item(const ddb_value *list, size_t index, ddb_str *out) {
 static ddb_status apply_shape(ddb__replay *replay, const ddb__op *op, size_t at,
                               const ddb_value *list) {
   size_t count = ddb_value_item_count(list);
-  if (op->shape == 0 && !replay->snapshot) {
+  if (op->shape == 0 && replay->mode == DDB__REPLAY_LOG) {
     replay->shape_count = 0; /* another table's part of the commit begins */
   }
   if (op->shape != replay->shape_count) {
@@ -378,7 +392,7 @@ static ddb_status apply_drop(ddb__replay *replay, size_t at) {
 
 static ddb_status apply_end(ddb__replay *replay, const ddb_value *list) {
   DDB__TRY(write_end(replay));
-  if (!replay->snapshot || ddb_value_item_count(list) != 2) {
+  if (replay->mode == DDB__REPLAY_LOG || ddb_value_item_count(list) != 2) {
     return corrupt(replay, "an end where none belongs");
   }
   ddb_value counts[] = {ddb_value_item(list, 0), ddb_value_item(list, 1)};
@@ -389,6 +403,101 @@ static ddb_status apply_end(ddb__replay *replay, const ddb_value *list) {
   }
   replay->ended = true;
   return DDB_OK;
+}
+
+/* The next of a list [[number, name], ...] that ascends: *number in, the one before. */
+static bool read_before(const ddb_value *list, size_t index, uint32_t *number, ddb_str *name) {
+  ddb_value item = ddb_value_item(list, index);
+  if (item.kind != DDB_LIST || ddb_value_item_count(&item) != 2 || !text_item(&item, 1, name)) {
+    return false;
+  }
+  ddb_value given = ddb_value_item(&item, 0);
+  if (given.kind != DDB_INT || given.as.integer <= *number || given.as.integer > UINT32_MAX) {
+    return false;
+  }
+  *number = (uint32_t)given.as.integer;
+  return true;
+}
+
+/* The tables are those that are there, and are called by these numbers from now on: a database that
+ * came from JSON has numbers of its own. */
+static ddb_status apply_before(ddb__replay *replay, const ddb_value *list) {
+  size_t count = ddb_value_item_count(list);
+  if (replay->mode != DDB__REPLAY_DELTA || replay->begun || count != replay->table_count) {
+    return corrupt(replay, "it does not begin with the tables that there are");
+  }
+  uint32_t number = 0;
+  for (size_t i = 0; i < count; i++) {
+    ddb_str name;
+    if (!read_before(list, i, &number, &name) ||
+        !ddb__text_equal(name, ddb_table_name(replay->tables[i].table))) {
+      return corrupt(replay, "it does not begin with the tables that there are");
+    }
+    replay->tables[i].number = number;
+  }
+  replay->begun = true;
+  replay->last_table = 0;
+  replay->shape_count = 0;
+  return DDB_OK;
+}
+
+/* ---- Scanning ----------------------------------------------------------------------------- */
+
+/* The file's table is one that the database has by this name, or none of interest. */
+static ddb_status scan_table(ddb__replay *replay, uint32_t number, ddb_str name) {
+  if (number <= replay->scanned) {
+    return corrupt(replay, "tables out of order");
+  }
+  replay->scanned = number;
+  ddb_table *table;
+  ddb_status status = ddb_db_table_get(replay->db, name, &table, replay->err);
+  if (status == DDB_ERR_TABLE_NOT_FOUND) {
+    return DDB_OK;
+  }
+  if (status == DDB_OK) {
+    status = tables_add(replay, table, number);
+    ddb_table_release(table);
+  }
+  return status;
+}
+
+static ddb_status scan_before(ddb__replay *replay, const ddb_value *list) {
+  uint32_t number = 0;
+  ddb_str name;
+  for (size_t i = 0; i < ddb_value_item_count(list); i++) {
+    if (!read_before(list, i, &number, &name)) {
+      return corrupt(replay, "malformed tables");
+    }
+    DDB__TRY(scan_table(replay, number, name));
+  }
+  return DDB_OK;
+}
+
+static ddb_status scan_counter(ddb__replay *replay, const ddb__op *op, const ddb_value *list) {
+  for (size_t i = 0; i < replay->table_count; i++) {
+    if (replay->tables[i].number == op->table) {
+      DDB__TRY(apply_counter(replay, replay->tables[i].table, list));
+    }
+  }
+  return DDB_OK;
+}
+
+static ddb_status scan(ddb__replay *replay, const ddb__op *op, const ddb_value *list) {
+  ddb_str name;
+  switch (op->kind) {
+  case DDB__OP_END:
+    replay->ended = true;
+    return write_end(replay);
+  case DDB__OP_BEFORE:
+    return scan_before(replay, list);
+  case DDB__OP_TABLE:
+    return text_item(list, 0, &name) ? scan_table(replay, op->table, name)
+                                     : corrupt(replay, "a malformed table");
+  case DDB__OP_COUNTER:
+    return scan_counter(replay, op, list);
+  default:
+    return DDB_OK;
+  }
 }
 
 /* ---- Operations --------------------------------------------------------------------------- */
@@ -407,7 +516,7 @@ static ddb_status apply_to_table(ddb__replay *replay, const ddb__op *op, const d
   default:
     break;
   }
-  if (replay->snapshot) {
+  if (replay->mode == DDB__REPLAY_SNAPSHOT) {
     return corrupt(replay, "a change in a snapshot");
   }
   switch (op->kind) {
@@ -429,11 +538,20 @@ static ddb_status apply(ddb__replay *replay, const ddb__op *op, const ddb__block
   if (problem && !DDB__FAULT(BLOCK_UNCHECKED)) {
     return corrupt(replay, problem);
   }
+  replay->operations++;
+  if (replay->mode == DDB__REPLAY_DELTA && !replay->begun && op->kind != DDB__OP_BEFORE) {
+    return corrupt(replay, "it does not begin with the tables that there are");
+  }
   if (op->kind == DDB__OP_PUT) {
-    return blame(replay, apply_put(replay, op, block));
+    return replay->mode == DDB__REPLAY_SCAN ? DDB_OK : blame(replay, apply_put(replay, op, block));
   }
   ddb_value list = ddb_value_make(DDB_LIST, op->size, (uint64_t)(uintptr_t)block);
+  if (replay->mode == DDB__REPLAY_SCAN) {
+    return blame(replay, scan(replay, op, &list));
+  }
   switch (op->kind) {
+  case DDB__OP_BEFORE:
+    return blame(replay, apply_before(replay, &list));
   case DDB__OP_END:
     return blame(replay, apply_end(replay, &list));
   case DDB__OP_TABLE:
@@ -586,7 +704,7 @@ ddb_status ddb__replay_flush(ddb__replay *replay, uint64_t offset) {
   if (replay->carry_size) {
     return corrupt(replay, "an operation that is cut off");
   }
-  if (replay->snapshot && !replay->ended) {
+  if (replay->mode <= DDB__REPLAY_DELTA && !replay->ended) {
     return corrupt(replay, "the end is missing");
   }
   replay->shape_count = 0;

@@ -127,6 +127,10 @@ void ddb__wal_checkpoint_name(uint64_t number, char *out); /* the same */
  * journal. */
 ddb_status ddb__wal_open(ddb__wal *wal, const char *path, const ddb_open_options *options,
                          ddb_db **out, ddb_error *err);
+/* Loads what is there into a database in memory; changes nothing, locks nothing. Fills commit (of the
+ * checkpoint) and number. INVALID: no database is there. */
+ddb_status ddb__wal_verify(const char *path, const ddb_open_options *options, ddb_db **out,
+                           ddb_file_info *info, ddb_error *err);
 /* Removes segments and checkpoints with numbers below `number`, and what a crash left. */
 void ddb__wal_tidy(ddb__wal *wal, uint64_t number);
 /* Closes all descriptors. unlock: a child that has just been forked may not have closed its own yet,
@@ -139,5 +143,9 @@ void ddb__wal_close_files(ddb__wal *wal, bool unlock);
 ddb_status ddb__wal_replay(ddb__wal *wal, ddb_db *db, uint64_t first, uint64_t last,
                            uint64_t after_commit, const ddb_open_options *options,
                            ddb__log_place *end, bool *torn, ddb_error *err);
+/* Checks one segment by itself. Fills commit, number, operation_count, and whole_size: where it ends
+ * in what a crash left, else its size. */
+ddb_status ddb__wal_segment_verify(const char *path, ddb_progress progress, void *context,
+                                   ddb_file_info *info, ddb_error *err);
 
 #endif

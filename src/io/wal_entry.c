@@ -3,19 +3,13 @@
  * wal_entry.c - what leads from one version of a table to the next, as operations: the difference of
  * the two, so that every way to change a table is in the log without knowing of it.
  *
- * Invariants
- *   1. Deletions and changes come before what was appended: a key that was deleted and inserted again
- *      is put last, as it is in the table.
- *   2. Where replaying the records moves the automatic key as they did, it is not written.
- *   3. On error the entry is as it was, and so is the log's space.
+ * Invariant: on error the entry is as it was, and so is the log's space.
  * Under the table's write lock. Cost: the nodes of the new version, and the records that changed.
  */
 #include "base/heap.h"
-#include "base/testing.h"
-#include "io/ops.h"
+#include "io/difference.h"
 #include "io/try.h"
 #include "io/wal.h"
-#include "store/record.h"
 
 #define FIRST_CAPACITY 512
 
@@ -24,64 +18,6 @@ typedef struct entry {
   ddb__ops ops;
   uint64_t reserved;
 } entry;
-
-typedef struct differ {
-  ddb__ops *ops;
-  const ddb_table *table;
-  int64_t next_key; /* what replaying leads to */
-  bool keys_used_up;
-} differ;
-
-static ddb_status change(void *context, const ddb_record *before, const ddb_record *after,
-                         ddb_error *err) {
-  differ *d = context;
-  if (!after) {
-    ddb_value key = ddb__record_key(before);
-    return ddb__ops_delete(d->ops, d->table, &key, err);
-  }
-  int64_t number;
-  ddb_value key = ddb__record_key(after);
-  if (!before && ddb__value_to_int(&key, &number) && number >= d->next_key) {
-    d->keys_used_up = number == INT64_MAX;
-    d->next_key = number == INT64_MAX ? number : number + 1;
-  }
-  return ddb__ops_record(d->ops, d->table, after, err);
-}
-
-/* The indexes of `a` that `b` does not have. */
-static ddb_status lacking_indexes(ddb__ops *ops, ddb__op_kind kind, const ddb_table *table,
-                                  const ddb__root *a, const ddb__root *b, ddb_error *err) {
-  for (uint32_t i = 0; i < a->index_count; i++) {
-    bool found = false;
-    for (uint32_t j = 0; j < b->index_count && !found; j++) {
-      found = a->indexes[i].def == b->indexes[j].def; /* made once, never again */
-    }
-    if (!found) {
-      DDB__TRY(ddb__ops_index(ops, kind, table, &a->indexes[i], err));
-    }
-  }
-  return DDB_OK;
-}
-
-static ddb_status describe(ddb__ops *ops, const ddb_table *table, const ddb__root *base,
-                           const ddb__root *next, ddb_error *err) {
-  static const ddb__root empty = {.next_key = 1};
-  if (!base) { /* it may have been filled before it was listed */
-    DDB__TRY(ddb__ops_table(ops, table, err));
-    base = &empty;
-  }
-  if (next->dropped) {
-    return ddb__ops_drop(ops, table, err);
-  }
-  differ d = {ops, table, base->next_key, base->keys_used_up};
-  DDB__TRY(lacking_indexes(ops, DDB__OP_INDEX_DROP, table, base, next, err));
-  DDB__TRY(ddb__rows_diff(&base->rows, &next->rows, change, &d, err));
-  bool moved = d.next_key != next->next_key || d.keys_used_up != next->keys_used_up;
-  if (moved && !DDB__FAULT(LOG_COUNTER_LOST)) {
-    DDB__TRY(ddb__ops_counter(ops, table, next, err));
-  }
-  return lacking_indexes(ops, DDB__OP_INDEX, table, next, base, err);
-}
 
 /* A version that is there for other reasons: nothing is allocated for it, so that it cannot fail. */
 static bool is_unchanged(const ddb__root *base, const ddb__root *next) {
@@ -134,7 +70,7 @@ ddb_status ddb__wal_statement(ddb__journal *journal, const ddb_table *table, con
     return DDB_ERR_NOMEM;
   }
   size_t size = e->ops.size;
-  ddb_status status = describe(&e->ops, table, base, next, err);
+  ddb_status status = ddb__difference(&e->ops, table, base, next, true, err);
   bool empty = e->ops.size == size;
   uint64_t need = empty ? 0 : e->ops.size + sizeof(ddb__log_record) - e->reserved;
   if (status == DDB_OK && need) {

@@ -244,12 +244,13 @@ static ddb_status load_checkpoint(ddb__wal *wal, uint64_t number, const ddb_open
   if (number == 0) {
     return ddb_db_new(out, err);
   }
+  ddb__native_chain chain = {0};
   ddb__native_head head;
   ddb__wal_checkpoint_name(number, name);
   DDB__TRY(ddb__wal_path(wal, name, path, sizeof path, err));
   DDB__TRY(ddb__native_load(path, options ? options->progress : NULL,
-                            options ? options->context : NULL, out, &head, &wal->checkpoint_size,
-                            err));
+                            options ? options->context : NULL, out, &chain, &head,
+                            &wal->checkpoint_size, err));
   if (head.segment != number) {
     ddb_db_release(*out);
     return ddb__fail(err, DDB_ERR_CORRUPT, "the checkpoint '%.200s' is that of another number",
@@ -374,6 +375,46 @@ static ddb_status load(ddb__wal *wal, const ddb_open_options *options, ddb_db **
   if (status != DDB_OK) {
     ddb_db_release(*out);
   }
+  return status;
+}
+
+/* ---- Looking without opening -------------------------------------------------------------- */
+
+static ddb_status verify(ddb__wal *wal, const ddb_open_options *options, ddb_db **out,
+                         ddb_file_info *info, ddb_error *err) {
+  listing found = {.wal = wal};
+  ddb__log_place end;
+  bool torn;
+  DDB__TRY(list(wal, look, &found, err));
+  if (!found.checkpoint && !found.last) {
+    return ddb__fail(err, DDB_ERR_INVALID, "'%.200s' is not the directory of a database",
+                     wal->path);
+  }
+  DDB__TRY(load_checkpoint(wal, found.checkpoint, options, out, &info->commit, err));
+  uint64_t first = found.checkpoint ? found.checkpoint : 1;
+  uint64_t last = found.last > first ? found.last : first;
+  ddb_status status =
+      ddb__wal_replay(wal, *out, first, last, info->commit, options, &end, &torn, err);
+  info->number = first;
+  if (status != DDB_OK) {
+    ddb_db_release(*out);
+  }
+  return status;
+}
+
+ddb_status ddb__wal_verify(const char *path, const ddb_open_options *options, ddb_db **out,
+                           ddb_file_info *info, ddb_error *err) {
+  ddb_error ignored;
+  ddb__wal wal = {.path = (char *)(uintptr_t)path, .fd = -1, .old_fd = -1, .lock = -1};
+  err = err ? err : &ignored;
+  do {
+    wal.directory = ddb__sys_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  } while (wal.directory < 0 && errno == EINTR);
+  if (wal.directory < 0) {
+    return ddb__file_fail(err, errno, "open the directory", path);
+  }
+  ddb_status status = verify(&wal, options, out, info, err);
+  close_one(&wal.directory);
   return status;
 }
 

@@ -20,6 +20,8 @@
 #include "io/wal.h"
 #include "store/table.h"
 
+#define ANY_SEGMENT UINT64_MAX
+
 typedef struct reader {
   ddb__wal *wal;
   ddb__file file; /* of `segment` */
@@ -49,7 +51,8 @@ static ddb_status read_head(reader *r) {
       ddb__checksum_of(&r->head, offsetof(ddb__native_head, checksum), 0) != r->head.checksum) {
     return corrupt(r, 0, "the head does not hold");
   }
-  if (r->head.version != DDB__NATIVE_VERSION || r->head.segment != r->segment) {
+  if (r->head.version != DDB__NATIVE_VERSION ||
+      (r->segment != ANY_SEGMENT && r->head.segment != r->segment)) {
     return corrupt(r, 0, "the head is of another version or segment");
   }
   r->at = size;
@@ -127,7 +130,8 @@ static ddb_status apply(reader *r, const ddb__log_record *record) {
   }
   DDB__TRY(ddb__replay_flush(&r->replay, r->at));
   r->at += sizeof *record + record->size;
-  return ddb__layout_tell(&r->progress, r->commit, false, r->err);
+  uint64_t done = r->progress.total ? r->at : r->commit; /* of one segment the bytes */
+  return ddb__layout_tell(&r->progress, done, false, r->err);
 }
 
 /* ---- The end of the log ------------------------------------------------------------------- */
@@ -246,7 +250,7 @@ ddb_status ddb__wal_replay(ddb__wal *wal, ddb_db *db, uint64_t first, uint64_t l
     r.progress = (ddb__layout_progress){.call = options->progress, .context = options->context};
   }
   *torn = false;
-  ddb_status status = ddb__replay_init(&r.replay, db, false, r.err);
+  ddb_status status = ddb__replay_init(&r.replay, db, DDB__REPLAY_LOG, r.err);
   if (status == DDB_OK) {
     status = read_segments(&r, first, last, end, torn);
   }
@@ -255,5 +259,58 @@ ddb_status ddb__wal_replay(ddb__wal *wal, ddb_db *db, uint64_t first, uint64_t l
   if (status == DDB_OK) {
     ddb__db_commit_raise(db, r.commit);
   }
+  return status;
+}
+
+/* ---- One segment by itself ---------------------------------------------------------------- */
+
+static ddb_status verify_records(reader *r, ddb_file_info *info) {
+  DDB__TRY(read_head(r));
+  info->number = r->head.segment;
+  for (;;) {
+    ddb__log_record record;
+    bool whole;
+    bool empty;
+    bool damaged = false;
+    DDB__TRY(read_record(r, &record, &whole, &empty));
+    info->whole_size = r->at;
+    if (!whole) {
+      const ddb__log_place place = {r->head.segment, r->at};
+      DDB__TRY(empty ? DDB_OK : find_witness(r, r->at, place, &damaged));
+      return damaged ? corrupt(r, r->at, "a commit that was on the disk does not hold") : DDB_OK;
+    }
+    DDB__TRY(apply(r, &record));
+    info->operation_count++;
+    info->commit = record.commit;
+  }
+}
+
+static ddb_status verify_segment(reader *r, ddb_db *empty, ddb_file_info *info) {
+  DDB__TRY(ddb__file_open(&r->file, r->path, r->err));
+  r->progress.total = r->file.size;
+  ddb_status status = ddb__replay_init(&r->replay, empty, DDB__REPLAY_SCAN, r->err);
+  if (status == DDB_OK) {
+    status = verify_records(r, info);
+  }
+  ddb__replay_fini(&r->replay);
+  ddb__file_close(&r->file);
+  ddb__free(&ddb__heap_process, r->body, r->body_capacity);
+  return status;
+}
+
+ddb_status ddb__wal_segment_verify(const char *path, ddb_progress progress, void *context,
+                                   ddb_file_info *info, ddb_error *err) {
+  ddb_error ignored;
+  ddb_db *empty;
+  reader r = {.segment = ANY_SEGMENT,
+              .progress = {.call = progress, .context = context},
+              .err = err ? err : &ignored};
+  if (strlen(path) >= sizeof r.path) {
+    return ddb__file_fail(err, ENAMETOOLONG, "open", path);
+  }
+  memcpy(r.path, path, strlen(path) + 1);
+  DDB__TRY(ddb_db_new(&empty, r.err));
+  ddb_status status = verify_segment(&r, empty, info);
+  ddb_db_release(empty);
   return status;
 }

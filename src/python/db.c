@@ -468,6 +468,17 @@ static PyObject *db_load(PyObject *class, PyObject *const *args, Py_ssize_t coun
             : NULL;
 }
 
+static PyObject *db_load_chain(PyObject *class, PyObject *args) {
+  PyTypeObject *type = (PyTypeObject *)class;
+  pyddb_state *state = pyddb_state_of(type);
+  ddb_db *core = state ? pyddb_load_chain(state, args) : NULL;
+  return core ? db_make(state, type, core, PYDDB_MISSING_IGNORE) : NULL;
+}
+
+static PyObject *db_keys_raise(PyObject *self, PyObject *path) {
+  return pyddb_keys_raise(((pyddb_db *)self)->state, ((pyddb_db *)self)->db, path);
+}
+
 static PyObject *db_open(PyObject *class, PyObject *const *args, Py_ssize_t count, PyObject *kw) {
   PyTypeObject *type = (PyTypeObject *)class;
   pyddb_missing missing;
@@ -532,6 +543,8 @@ static PyMethodDef db_methods[] = {
     {"__enter__", db_enter, METH_NOARGS, "Returns the database."},
     {"__exit__", PYDDB_FAST(db_exit), METH_FASTCALL, "Closes the database."},
     {"load", PYDDB_FAST(db_load), PYDDB_FAST_FLAGS | METH_CLASS, pyddb_load_doc},
+    {"_load_chain", db_load_chain, METH_VARARGS | METH_CLASS, pyddb_load_chain_doc},
+    {"_keys_raise", db_keys_raise, METH_O, pyddb_keys_raise_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -265,6 +265,7 @@ static int module_exec(PyObject *module) {
       PyModule_AddFunctions(module, pyddb_cond_functions) < 0 || pyddb_changes_add(module) < 0 ||
       PyModule_AddFunctions(module, pyddb_join_functions) < 0 ||
       PyModule_AddFunctions(module, pyddb_log_functions) < 0 || pyddb_aio_add(module, state) < 0 ||
+      PyModule_AddFunctions(module, pyddb_set_functions) < 0 ||
       PyModule_AddStringConstant(module, "__version__", ddb_version()) < 0) {
     return -1;
   }

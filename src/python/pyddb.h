@@ -520,6 +520,13 @@ int pyddb_progress_tell(void *context, uint64_t done, uint64_t total);
 /* *out: bytes, a new reference. name: of the argument. */
 int pyddb_path_argument(pyddb_state *state, PyObject *given, const char *name, PyObject **out);
 
+/* ---- sets.c: chains of files --------------------------------------------------------------- */
+
+ddb_db *pyddb_load_chain(pyddb_state *state, PyObject *args);
+PyObject *pyddb_keys_raise(pyddb_state *state, ddb_db *db, PyObject *path);
+extern const char pyddb_load_chain_doc[], pyddb_keys_raise_doc[];
+extern PyMethodDef pyddb_set_functions[];
+
 /* ---- open.c: databases in a directory ----------------------------------------------------- */
 
 ddb_db *pyddb_open(pyddb_state *state, PyObject *const *args, Py_ssize_t count, PyObject *kw,

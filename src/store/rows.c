@@ -403,7 +403,8 @@ static ddb_status diff_nodes(const diff *d, const ddb__rows_node *old, const ddb
   for (size_t i = 0; i < DDB__ROWS_FAN && start + i * step < d->end; i++) {
     void *before = old ? old->slots[i] : NULL;
     void *after = new ? new->slots[i] : NULL;
-    if (before == after) {
+    bool skipped = level > 1 && i == DDB__ROWS_FAN - 1 && DDB__FAULT(DELTA_SKIPS_NODE);
+    if (before == after || skipped) {
       continue;
     }
     ddb_status status = level > 1 ? diff_nodes(d, before, after, level - 1, start + i * step)

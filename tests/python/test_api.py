@@ -174,7 +174,8 @@ SIGNATURES: list[tuple[Any, str]] = [
     (
         BackupManager,
         "(db, backup_dir, backup_interval=300, file_format='json', min_backup_interval=5.0,"
-        " on_backup_failure=None)",
+        " on_backup_failure=None, incremental=False, max_deltas_before_full=10, *,"
+        " compression=0, keep=None)",
     ),
     (BackupManager.start, "(self)"),
     (BackupManager.stop, "(self)"),

@@ -82,6 +82,8 @@ FOUND_BY_CRASHES = {
 }
 # tools/fuzz.py plants it before each run of the fuzz targets, and wants to see it found.
 FOUND_BY_FUZZING = {"BLOCK_UNCHECKED"}
+# Faults of deltas: tests/c/test_delta.c plants and finds them.
+FOUND_IN_DELTAS = {"DELTA_FORGETS_DROP", "DELTA_SKIPS_NODE"}
 FOUND_BY_TWINS = query_twin.FAULTS  # test_query_properties.py plants and finds them.
 SECONDS = 4.0
 # A fault that needs threads to meet gets some more chances; each starts from another seed.
@@ -132,11 +134,13 @@ def test_every_planted_fault_is_listed() -> None:
     header = ROOT / "src" / "base" / "testing.h"
     text = header.read_text(encoding="utf-8")
     body = text[text.index("define DDB__FAULT_MAP") : text.index("typedef enum ddb__fault")]
-    listed = FOUND_IN_C | FOUND_BY_CRASHES | FOUND_BY_FUZZING | set(FOUND_BY_TWINS)
-    assert set(re.findall(r"X\((\w+),", body)) == set(FAULTS) | listed
+    listed = FOUND_IN_C | FOUND_BY_CRASHES | FOUND_IN_DELTAS | FOUND_BY_FUZZING
+    assert set(re.findall(r"X\((\w+),", body)) == set(FAULTS) | listed | set(FOUND_BY_TWINS)
     assert len(FAULTS) >= 12
     files = (ROOT / "tests" / "c").glob("test_*_faults.c")
     found = "".join(path.read_text(encoding="utf-8") for path in sorted(files))
     assert set(re.findall(r"\{DDB__FAULT_(\w+), run_", found)) >= FOUND_IN_C
     found = (ROOT / "tests" / "c" / "test_log_crash.c").read_text(encoding="utf-8")
     assert set(re.findall(r"\{DDB__FAULT_(\w+), run_", found)) == FOUND_BY_CRASHES
+    found = (ROOT / "tests" / "c" / "test_delta.c").read_text(encoding="utf-8")
+    assert set(re.findall(r"\{DDB__FAULT_(\w+), run_", found)) >= FOUND_IN_DELTAS
