@@ -14,6 +14,8 @@
 #include "base/testing.h"
 #include "support.h"
 
+#ifdef DDB_TESTING /* other builds have no faults to plant */
+
 typedef bool (*scenario)(void);
 
 /* Did the scenario hold? seconds: after them it counts as hanging. */
@@ -49,5 +51,7 @@ static inline const char *fault_name(ddb__fault fault) {
   };
   return names[fault];
 }
+
+#endif
 
 #endif
