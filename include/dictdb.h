@@ -639,8 +639,9 @@ DDB_API ddb_status ddb_table_delete(ddb_table *table, const ddb_cond *where, uin
 /* ---- Indexes ------------------------------------------------------------------------------ */
 
 typedef enum ddb_index_kind {
-  DDB_INDEX_HASH,  /* serves ==, in and is_null */
-  DDB_INDEX_SORTED /* by ddb_value_compare: these, <, <=, >, >=, between, startswith, and order */
+  DDB_INDEX_HASH,  /* serves ==, in, is_null, and a like that is a == */
+  DDB_INDEX_SORTED /* by ddb_value_compare: these, <, <=, >, >=, between, startswith, a like that
+                      begins with a literal text, and order */
 } ddb_index_kind;
 
 typedef struct ddb_index_options {

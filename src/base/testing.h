@@ -42,6 +42,13 @@
   X(TREE_STALE_FIRST, "removing the first entry of an index node leaves it above")                 \
   X(UNIQUE_UNCHECKED, "a unique index is not asked whether it is")                                 \
   X(RANGE_EXCLUDES_END, "a range of an index leaves out the end that belongs to it")               \
+  X(RANGE_LIKE_DECIDES, "what starts as a pattern does is taken for what matches it")              \
+  X(RANGE_PREFIX_SHORT, "the range of what starts with a text ends behind the text itself")        \
+  X(RANGE_NULL_SKIPPED, "what is not equal to a value is sought after null")                       \
+  X(PLAN_UNION_LOSES, "a union gives what its first part has")                                     \
+  X(PLAN_INTERSECTION_LOSES, "an intersection loses the last row that both parts have")            \
+  X(PLAN_REST_FORGOTTEN, "a count goes by an index that serves a part of the condition")           \
+  X(WALK_WRONG_WAY, "an index is read forwards whichever way the order goes")                      \
   X(PLAN_NOT_IS_OR, "the planner takes the candidates of an or for those of its negation")         \
   X(PLAN_OR_FORGETS, "the planner leaves an operand of an or without an index out")                \
   X(PLAN_PATH_BLIND,                                                                               \

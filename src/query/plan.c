@@ -85,7 +85,7 @@ static void steps_fini(ddb__steps *steps) {
 /* Might an index serve it? */
 static bool is_leaf(const ddb__bound_node *node) {
   ddb__path path;
-  return node->cond && node->cond->kind <= DDB__COND_NULL && ddb__bound_path(node, &path);
+  return node->cond && ddb__range_knows(node->cond) && ddb__bound_path(node, &path);
 }
 
 /* Is the leaf about what the index has there? */
@@ -322,7 +322,7 @@ static bool covers_all(const planner *p, const ddb__bound_node *node, uint64_t c
   for (uint32_t i = node->first; i != 0; i = p->bound->nodes[i].next) {
     count++;
   }
-  return count < 63 && covers == operand_bit(count) - 1;
+  return (count < 63 && covers == operand_bit(count) - 1) || DDB__FAULT(PLAN_REST_FORGOTTEN);
 }
 
 static ddb_status plan_all(const planner *p, const ddb__bound_node *node, bool negated,
@@ -433,6 +433,9 @@ static ddb_status collect_union(const collector *c, const ddb__step *step, ddb__
   ddb_status status = DDB_OK;
   for (uint32_t i = step->first; i != DDB__NO_STEP && !status; i = c->steps->items[i].next) {
     status = collect(c, &c->steps->items[i], out);
+    if (DDB__FAULT(PLAN_UNION_LOSES)) {
+      break;
+    }
   }
   return status;
 }
@@ -454,6 +457,7 @@ static ddb_status collect_intersection(const collector *c, const ddb__step *step
   }
   if (!status) {
     ddb__seqs_intersect(out, &other);
+    out->count -= out->count > 0 && DDB__FAULT(PLAN_INTERSECTION_LOSES) ? 1 : 0;
   }
   ddb__seqs_fini(&other);
   return status;
@@ -566,7 +570,7 @@ static void plan_order(ddb__plan *plan, const ddb__plan_order *order) {
     plan->order_rows = ddb__range_rows(&plan->order, &root->rows);
     double rows = (double)plan->order_rows;
     plan->is_ordered = walk_pays(plan, order, rows, known < rows ? known : rows);
-    plan->descending = order->keys[0].descending;
+    plan->descending = order->keys[0].descending && !DDB__FAULT(WALK_WRONG_WAY);
   }
 }
 

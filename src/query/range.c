@@ -10,8 +10,27 @@
 
 /* ---- What serves what --------------------------------------------------------------------- */
 
+/* A like that a str's beginning tells something of: values[0] is that beginning. */
+static bool is_literal_like(const ddb_cond *leaf) {
+  return leaf->kind == DDB__COND_LIKE && !leaf->leaf.pattern->folded;
+}
+
+static bool is_equal_like(const ddb_cond *leaf) {
+  return is_literal_like(leaf) && leaf->leaf.pattern->is_exact;
+}
+
+/* Does the beginning decide? */
+static bool is_decided_like(const ddb_cond *leaf) {
+  return is_literal_like(leaf) && (leaf->leaf.pattern->is_exact || leaf->leaf.pattern->is_prefix);
+}
+
+bool ddb__range_knows(const ddb_cond *leaf) {
+  return leaf->kind <= DDB__COND_NULL || is_decided_like(leaf) ||
+         (is_literal_like(leaf) && leaf->leaf.values[0].size > 0);
+}
+
 bool ddb__range_is_equal(const ddb_cond *leaf) {
-  return leaf->kind == DDB__COND_NULL ||
+  return leaf->kind == DDB__COND_NULL || is_equal_like(leaf) ||
          (leaf->kind == DDB__COND_COMPARE && leaf->op == DDB_OP_EQ) ||
          (leaf->kind == DDB__COND_IN && leaf->count == 1);
 }
@@ -22,6 +41,9 @@ bool ddb__range_serves(ddb_index_kind kind, const ddb_cond *leaf, bool negated) 
   }
   if (leaf->kind == DDB__COND_IN) {
     return !negated || leaf->count <= 1;
+  }
+  if (leaf->kind == DDB__COND_LIKE) {
+    return ddb__range_knows(leaf) && (!negated || is_decided_like(leaf));
   }
   return leaf->kind == DDB__COND_NULL || leaf->kind == DDB__COND_BETWEEN ||
          (leaf->kind == DDB__COND_COMPARE && leaf->op <= DDB_OP_STARTSWITH);
@@ -52,6 +74,9 @@ bool ddb__range_is_exact(const ddb__match *match) {
   }
   if (match->high) {
     return share_class(&match->low->leaf.values[0], &match->high->leaf.values[0]);
+  }
+  if (match->low->kind == DDB__COND_LIKE) {
+    return is_decided_like(match->low) || DDB__FAULT(RANGE_LIKE_DECIDES);
   }
   return match->low->kind != DDB__COND_IN || match->low->count <= 1;
 }
@@ -115,7 +140,7 @@ static bool set_begins(const maker *m, const ddb_value *start) {
     return false;
   }
   set_place(m, &m->range->from, start, true, -1);
-  set_place(m, &m->range->to, start, true, 1);
+  set_place(m, &m->range->to, start, !DDB__FAULT(RANGE_PREFIX_SHORT), 1);
   return true;
 }
 
@@ -152,6 +177,9 @@ static bool set_leaf(const maker *m, const ddb_cond *leaf, size_t index) {
   }
   if (leaf->kind == DDB__COND_BETWEEN) {
     return set_between(m, &leaf->leaf.values[0], &leaf->leaf.values[1]);
+  }
+  if (leaf->kind == DDB__COND_LIKE && !is_equal_like(leaf)) {
+    return set_begins(m, &value);
   }
   if (leaf->kind != DDB__COND_COMPARE || leaf->op <= DDB_OP_NE) {
     return set_equal(m, &value);
@@ -193,7 +221,8 @@ size_t ddb__range_count(const ddb__match *match) {
 }
 
 /* Before the leaf's range (index 0), or after it; all when it is empty. */
-static bool complement(ddb__range *range, bool some, size_t index) {
+static bool complement(const maker *m, bool some, size_t index) {
+  ddb__range *range = m->range;
   if (!some) {
     range->from_start = range->to_end = true;
     return index == 0;
@@ -201,6 +230,11 @@ static bool complement(ddb__range *range, bool some, size_t index) {
   if (index == 0) {
     range->to = range->from;
     range->from_start = true;
+    if (DDB__FAULT(RANGE_NULL_SKIPPED)) {
+      ddb_value null = ddb_null();
+      range->from_start = false;
+      set_place(m, &range->from, &null, false, 1);
+    }
   } else {
     range->from = range->to;
     range->to_end = true;
@@ -232,7 +266,7 @@ bool ddb__range_init(ddb__range *range, const ddb__match *match, const ddb__rows
   } else {
     some = set_leaf(&m, match->low, inner ? 0 : index) && some;
   }
-  return inner ? complement(range, some, index) : some;
+  return inner ? complement(&m, some, index) : some;
 }
 
 /* The entries' places may not hold for what is open. */

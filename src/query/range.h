@@ -6,13 +6,14 @@
  *   kind of index   leaves                        ranges
  *   hash            ==, is_null, in               a run of equal hashes for each value
  *   sorted          these, and <, <=, >, >=,      one for each value, else one; all but one when
- *                   between, startswith           the leaf is negated
+ *                   between, startswith, like     the leaf is negated
  *
  * Ranges may hold too much, never too little; "exact" ones hold nothing else:
  *   - null and missing are equal, and the least of all values; NaN, and what holds it, equals
  *     nothing and is never less or greater;
  *   - < and its like are defined within a class of comparable values only, which is a range too;
- *   - equal hashes may be those of different values.
+ *   - equal hashes may be those of different values;
+ *   - a like is == when its pattern is all literal, else what starts as the pattern does.
  * Cost: O(log n) to make and to count one, a value at a time.
  */
 #ifndef DDB_QUERY_RANGE_H
@@ -34,6 +35,8 @@ typedef struct ddb__match {
   const ddb_cond *equals[DDB_INDEX_FIELD_COUNT_MAX];
 } ddb__match;
 
+/* Might some index serve the leaf? */
+bool ddb__range_knows(const ddb_cond *leaf);
 /* Does the leaf fix its field to one value, null included? */
 bool ddb__range_is_equal(const ddb_cond *leaf);
 /* Can a sorted index (negated or not), or a hash index, serve the leaf as the last of a match? */

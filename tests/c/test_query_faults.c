@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_query_faults.c - the planted faults of aggregates over columns and of joins are found, as
- * test_store_faults.c finds the others.
+ * test_query_faults.c - the planted faults of indexes, of aggregates over columns and of joins are
+ * found, as test_store_faults.c finds the others.
  */
 #include "base/testing.h"
 #include "support.h"
@@ -100,6 +100,147 @@ static bool run_columns_push_out(void) {
   return nothing_wrong();
 }
 
+/* ---- Ranges, unions, intersections and walks ------------------------------------------------ */
+
+enum { TEXTS = 50 };
+
+/* "t0" to "t49" as `a`, with a sorted index. */
+static world world_with_texts(void) {
+  world w = world_with_rows(TEXTS);
+  ok(ddb_table_index_create(w.table, DDB_STR("a"), DDB_INDEX_SORTED, NULL));
+  for (int64_t id = 1; id <= TEXTS; id++) {
+    char text[16];
+    (void)snprintf(text, sizeof text, "t%d", (int)(id - 1));
+    ddb_value value = ddb_text((ddb_str){text, strlen(text)});
+    ok(rows_set_value(w.table, id, DDB_STR("a"), &value));
+  }
+  return w;
+}
+
+static ddb_cond *is_number(ddb_str field, int64_t number) {
+  ddb_value value = ddb_int(number);
+  ddb_cond *cond = NULL;
+  ok(ddb_cond_compare(field, DDB_OP_EQ, &value, &cond, NULL));
+  return cond;
+}
+
+static ddb_cond *is_like(const char *pattern) {
+  ddb_expr *field = NULL;
+  ddb_cond *cond = NULL;
+  ok(ddb_expr_field(DDB_STR("a"), &field, NULL));
+  ok(ddb_cond_like(field, (ddb_str){pattern, strlen(pattern)}, DDB_STR(""), false, &cond, NULL));
+  ddb_expr_release(field);
+  return cond;
+}
+
+/* Takes the condition. As many match, counted and selected; the first of them has this id. */
+static void check_matches(ddb_table *table, ddb_cond *where, size_t count, int64_t first) {
+  ddb_query query = DDB_QUERY_INIT;
+  query.where = where;
+  ddb_view view;
+  ddb_records records = {0};
+  uint64_t counted = 0;
+  ok(ddb_view_open(table, &view, NULL));
+  ok(ddb_view_count_where(&view, where, &counted, NULL));
+  ok(ddb_view_select(&view, &query, &records, NULL));
+  check(counted == count && records.count == count);
+  check(count == 0 ||
+        (records.count > 0 && ddb_record_get(records.items[0], DDB_STR("id")).as.integer == first));
+  ddb_records_free(&records);
+  ddb_view_close(&view);
+  ddb_cond_release(where);
+}
+
+/* "t1" and "t10" to "t19" begin so. */
+static bool run_range_like_decides(void) {
+  world w = world_with_texts();
+  check_matches(w.table, is_like("t1_"), 10, 11);
+  return nothing_wrong();
+}
+
+static bool run_range_prefix_short(void) {
+  world w = world_with_texts();
+  check_matches(w.table, is_like("t1%"), 11, 2);
+  return nothing_wrong();
+}
+
+static bool run_range_null_skipped(void) {
+  world w = world_with_rows(TEXTS);
+  ddb_value null = ddb_null();
+  ok(rows_set_value(w.table, 5, DDB_STR("a"), &null));
+  ok(ddb_table_index_create(w.table, DDB_STR("a"), DDB_INDEX_SORTED, NULL));
+  ddb_value value = ddb_int(10);
+  ddb_cond *cond = NULL;
+  ok(ddb_cond_compare(DDB_STR("a"), DDB_OP_NE, &value, &cond, NULL));
+  check_matches(w.table, cond, TEXTS - 1, 2);
+  return nothing_wrong();
+}
+
+static bool run_plan_union_loses(void) {
+  world w = world_with_rows(TEXTS);
+  ok(ddb_table_index_create(w.table, DDB_STR("a"), DDB_INDEX_HASH, NULL));
+  ddb_cond *parts[] = {is_number(DDB_STR("a"), 70), is_number(DDB_STR("a"), 30)};
+  ddb_cond *either = NULL;
+  ok(ddb_cond_or(parts, 2, &either, NULL));
+  check_matches(w.table, either, 2, 3);
+  ddb_cond_release(parts[0]);
+  ddb_cond_release(parts[1]);
+  return nothing_wrong();
+}
+
+/* 100 rows, of which 20 have a = 0, 20 have twin = 0, and 4 both: of these the first and the last
+ * are the ids 1 and 76. */
+static world world_of_squares(void) {
+  world w = world_with_rows(100);
+  for (int64_t id = 1; id <= 100; id++) {
+    ok(rows_set_field(w.table, id, DDB_STR("a"), (id - 1) % 5));
+    ok(rows_set_field(w.table, id, DDB_STR("twin"), (id - 1) / 5 % 5));
+  }
+  return w;
+}
+
+static void check_both_are_zero(const world *w) {
+  ddb_cond *parts[] = {is_number(DDB_STR("a"), 0), is_number(DDB_STR("twin"), 0)};
+  ddb_cond *both = NULL;
+  ok(ddb_cond_and(parts, 2, &both, NULL));
+  check_matches(w->table, both, 4, 1);
+  ddb_cond_release(parts[0]);
+  ddb_cond_release(parts[1]);
+}
+
+static bool run_plan_intersection_loses(void) {
+  world w = world_of_squares();
+  ok(ddb_table_index_create(w.table, DDB_STR("a"), DDB_INDEX_HASH, NULL));
+  ok(ddb_table_index_create(w.table, DDB_STR("twin"), DDB_INDEX_HASH, NULL));
+  check_both_are_zero(&w);
+  return nothing_wrong();
+}
+
+static bool run_plan_rest_forgotten(void) {
+  world w = world_of_squares();
+  ok(ddb_table_index_create(w.table, DDB_STR("a"), DDB_INDEX_SORTED, NULL));
+  check_both_are_zero(&w);
+  return nothing_wrong();
+}
+
+static bool run_walk_wrong_way(void) {
+  world w = world_with_rows(TEXTS);
+  ok(ddb_table_index_create(w.table, DDB_STR("a"), DDB_INDEX_SORTED, NULL));
+  ddb_order order = {.field = DDB_STR("a"), .descending = true};
+  ddb_query query = DDB_QUERY_INIT;
+  query.order = &order;
+  query.order_count = 1;
+  query.limit = 1;
+  ddb_view view;
+  ddb_records records = {0};
+  ok(ddb_view_open(w.table, &view, NULL));
+  ok(ddb_view_select(&view, &query, &records, NULL));
+  check(records.count == 1 && ddb_record_get(records.items[0], DDB_STR("id")).as.integer == TEXTS);
+  ddb_records_free(&records);
+  ddb_view_close(&view);
+  return nothing_wrong();
+}
+
 /* ---- Joins ---------------------------------------------------------------------------------- */
 
 /* 50 rows on the left, and those with an even id on the right: `a` of the right one as "b". */
@@ -154,6 +295,13 @@ static const fault_case cases[] = {
     {DDB__FAULT_INPUT_STALE, run_input_stale, 20},
     {DDB__FAULT_CODE_GROUPS_KEPT, run_code_groups_kept, 20},
     {DDB__FAULT_COLUMNS_PUSH_OUT, run_columns_push_out, 20},
+    {DDB__FAULT_RANGE_LIKE_DECIDES, run_range_like_decides, 20},
+    {DDB__FAULT_RANGE_PREFIX_SHORT, run_range_prefix_short, 20},
+    {DDB__FAULT_RANGE_NULL_SKIPPED, run_range_null_skipped, 20},
+    {DDB__FAULT_PLAN_UNION_LOSES, run_plan_union_loses, 20},
+    {DDB__FAULT_PLAN_INTERSECTION_LOSES, run_plan_intersection_loses, 20},
+    {DDB__FAULT_PLAN_REST_FORGOTTEN, run_plan_rest_forgotten, 20},
+    {DDB__FAULT_WALK_WRONG_WAY, run_walk_wrong_way, 20},
     {DDB__FAULT_JOIN_PUSHES_OUTER, run_join_pushes_outer, 20},
     {DDB__FAULT_JOIN_EARLY_END, run_join_early_end, 20},
 };

@@ -57,14 +57,21 @@ FOUND_IN_C = {
     "INPUT_STALE",
     "JOIN_EARLY_END",
     "JOIN_PUSHES_OUTER",
+    "PLAN_INTERSECTION_LOSES",
     "PLAN_NOT_IS_OR",
     "PLAN_OR_FORGETS",
+    "PLAN_REST_FORGOTTEN",
+    "PLAN_UNION_LOSES",
     "RANGE_EXCLUDES_END",
+    "RANGE_LIKE_DECIDES",
+    "RANGE_NULL_SKIPPED",
+    "RANGE_PREFIX_SHORT",
     "TREE_STALE_FIRST",
     "UNIQUE_UNCHECKED",
     "WALK_FORGETS_ROWS",
     "PLAN_PATH_BLIND",
     "WALK_TIES_BACKWARDS",
+    "WALK_WRONG_WAY",
 }
 # Faults of the log: tests/c/test_log_crash.c plants and finds them.
 FOUND_BY_CRASHES = {

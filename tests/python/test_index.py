@@ -303,6 +303,93 @@ def test_explain_tells_the_plan() -> None:
         table.explain(limt=3)  # type: ignore[call-arg]
 
 
+TEXTS = [
+    "",
+    "a",
+    "ab",
+    "abc",
+    "a%c",
+    "a_c",
+    "abcdefgh",
+    "abcdefghi",
+    "abcdefgi",
+    "b",
+    "\ud800",
+    "aé",
+]
+OTHERS = [None, 1, 2.5, b"ab", b"", ["ab"], True, float("nan"), datetime.date(2020, 1, 1)]
+PATTERNS = (
+    *("", "%", "_", "a", "ab", "a%", "ab%", "abc%", "abcdefgh%", "abcdefghi%", "a_", "a_c", "a%c"),
+    *(
+        "a!%c",
+        "a!_%",
+        "!!",
+        "%b",
+        "_b%",
+        "ab%c%",
+        "\ud800%",
+        "aé",
+        "aé%",
+        "\U0010ffff%",
+        "a%%",
+        "z%",
+    ),
+)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_like_through_an_index_is_what_a_scan_says(pattern: str) -> None:
+    rows = [{"v": value, "g": n % 3} for n, value in enumerate([*TEXTS, *OTHERS] * 3)]
+    rows.append({"g": 1})
+    plain = Table("plain")
+    plain.insert(rows)
+    for fields, kind in (
+        ("v", "hash"),
+        ("v", "sorted"),
+        (["g", "v"], "sorted"),
+        (["v", "g"], "sorted"),
+    ):
+        table = Table("t")
+        table.insert(rows)
+        table.create_index(fields, kind)  # type: ignore[arg-type]
+        for ask in (Field("v").like, Field("v").ilike):
+            cond = ask(pattern, "!")
+            either = cond | (Field("v") == "b")
+            for where in (cond, ~cond, cond & (Field("g") == 1), either, ~either):
+                assert table.count(where) == plain.count(where), (kind, fields, where)
+                assert repr(table.select(where=where)) == repr(plain.select(where=where))
+                ordered = table.select(where=where, order_by="v", limit=5)
+                assert repr(ordered) == repr(plain.select(where=where, order_by="v", limit=5))
+
+
+def test_explain_tells_of_a_like() -> None:
+    table = Table("t")
+    table.insert([{"name": f"name {i}", "n": i % 7} for i in range(1000)])
+    table.create_index("name", "sorted")
+    plan = table.explain(table.name.like("name 12_"), analyze=True)
+    assert steps(plan) == ["filter", "index"]
+    assert plan.children[0].detail == "sorted (name): name.like('name 12_')"
+    assert (plan.children[0].estimate, plan.actual) == (11, 10)
+    assert steps(table.explain(table.name.like("name 12%"))) == ["filter", "index"]
+    assert steps(table.explain(table.name.like("name 12"))) == ["filter", "index"]
+    assert steps(table.explain(~table.name.like("name%"))) == ["filter", "index"]
+    for where in (
+        table.name.like("%12"),
+        table.name.ilike("name 12%"),
+        ~table.name.like("name 12_"),
+    ):
+        assert steps(table.explain(where)) == ["filter", "scan"]
+    table.drop_index("name")
+    table.create_index("name")
+    plan = table.explain(table.name.like("name 12"))
+    assert plan.children[0].detail == "hash (name): name.like('name 12')"
+    assert steps(table.explain(table.name.like("name 12%"))) == ["filter", "scan"]
+    table.create_index(["n", "name"], "sorted")
+    plan = table.explain((table.n == 3) & table.name.like("name 1%"))
+    assert plan.children[0].detail == "sorted (n, name): n == 3 & name.like('name 1%')"
+    assert plan.children[0].estimate == 17
+
+
 def test_explain_tells_the_order() -> None:
     table = Table("t")
     table.insert([{"n": i * 7 % 1000, "kind": i % 5} for i in range(1000)])
