@@ -118,6 +118,7 @@ ddb_db *log_open(const char *path, ddb_durability durability) {
   if (status != DDB_OK) {
     fail_msg("%s", err.message);
   }
+  assert_true(ddb_db_is_kept(db));
   return db;
 }
 

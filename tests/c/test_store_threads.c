@@ -13,6 +13,7 @@
 
 #include "bank.h"
 #include "base/testing.h"
+#include "rows.h"
 #include "support.h"
 
 static void test_bank(void **state) {
@@ -130,12 +131,114 @@ static void test_catalogue(void **state) {
   bank_close(&b);
 }
 
+/* ---- A counter ----------------------------------------------------------------------------- */
+
+enum { COUNTERS = 200, TIMES = 5 };
+
+typedef struct counting {
+  ddb_table *table;
+  ddb_expr *plus_one; /* n + 1 */
+  _Atomic int seen[COUNTERS * TIMES + 1];
+  _Atomic int wrong;
+} counting;
+
+typedef struct counter {
+  counting *all;
+  bool by_lock; /* reads and writes under the table's explicit lock; else by one statement */
+  pthread_t thread;
+} counter;
+
+static bool count_by_statement(const counting *c, int64_t *n) {
+  ddb_value id = ddb_int(1);
+  ddb_change change = {.name = DDB_STR("n"), .kind = DDB_CHANGE_SET, .expr = c->plus_one};
+  ddb_changes changes = {.changes = &change, .change_count = 1};
+  ddb_step step = {.key = &id, .limit = DDB_NO_LIMIT, .changes = &changes};
+  ddb_run run = {.steps = &step, .step_count = 1, .returning = DDB_RETURN_NEW, .must_match = true};
+  ddb_outcome outcome;
+  if (ddb_table_run(c->table, &run, &outcome, NULL)) {
+    return false;
+  }
+  *n = ddb_record_get(outcome.records[0], DDB_STR("n")).as.integer;
+  ddb_outcome_fini(&outcome);
+  return true;
+}
+
+static bool count_by_lock(const counting *c, int64_t *n) {
+  ddb_table *table = c->table;
+  if (ddb_tables_write_lock(&table, 1, DDB_WAIT_FOREVER, NULL)) {
+    return false;
+  }
+  ddb_view view;
+  const ddb_record *record = NULL;
+  ddb_value id = ddb_int(1);
+  bool ok = !ddb_view_open(table, &view, NULL);
+  if (ok) {
+    ok = !ddb_view_get(&view, &id, &record, NULL) && record;
+    *n = ok ? ddb_record_get(record, DDB_STR("n")).as.integer + 1 : 0;
+    ddb_view_close(&view);
+  }
+  ok = ok && !rows_set_field(table, 1, DDB_STR("n"), *n);
+  return !ddb_tables_write_unlock(&table, 1, NULL) && ok;
+}
+
+static void *count_loop(void *context) {
+  const counter *self = context;
+  counting *c = self->all;
+  for (int i = 0; i < TIMES; i++) {
+    int64_t n = 0;
+    bool ok = self->by_lock ? count_by_lock(c, &n) : count_by_statement(c, &n);
+    if (ok && n > 0 && n <= COUNTERS * TIMES) {
+      atomic_fetch_add(&c->seen[n], 1);
+    } else {
+      atomic_fetch_add(&c->wrong, 1);
+    }
+  }
+  return NULL;
+}
+
+/* Two hundred threads count: every number comes once. */
+static void test_counter(void **state) {
+  (void)state;
+  ddb_db *db;
+  static counting c;
+  static counter counters[COUNTERS];
+  ddb_field field = {DDB_STR("n"), ddb_int(0)};
+  ddb_value one = ddb_int(1);
+  ddb_expr *n, *one_more;
+  assert_ok(ddb_db_new(&db, NULL));
+  assert_ok(ddb_db_table_create(db, DDB_STR("counters"), NULL, &c.table, NULL));
+  assert_ok(ddb_table_insert_fields(c.table, &field, 1, NULL, NULL));
+  assert_ok(ddb_expr_field(DDB_STR("n"), &n, NULL));
+  assert_ok(ddb_expr_value(&one, &one_more, NULL));
+  assert_ok(ddb_expr_arith(DDB_ARITH_ADD, n, one_more, &c.plus_one, NULL));
+  for (size_t i = 0; i < COUNTERS; i++) {
+    counters[i] = (counter){.all = &c, .by_lock = i % 4 == 0};
+    assert_int_equal(pthread_create(&counters[i].thread, NULL, count_loop, &counters[i]), 0);
+  }
+  for (size_t i = 0; i < COUNTERS; i++) {
+    pthread_join(counters[i].thread, NULL);
+  }
+  assert_int_equal(atomic_load(&c.wrong), 0);
+  for (size_t i = 1; i <= COUNTERS * TIMES; i++) {
+    assert_int_equal(atomic_load(&c.seen[i]), 1);
+  }
+  uint64_t count;
+  assert_ok(rows_count_equal(c.table, DDB_STR("n"), COUNTERS * TIMES, &count));
+  assert_int_equal(count, 1);
+  ddb_expr_release(n);
+  ddb_expr_release(one_more);
+  ddb_expr_release(c.plus_one);
+  ddb_table_release(c.table);
+  ddb_db_release(db);
+}
+
 int main(void) {
   support_allocator_install();
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_bank),
       cmocka_unit_test(test_inserts),
       cmocka_unit_test(test_catalogue),
+      cmocka_unit_test(test_counter),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

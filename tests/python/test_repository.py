@@ -91,3 +91,44 @@ def test_one_version_is_named_everywhere() -> None:
         assert match, name
         versions.add(match[1])
     assert len(versions) == 1
+
+
+def functions_of(header: str) -> set[str]:
+    """The functions that a C header declares for its users, inline ones too."""
+    code = re.sub(r"/\*.*?\*/", "", header, flags=re.DOTALL)
+    declared = re.findall(r"\bDDB_API\b[^;{]*?\b(ddb_\w+)\s*\(", code)
+    inline = re.findall(r"\bstatic inline\b[^;{]*?\b(ddb_\w+)\s*\(", code)
+    return {*declared, *inline}
+
+
+def words(*texts: str) -> set[str]:
+    return {word for text in texts for word in re.findall(r"\w+", text)}
+
+
+def test_every_function_of_the_header_is_documented_and_tested() -> None:
+    functions = functions_of((ROOT / "include" / "dictdb.h").read_text(encoding="utf-8"))
+    assert {"ddb_db_new", "ddb_snapshot_close", "ddb_text", "ddb_status_name"} <= functions
+    assert len(functions) > 150
+    documented = words((ROOT / "docs" / "c-api.md").read_text(encoding="utf-8"))
+    assert functions - documented == set()
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "c").glob("*.[ch]")]
+    code = [re.sub(r"/\*.*?\*/", "", source, flags=re.DOTALL) for source in sources]
+    assert functions - words(*code) == set()
+    gone = {word for word in documented if re.fullmatch(r"ddb_\w+", word)} - words(
+        (ROOT / "include" / "dictdb.h").read_text(encoding="utf-8")
+    )
+    assert gone == set(), "documented, and not there"
+
+
+def test_the_functions_of_a_header() -> None:
+    header = """
+    /* DDB_API void ddb_not_one(void); */
+    DDB_API const char *ddb_one(int a); /* static, never NULL */
+    DDB_API void
+    ddb_two(ddb_one_t *a, void (*call)(int)); DDB_API bool ddb_three (void);
+    static inline ddb_value ddb_four(bool b) {
+      return ddb_value_of(b);
+    }
+    typedef int (*ddb_callback)(void *context);
+    """
+    assert functions_of(header) == {"ddb_one", "ddb_two", "ddb_three", "ddb_four"}
