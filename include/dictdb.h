@@ -1163,7 +1163,8 @@ DDB_API ddb_status ddb_file_verify(const char *path, ddb_progress progress, void
 DDB_API ddb_status ddb_directory_verify(const char *path, ddb_progress progress, void *context,
                                         ddb_file_info *out, ddb_error *err);
 /* Saves what leads from `before` to `snapshot`, a later one of the same database. before_path: the
- * file that holds `before`, a base or a delta; INVALID if it does not. Else as ddb_snapshot_save. */
+ * file that holds `before`, a base or a delta; INVALID if it does not. Progress: of a table's records
+ * when it is done. Else as ddb_snapshot_save. */
 DDB_API ddb_status ddb_snapshot_save_delta(ddb_snapshot *snapshot, ddb_snapshot *before,
                                            const char *before_path, const char *path,
                                            const ddb_save_options *options, ddb_error *err);

@@ -73,7 +73,7 @@ from dictdb._join import Join
 from dictdb._logging import configure_logging, logger
 from dictdb._plan import Plan
 from dictdb._schema import Column
-from dictdb._set import Backup, list_backups, restore
+from dictdb._set import Backup, async_restore, list_backups, restore
 from dictdb._table import Table
 from dictdb._verify import CheckedFile, Problem, Report, verify
 
@@ -140,6 +140,7 @@ __all__ = [
     "UnknownFieldError",
     "UnsupportedTypeError",
     "__version__",
+    "async_restore",
     "configure_logging",
     "list_backups",
     "logger",

@@ -19,8 +19,9 @@ Invariants:
     taken, and set again when the backup fails.
  4. One backup runs at a time (`_turn`). Neither lock of a manager is held while the callback runs:
     the callback may call any method, `stop` included.
- 5. `_chain` is a file that was written and the snapshot that it holds. A delta goes on from it only
-    if the file is still there and still that one; else the backup is a full one.
+ 5. `_chain` is the files that were written since the last full backup, and the snapshot that the
+    newest holds. A delta goes on from it only if each is still there and still that one; else the
+    backup is a full one.
  6. Retention removes nothing that a file which stays needs, and nothing before the new backup is
     there.
 """
@@ -39,15 +40,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
 
-from . import _core, _set
+from . import _async, _core, _set
 from ._core import DictDBError, InvalidArgumentError, Snapshot
 from ._logging import logger
+from ._progress import Tell, shown
 
 if TYPE_CHECKING:
     from typing import Self
 
     from dictdb import DictDB
 
+_Write: TypeAlias = Callable[[Tell | None], Path]
 Keep: TypeAlias = int | timedelta | tuple[int, timedelta]
 
 _FORMATS = ("json", "dictdb")
@@ -114,9 +117,30 @@ def _keep(value: Keep | None) -> tuple[int | None, timedelta | None]:
 class _Chain:
     """Where the next delta goes on."""
 
-    path: Path
-    snapshot: Snapshot
-    sum: int  # of the file
+    files: tuple[tuple[Path, _set.Info], ...]  # The base, then its deltas.
+    snapshot: Snapshot  # Of the last one.
+
+    @property
+    def path(self) -> Path:
+        """The last file."""
+        return self.files[-1][0]
+
+
+class _Teller:
+    """Passes progress on, and keeps what came of it: who ends a backup so has not seen it fail."""
+
+    __slots__ = ("_tell", "raised")
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self.raised: BaseException | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        try:
+            self._tell(done, total)
+        except BaseException as error:
+            self.raised = error
+            raise
 
 
 class _Run:
@@ -279,24 +303,34 @@ class BackupManager:
             self._pending = True
             self._wake.notify_all()
 
-    def backup_now(self) -> Path:
+    def backup_now(self, *, progress: Tell | bool | None = None) -> Path:
         """Make a backup in the calling thread and return its path.
 
         A delta if the manager is incremental and it is not time for a full backup; else a full one.
         Waits for the backup that runs, if there is one. Where nothing has changed since the last
         file of an incremental manager, that one's path is returned.
 
+        progress: called now and then with the records saved, and those there are; what it raises
+        ends the backup, which has not failed then. True: a bar on standard error.
+
         Raises:
             OSError, DictDBError: the backup failed; it was logged and given to
                 `on_backup_failure` as well.
         """
-        return self._backup(self._write_next)
+        return self._backup(self._write_next, progress)
 
-    def backup_full(self) -> Path:
+    async def async_backup(self) -> Path:
+        """Make a backup as `backup_now` does, without blocking the event loop; return its path.
+
+        Cancelling the task ends the backup and waits for its end: there is no new file then.
+        """
+        return await _async.run(lambda progress: self.backup_now(progress=progress))
+
+    def backup_full(self, *, progress: Tell | bool | None = None) -> Path:
         """Make a full backup in the calling thread and return its path. Else as `backup_now`."""
-        return self._backup(self._write_full)
+        return self._backup(self._write_full, progress)
 
-    def backup_delta(self) -> Path:
+    def backup_delta(self, *, progress: Tell | bool | None = None) -> Path:
         """Make a delta in the calling thread, however many there are, and return its path.
 
         A full backup when there is nothing to go on from: at first, after `stop`, or when the file
@@ -307,10 +341,11 @@ class BackupManager:
         """
         if not self._incremental:
             raise InvalidArgumentError("the manager is not incremental")
-        return self._backup(self._write_delta)
+        return self._backup(self._write_delta, progress)
 
-    def _backup(self, write: Callable[[], Path]) -> Path:
-        path, error = self._save(write)
+    def _backup(self, write: _Write, progress: Tell | bool | None) -> Path:
+        with shown("backup", self._dir, progress) as tell:
+            path, error = self._save(write, None if tell is None else _Teller(tell))
         if error is not None:
             raise error
         assert path is not None
@@ -324,7 +359,9 @@ class BackupManager:
                 self._wake.notify_all()
         return run
 
-    def _save(self, write: Callable[[], Path]) -> tuple[Path | None, Exception | None]:
+    def _save(
+        self, write: _Write, teller: _Teller | None = None
+    ) -> tuple[Path | None, Exception | None]:
         """Make one backup and report it when it fails: its path, or the error."""
         count = 0
         with self._turn:
@@ -334,17 +371,19 @@ class BackupManager:
             saved = False
             try:
                 self._dir.mkdir(parents=True, exist_ok=True)
-                path = write()
+                path = write(teller)
                 saved = True
             except Exception as error:
                 failure = error
             finally:
-                count = self._note(saved)
+                ended = teller is not None and teller.raised is not None
+                count = self._note(saved, ended)
             if saved:
                 self._retain()
         if saved:
             return path, None
-        self._report(failure, count)
+        if not ended:
+            self._report(failure, count)
         return None, failure
 
     # --- Writing; with _turn held ---
@@ -353,31 +392,31 @@ class BackupManager:
         seconds, micros = divmod(_next_stamp(_set.newest_stamp(self._dir)), 1_000_000)
         return self._dir / f"dictdb_{kind}_{seconds}_{micros:06d}.{suffix}"
 
-    def _write_next(self) -> Path:
+    def _write_next(self, tell: Tell | None) -> Path:
         if self._incremental and self._deltas < self._max_deltas:
-            return self._write_delta()
-        return self._write_full()
+            return self._write_delta(tell)
+        return self._write_full(tell)
 
-    def _write_full(self) -> Path:
+    def _write_full(self, tell: Tell | None) -> Path:
         path = self._new_path("backup", self._format)
         compression = self._compression if self._format == "dictdb" else 0
         if not self._incremental:
-            self._db.save(path, self._format, compression=compression)
+            self._db.save(path, self._format, compression=compression, progress=tell)
             return path
         snapshot = self._db.snapshot()
         try:
-            snapshot.save(path, self._format, compression=compression)
-            self._go_on(path, snapshot)
+            snapshot.save(path, self._format, compression=compression, progress=tell)
+            self._go_on(path, snapshot, None)
         except BaseException:
             snapshot.close()
             raise
         self._deltas = 0
         return path
 
-    def _write_delta(self) -> Path:
+    def _write_delta(self, tell: Tell | None) -> Path:
         chain = self._chain
         if chain is None or not self._still_there(chain):
-            return self._write_full()
+            return self._write_full(tell)
         snapshot = self._db.snapshot()
         try:
             if snapshot.commit == chain.snapshot.commit:
@@ -386,9 +425,9 @@ class BackupManager:
             path = self._new_path("delta", "dictdb")
             before = os.fsencode(chain.path)
             _core._save_delta(
-                snapshot, chain.snapshot, before, os.fsencode(path), self._compression, None
+                snapshot, chain.snapshot, before, os.fsencode(path), self._compression, tell
             )
-            self._go_on(path, snapshot)
+            self._go_on(path, snapshot, chain)
         except BaseException:
             snapshot.close()
             raise
@@ -396,20 +435,25 @@ class BackupManager:
         return path
 
     def _still_there(self, chain: _Chain) -> bool:
-        """Whether the file that the next delta would go on from is the one that was written."""
-        try:
-            info = _set.describe(chain.path)
-        except (DictDBError, OSError) as error:
-            logger.warning("backup: %s is no longer there, or damaged: %s", chain.path, error)
-            return False
-        if info.sum != chain.sum:
-            logger.warning("backup: %s is no longer the file that was written", chain.path)
-        return info.sum == chain.sum
+        """Whether the files that the next delta would need are those that were written."""
+        for path, known in chain.files:
+            try:
+                found = _set.describe(path)
+            except (DictDBError, OSError) as error:
+                logger.warning("backup: no delta, %s is not there or damaged: %s", path, error)
+                return False
+            if found != known:
+                logger.warning("backup: no delta, %s is not the file that was written", path)
+                return False
+        return True
 
-    def _go_on(self, path: Path, snapshot: Snapshot) -> None:
-        chain, self._chain = self._chain, _Chain(path, snapshot, _set.describe(path).sum)
-        if chain is not None:
-            chain.snapshot.close()
+    def _go_on(self, path: Path, snapshot: Snapshot, before: _Chain | None) -> None:
+        """The next delta goes on from this file, which itself did from those of `before`."""
+        files = before.files if before is not None else ()
+        made = _Chain((*files, (path, _set.describe(path))), snapshot)
+        old, self._chain = self._chain, made
+        if old is not None:
+            old.snapshot.close()
 
     def _forget_chain(self, run: _Run) -> None:
         """Let go of what only the next delta would need, unless a new thread has been started."""
@@ -454,17 +498,23 @@ class BackupManager:
     def _is_needed(backup: _set.Backup, needed: set[int]) -> bool:
         """Of a damaged file it cannot be known."""
         try:
-            return _set.describe(backup.path).sum in needed
+            found = _set.describe(backup.path).sum
         except DictDBError:
             return True
+        return found == 0 or found in needed
 
     # --- After a backup ---
 
-    def _note(self, saved: bool) -> int:
-        """Count the failures in a row; one that failed is pending again, later each time."""
+    def _note(self, saved: bool, ended: bool) -> int:
+        """Count the failures in a row; one that failed is pending again, later each time.
+
+        One that was ended by who asked for it is pending as well, but it has not failed.
+        """
         with self._wake:
             if saved:
                 self._failures = 0
+            elif ended:
+                self._pending = True
             else:
                 self._failures += 1
                 self._pending = True

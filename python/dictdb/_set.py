@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from dictdb import _core
+from dictdb import _async, _core
 from dictdb._core import CorruptFileError, DictDBError, InvalidArgumentError, MissingFileError
 from dictdb._logging import logger
 from dictdb._progress import Tell, shown
@@ -232,6 +232,16 @@ def restore(
         except (DictDBError, OSError) as error:
             logger.warning("restore: automatic keys of %s are not known: %s", later.name, error)
     return db
+
+
+async def async_restore(
+    backup_dir: StrPath, at: datetime | int | str | os.PathLike[str] | None = None
+) -> DictDB:
+    """Restore as `restore` does, without blocking the event loop.
+
+    Cancelling the task ends the reading and waits for its end.
+    """
+    return await _async.run(lambda progress: restore(backup_dir, at, progress=progress))
 
 
 def _find(backups: list[Backup], at: object) -> int:

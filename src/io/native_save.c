@@ -39,7 +39,7 @@ typedef struct saver {
   ZSTD_CCtx *context; /* NULL: blocks are not compressed */
   char *packed;       /* ZSTD_COMPRESSBOUND of a block */
   ddb__layout_progress progress;
-  uint64_t done;      /* records written */
+  uint64_t done;      /* records written; of a difference, those of the tables that are done */
   uint64_t file_size; /* of the finished file */
   ddb__ops ops;
   ddb_error *err;
@@ -117,6 +117,7 @@ static ddb_status write_change(saver *s, ddb_table *table) {
   if (status == DDB_OK) {
     status =
         ddb__difference(&s->ops, table, ddb__view_root(&old), ddb__view_root(&new), false, s->err);
+    s->done += ddb_view_count(&new);
     ddb_view_close(&new);
   }
   ddb_view_close(&old);
@@ -172,9 +173,7 @@ static ddb_status write_file(void *context) {
 }
 
 static ddb_status save_to(saver *s, const char *path) {
-  if (!s->before) {
-    DDB__TRY(ddb__layout_count(&s->progress, s->snapshot, s->tables, s->table_count, s->err));
-  }
+  DDB__TRY(ddb__layout_count(&s->progress, s->snapshot, s->tables, s->table_count, s->err));
   return ddb__file_replace_by(&s->file, path, write_file, s, s->err);
 }
 

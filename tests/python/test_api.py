@@ -179,7 +179,7 @@ SIGNATURES: list[tuple[Any, str]] = [
     ),
     (BackupManager.start, "(self)"),
     (BackupManager.stop, "(self)"),
-    (BackupManager.backup_now, "(self)"),
+    (BackupManager.backup_now, "(self, *, progress=None)"),
     (BackupManager.notify_change, "(self)"),
 ]
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from dictdb import BackupManager, DictDB, InvalidArgumentError, StorageError, _backup
+from dictdb import BackupManager, DictDB, InvalidArgumentError, StorageError, _backup, restore
 from helpers import (
     background,
     check_python,
@@ -246,14 +246,21 @@ def test_failures_are_counted_logged_and_retried(
     assert str(folder) in logged[0].getMessage()
 
 
-def test_a_failed_change_is_tried_again(db: DictDB, folder: Path) -> None:
+@pytest.mark.parametrize("incremental", [False, True])
+def test_a_failed_change_is_tried_again(db: DictDB, folder: Path, incremental: bool) -> None:
     """Also when no periodic backup is near."""
-    manager = BackupManager(db, folder, backup_interval=3600, min_backup_interval=0)
+    manager = BackupManager(
+        db, folder, backup_interval=3600, min_backup_interval=0, incremental=incremental
+    )
+    db.create_table("t").insert({"n": 1})
+    manager.backup_now()
+    db["t"].insert({"n": 2})
     with Broken(folder):
         manager.start()
         manager.notify_change()
         wait_until(lambda: manager.consecutive_failures >= 2)
-    wait_until(lambda: backups(folder))
+    wait_until(lambda: folder.is_dir() and backups(folder))
+    assert len(restore(folder)["t"]) == 2
     manager.stop()
 
 
@@ -347,27 +354,34 @@ def test_one_instant_while_many_write(db: DictDB, folder: Path) -> None:
     look()
 
 
-def test_writers_are_not_held_up(
-    db: DictDB, manager: BackupManager, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In the middle of a backup, other threads write and read as ever."""
-    table = db.create_table("t")
-    table.insert([{"n": n, "text": "some text"} for n in range(20_000)])
+@pytest.mark.parametrize("incremental", [False, True])
+def test_writers_are_not_held_up(db: DictDB, folder: Path, incremental: bool) -> None:
+    """In the middle of a backup, other threads write and read as ever; it is one instant."""
+    tables = [db.create_table("a"), db.create_table("b")]
+    for table in tables:
+        table.insert([{"n": n, "text": "some text"} for n in range(5000)])
+    manager = BackupManager(db, folder, incremental=incremental)
+    manager.backup_now()
+    for table in tables:
+        table.update({"n": -1}, where=table.n % 3 == 0)
+    expected = [table.select() for table in tables]
     written: list[int] = []
-    real = DictDB.save
+
+    def write() -> None:
+        for table in tables:
+            written.append(table.insert({"n": 1}))
+            table.update({"n": 7}, where=table.id == 1)
+            assert table.get(1)["n"] == 7
 
     def during(done: int, total: int) -> None:
         if 0 < done < total:
-            run_threads([lambda: written.append(table.insert({"n": 1})), lambda: table.get(5)])
+            run_threads([write])
 
-    def watched(self: DictDB, *arguments: Any, **options: Any) -> None:
-        real(self, *arguments, progress=during, **options)
-
-    monkeypatch.setattr(DictDB, "save", watched)
-    path = manager.backup_now()
+    manager.backup_now(progress=during)
     assert written, "the backup told of no progress"
-    assert len(DictDB.load(path)["t"]) == 20_000
-    assert len(table) == 20_000 + len(written)
+    back = restore(folder)
+    assert [back["a"].select(), back["b"].select()] == expected
+    manager.stop()
 
 
 def test_backups_within_a_write_lock_block(db: DictDB, manager: BackupManager) -> None:

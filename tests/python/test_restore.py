@@ -197,6 +197,10 @@ def test_every_damage_is_found(tmp_path: Path, rng: random.Random) -> None:
                 damaged[at] ^= 1 << rng.randrange(8)
             if rng.random() < 0.3:  # All of them would take long.
                 path.write_bytes(damaged)
+                if damaged.rstrip() == whole.rstrip():  # JSON without its last line's end.
+                    assert restore(tmp_path / "set")["t"].select() == good
+                    assert verify(path)
+                    continue
                 with pytest.raises(CorruptFileError, match=path.name):
                     restore(tmp_path / "set")
                 assert not verify(path)
