@@ -158,6 +158,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--key", metavar="FIELD", default="id", help=words)
         words = "of csv files (default: a comma; a tab in .tsv files)"
         command.add_argument("--delimiter", metavar="CHAR", type=_delimiter, help=words)
+        words = "what stands for None in csv files (default: nothing)"
+        command.add_argument("--null", metavar="TEXT", default="", help=words)
         return command
 
     command = add(_cli_commands.info, _INFO_EPILOG)

@@ -95,10 +95,8 @@ def _load_table(
     db = DictDB()
     try:
         if file_format == "csv":
-            delimiter = _delimiter(options, path)
-            db.import_csv(
-                path, path.stem, primary_key=options.key, delimiter=delimiter, progress=tell
-            )
+            given = _csv_options(options, path)
+            db.import_csv(path, path.stem, primary_key=options.key, progress=tell, **given)
         else:
             db.import_ndjson(path, path.stem, primary_key=options.key, progress=tell)
     except (DuplicateKeyError, PrimaryKeyError) as error:
@@ -106,9 +104,9 @@ def _load_table(
     return db
 
 
-def _delimiter(options: argparse.Namespace, path: Path) -> str:
-    given: str | None = options.delimiter
-    return given or ("\t" if path.suffix.lower() == ".tsv" else ",")
+def _csv_options(options: argparse.Namespace, path: Path) -> dict[str, str]:
+    by_suffix = "\t" if path.suffix.lower() == ".tsv" else ","
+    return {"delimiter": options.delimiter or by_suffix, "null": options.null}
 
 
 def _near_file(path: str) -> str:
@@ -470,7 +468,7 @@ def _export(
     if columns or file_format == "csv":
         given["columns"] = _names(columns, table)
     if file_format == "csv":
-        given["delimiter"] = _delimiter(options, Path(options.target))
+        given.update(_csv_options(options, Path(options.target)))
     if columns or order or options.limit is not None:
         asked: dict[str, Any] = {"order_by": order or None, "limit": options.limit}
         chosen = table.select(columns or None, where, **asked)

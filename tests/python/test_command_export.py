@@ -150,6 +150,14 @@ def test_tables_of_text_are_read_like_databases() -> None:
     assert json.loads(printed(run("info", "plain", *chosen, "--json")))["tables"][0][
         "primary_key"
     ] == ("name")
+    Path("null.csv").write_text("name,size\na,NA\nb,2\n")
+    assert (
+        printed(run("query", "null.csv", "--null", "NA", "--where", "size > 1", "--count")) == "1\n"
+    )
+    printed(run("export", "null.csv", "again.csv", "--null", "NA", "--columns", "name, size"))
+    assert Path("again.csv").read_text() == "name,size\na,NA\nb,2\n"
+    printed(run("export", "null.csv", "nil.csv", "--columns", "n=field('none')", "--null", "nil"))
+    assert Path("nil.csv").read_text() == "n\nnil\nnil\n"
     Path("plain.tsv").write_text("name\tsize\na\t1\n")
     assert json.loads(printed(run("head", "plain.tsv", "--json")))[0]["size"] == 1
 
