@@ -1162,6 +1162,10 @@ DDB_API ddb_status ddb_file_verify(const char *path, ddb_progress progress, void
  * newest checkpoint's, or 1. Errors: as ddb_file_verify; INVALID when no database is there. */
 DDB_API ddb_status ddb_directory_verify(const char *path, ddb_progress progress, void *context,
                                         ddb_file_info *out, ddb_error *err);
+/* A new database in memory with what is in the directory of a kept one (ddb_db_open). Changes and locks
+ * nothing: it may be open, then what its process has written is there. Else as ddb_directory_verify. */
+DDB_API ddb_status ddb_directory_load(const char *path, ddb_progress progress, void *context,
+                                      ddb_db **out, ddb_error *err);
 /* Saves what leads from `before` to `snapshot`, a later one of the same database. before_path: the
  * file that holds `before`, a base or a delta; INVALID if it does not. Progress: of a table's records
  * when it is done. Else as ddb_snapshot_save. */

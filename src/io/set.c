@@ -340,12 +340,19 @@ static ddb_status count_in(ddb_db *db, ddb_file_info *info, ddb_error *err) {
   return status;
 }
 
+ddb_status ddb_directory_load(const char *path, ddb_progress progress, void *context, ddb_db **out,
+                              ddb_error *err) {
+  ddb_file_info info = {0};
+  const ddb_open_options options = {.progress = progress, .context = context};
+  return ddb__wal_load(path, &options, out, &info, err);
+}
+
 ddb_status ddb_directory_verify(const char *path, ddb_progress progress, void *context,
                                 ddb_file_info *out, ddb_error *err) {
   ddb_file_info info = {0};
   const ddb_open_options options = {.progress = progress, .context = context};
   ddb_db *db;
-  DDB__TRY(ddb__wal_verify(path, &options, &db, &info, err));
+  DDB__TRY(ddb__wal_load(path, &options, &db, &info, err));
   ddb_status status = count_in(db, &info, err);
   ddb_db_release(db);
   if (status == DDB_OK) {

@@ -127,9 +127,10 @@ void ddb__wal_checkpoint_name(uint64_t number, char *out); /* the same */
  * journal. */
 ddb_status ddb__wal_open(ddb__wal *wal, const char *path, const ddb_open_options *options,
                          ddb_db **out, ddb_error *err);
-/* Loads what is there into a database in memory; changes nothing, locks nothing. Fills commit (of the
- * checkpoint) and number. INVALID: no database is there. */
-ddb_status ddb__wal_verify(const char *path, const ddb_open_options *options, ddb_db **out,
+/* Loads what is there into a database in memory; changes nothing, locks nothing, and tries again when
+ * whoever has it open changed something meanwhile. Fills commit (of the checkpoint) and number.
+ * INVALID: no database is there. */
+ddb_status ddb__wal_load(const char *path, const ddb_open_options *options, ddb_db **out,
                            ddb_file_info *info, ddb_error *err);
 /* Removes segments and checkpoints with numbers below `number`, and what a crash left. */
 void ddb__wal_tidy(ddb__wal *wal, uint64_t number);

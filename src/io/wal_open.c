@@ -34,6 +34,8 @@
 #define CHECKPOINT_PREFIX "checkpoint-"
 #define CHECKPOINT_SUFFIX ".dictdb"
 
+#define LOAD_ATTEMPTS_MAX 100
+
 /* ---- Names -------------------------------------------------------------------------------- */
 
 void ddb__wal_segment_name(uint64_t number, char *out) {
@@ -380,19 +382,35 @@ static ddb_status load(ddb__wal *wal, const ddb_open_options *options, ddb_db **
 
 /* ---- Looking without opening -------------------------------------------------------------- */
 
-static ddb_status verify(ddb__wal *wal, const ddb_open_options *options, ddb_db **out,
-                         ddb_file_info *info, ddb_error *err) {
-  listing found = {.wal = wal};
+/* Of a database that may be open elsewhere: its newest names, and the bytes of the newest segment. */
+static ddb_status look_again(ddb__wal *wal, listing *found, uint64_t *size, ddb_error *err) {
+  char name[DDB__WAL_NAME_SIZE];
+  char path[PATH_MAX];
+  ddb__file file;
+  *found = (listing){.wal = wal};
+  *size = 0;
+  DDB__TRY(list(wal, look, found, err));
+  ddb__wal_segment_name(found->last, name);
+  DDB__TRY(ddb__wal_path(wal, name, path, sizeof path, err));
+  ddb_status status = ddb__file_open(&file, path, err);
+  if (status == DDB_OK) {
+    *size = file.size;
+    ddb__file_close(&file);
+  }
+  return status == DDB_ERR_IO && err->os_error == ENOENT ? DDB_OK : status; /* it has gone again */
+}
+
+static ddb_status load_found(ddb__wal *wal, const listing *found, const ddb_open_options *options,
+                             ddb_db **out, ddb_file_info *info, ddb_error *err) {
   ddb__log_place end;
   bool torn;
-  DDB__TRY(list(wal, look, &found, err));
-  if (!found.checkpoint && !found.last) {
+  if (!found->checkpoint && !found->last) {
     return ddb__fail(err, DDB_ERR_INVALID, "'%.200s' is not the directory of a database",
                      wal->path);
   }
-  DDB__TRY(load_checkpoint(wal, found.checkpoint, options, out, &info->commit, err));
-  uint64_t first = found.checkpoint ? found.checkpoint : 1;
-  uint64_t last = found.last > first ? found.last : first;
+  DDB__TRY(load_checkpoint(wal, found->checkpoint, options, out, &info->commit, err));
+  uint64_t first = found->checkpoint ? found->checkpoint : 1;
+  uint64_t last = found->last > first ? found->last : first;
   ddb_status status =
       ddb__wal_replay(wal, *out, first, last, info->commit, options, &end, &torn, err);
   info->number = first;
@@ -402,8 +420,31 @@ static ddb_status verify(ddb__wal *wal, const ddb_open_options *options, ddb_db 
   return status;
 }
 
-ddb_status ddb__wal_verify(const char *path, const ddb_open_options *options, ddb_db **out,
-                           ddb_file_info *info, ddb_error *err) {
+/* A checkpoint takes files away; and a record that was being written when it was read, and is whole and
+ * synced when the log is searched behind it, looks like damage. In a directory that nobody changed it
+ * is. */
+static ddb_status load_unlocked(ddb__wal *wal, const ddb_open_options *options, ddb_db **out,
+                                ddb_file_info *info, ddb_error *err) {
+  listing found;
+  uint64_t size;
+  DDB__TRY(look_again(wal, &found, &size, err));
+  for (int attempt = 1;; attempt++) {
+    const listing before = found;
+    const uint64_t size_before = size;
+    ddb_error again;
+    ddb_status status = load_found(wal, &before, options, out, info, err);
+    bool may_pass = status == DDB_ERR_CORRUPT || (status == DDB_ERR_IO && err->os_error == ENOENT);
+    if (!may_pass || attempt == LOAD_ATTEMPTS_MAX ||
+        look_again(wal, &found, &size, &again) != DDB_OK ||
+        (found.checkpoint == before.checkpoint && found.last == before.last &&
+         size == size_before)) {
+      return status;
+    }
+  }
+}
+
+ddb_status ddb__wal_load(const char *path, const ddb_open_options *options, ddb_db **out,
+                         ddb_file_info *info, ddb_error *err) {
   ddb_error ignored;
   ddb__wal wal = {.path = (char *)(uintptr_t)path, .fd = -1, .old_fd = -1, .lock = -1};
   err = err ? err : &ignored;
@@ -413,7 +454,7 @@ ddb_status ddb__wal_verify(const char *path, const ddb_open_options *options, dd
   if (wal.directory < 0) {
     return ddb__file_fail(err, errno, "open the directory", path);
   }
-  ddb_status status = verify(&wal, options, out, info, err);
+  ddb_status status = load_unlocked(&wal, options, out, info, err);
   close_one(&wal.directory);
   return status;
 }

@@ -9,6 +9,7 @@
 #include "pyddb.h"
 
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #define PROGRESS_NS 20000000u
@@ -266,7 +267,9 @@ PyObject *pyddb_save(pyddb_state *state, ddb_db *db, pyddb_snapshot *snapshot,
 const char pyddb_load_doc[] =
     "load($type, filename, file_format=None, *, progress=None)\n--\n\n"
     "Returns a new database with what a file holds; the layout of the original\n"
-    "DictDB is read too. file_format: 'dictdb' or 'json'; None: by the suffix, else by\n"
+    "DictDB is read too. Of the directory of an opened database it reads what is there,\n"
+    "open or not, and changes nothing. file_format: 'dictdb' or 'json'; None: by the suffix, else "
+    "by\n"
     "what the file begins with. The other arguments are those of save.\n\n"
     "Raises CorruptFileError (with offset, the byte position), MissingFileError (a\n"
     "FileNotFoundError), StorageError, InvalidArgumentError.";
@@ -274,6 +277,10 @@ const char pyddb_load_doc[] =
 static ddb_status load_from(const request *r, pyddb_progress *p, ddb_db **db, ddb_error *err) {
   const char *path = PyBytes_AS_STRING(r->path);
   bool native = r->format == FORMAT_NATIVE;
+  struct stat found;
+  if (r->format != FORMAT_JSON && stat(path, &found) == 0 && S_ISDIR(found.st_mode)) {
+    return ddb_directory_load(path, pyddb_progress_tell, p, db, err);
+  }
   if (r->format == FORMAT_BY_CONTENT) {
     ddb_status status = ddb_file_is_native(path, &native, err);
     if (status != DDB_OK) {

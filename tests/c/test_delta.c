@@ -635,6 +635,14 @@ static void test_segments(void **state) {
   assert_ok(ddb_directory_verify(path, NULL, NULL, &info, NULL));
   assert_int_equal(info.number, 2); /* a checkpoint now */
   assert_int_equal(info.record_count, 10);
+  assert_ok(ddb_directory_load(path, NULL, NULL, &db, NULL));
+  assert_false(ddb_db_is_kept(db));
+  assert_ok(ddb_db_table_get(db, DDB_STR("t"), &table, NULL));
+  assert_ok(rows_insert(table, 11, 11));
+  ddb_table_release(table);
+  ddb_db_release(db);
+  assert_ok(ddb_directory_verify(path, NULL, NULL, &info, NULL)); /* not changed */
+  assert_int_equal(info.record_count, 10);
   (void)snprintf(segment, sizeof segment, "%s/checkpoint-0000000000000002.dictdb", path);
   storage_write(segment, whole.data, 100);
   assert_corrupt(ddb_directory_verify(path, NULL, NULL, &info, &err), &err);
@@ -642,6 +650,8 @@ static void test_segments(void **state) {
   log_remove(path);
   assert_int_equal(ddb_directory_verify(path, NULL, NULL, &info, &err), DDB_ERR_IO);
   assert_int_equal(ddb_directory_verify(log_folder, NULL, NULL, &info, &err), DDB_ERR_INVALID);
+  assert_int_equal(ddb_directory_load(path, NULL, NULL, &db, &err), DDB_ERR_IO);
+  assert_int_equal(ddb_directory_load(log_folder, NULL, NULL, &db, &err), DDB_ERR_INVALID);
 }
 
 static int setup(void **state) {
