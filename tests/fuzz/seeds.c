@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * seeds.c - writes what the fuzz targets of files begin with: FOLDER/fuzz_native, FOLDER/fuzz_log.
- * The same files each time.
+ * seeds.c - writes what the fuzz targets of files begin with: FOLDER/fuzz_native, FOLDER/fuzz_delta,
+ * FOLDER/fuzz_log. The same files each time.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -102,6 +102,68 @@ static void native_seeds(void) {
   }
 }
 
+/* ---- Deltas ------------------------------------------------------------------------------- */
+
+/* A base and its delta, as they are, to be repaired, and as operations. */
+static void write_delta(const char *name, const storage_text *base, const storage_text *delta) {
+  char as[64];
+  size_t start = sizeof(ddb__native_head) + sizeof(ddb__native_block);
+  char *data = malloc(4 + base->size + delta->size);
+  uint16_t eighths = (uint16_t)(base->size / 8);
+  memcpy(data + 2, &eighths, sizeof eighths);
+  memcpy(data + 4, base->data, base->size);
+  for (char mode = 0; mode < 3; mode++) {
+    size_t skipped = mode == 2 ? start : 0;
+    data[0] = mode;
+    data[1] = mode;
+    memcpy(data + 4 + base->size, delta->data + skipped, delta->size - skipped);
+    (void)snprintf(as, sizeof as, "%s-%d", name, mode);
+    write_seed(as, data, 4 + base->size + delta->size - skipped);
+  }
+  free(data);
+}
+
+/* What some random steps lead to, behind what some others led to. */
+static void delta_seed(uint64_t seed, const char *path) {
+  uint64_t state = seed * 501;
+  char name[32];
+  ddb_snapshot *before;
+  ddb_snapshot *after;
+  ddb_db *db = log_open(path, DDB_DURABILITY_NONE);
+  for (uint64_t step = 0; step < 4 * seed; step++) {
+    (void)log_do(db, &state);
+  }
+  assert_ok(ddb_snapshot_open(db, &before, NULL));
+  assert_ok(ddb_snapshot_save(before, storage_target, NULL, NULL));
+  for (uint64_t step = 0; step < 2 * seed; step++) {
+    (void)log_do(db, &state);
+  }
+  assert_ok(ddb_snapshot_open(db, &after, NULL));
+  assert_ok(ddb_snapshot_save_delta(after, before, storage_target, storage_other, NULL, NULL));
+  storage_text base = storage_read(storage_target);
+  storage_text delta = storage_read(storage_other);
+  if (base.size + delta.size <= FILE_SIZE_MAX) {
+    (void)snprintf(name, sizeof name, "life%d", (int)seed);
+    write_delta(name, &base, &delta);
+  }
+  free(base.data);
+  free(delta.data);
+  (void)unlink(storage_target);
+  (void)unlink(storage_other);
+  ddb_snapshot_close(before);
+  ddb_snapshot_close(after);
+  ddb_db_release(db);
+  log_remove(path);
+}
+
+static void delta_seeds(void) {
+  char path[200];
+  (void)snprintf(path, sizeof path, "%s/db", log_folder);
+  for (uint64_t seed = 1; seed <= 10; seed++) {
+    delta_seed(seed, path);
+  }
+}
+
 /* ---- Logs --------------------------------------------------------------------------------- */
 
 /* Adds DIR/name as a part, if it is there. */
@@ -176,6 +238,8 @@ int main(int argc, char **argv) {
   }
   seeds_of(argv[1], "fuzz_native");
   native_seeds();
+  seeds_of(argv[1], "fuzz_delta");
+  delta_seeds();
   seeds_of(argv[1], "fuzz_log");
   log_seeds();
   return storage_teardown(&state) + log_teardown(&state);
