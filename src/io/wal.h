@@ -131,7 +131,7 @@ ddb_status ddb__wal_open(ddb__wal *wal, const char *path, const ddb_open_options
  * whoever has it open changed something meanwhile. Fills commit (of the checkpoint) and number.
  * INVALID: no database is there. */
 ddb_status ddb__wal_load(const char *path, const ddb_open_options *options, ddb_db **out,
-                           ddb_file_info *info, ddb_error *err);
+                         ddb_file_info *info, ddb_error *err);
 /* Removes segments and checkpoints with numbers below `number`, and what a crash left. */
 void ddb__wal_tidy(ddb__wal *wal, uint64_t number);
 /* Closes all descriptors. unlock: a child that has just been forked may not have closed its own yet,
