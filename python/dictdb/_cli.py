@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command ``dictdb``: looks into files of databases, asks them, converts them.
 
-    arguments --> _cli_commands --> _cli_show --> standard output
+    arguments --> _cli_commands, _cli_backups --> _cli_show --> standard output
                        |
                    _cli_where (conditions as text)
 
 It changes nothing that it reads. An error is one line on the error output, which says what to do
-next; the exit status is 0 (done), 1 (the data is damaged, missing, in use or cannot be written),
+next; the exit status is 0 (done), 1 (the data is damaged or missing, or cannot be read or written),
 2 (the arguments are wrong), 130 (Ctrl-C) or 141 (the reader of the output has gone).
 """
 
@@ -19,21 +19,22 @@ from collections.abc import Callable
 from typing import NoReturn
 
 import dictdb
-from dictdb import _cli_commands, _cli_show
-from dictdb._cli_commands import FailedError, UsageError
+from dictdb import _cli_backups, _cli_commands, _cli_show
+from dictdb._cli_commands import DamagedError, FailedError, UsageError
 from dictdb._cli_where import WhereError
 
 OK, FAILED, WRONG, INTERRUPTED, CLOSED = 0, 1, 2, 130, 141
 _COMPRESSION_MAX = 19
 
-_DESCRIPTION = "Look into databases of DictDB, ask them, convert and export them."
+_DESCRIPTION = "Look into databases of DictDB, ask them, convert, export, verify and restore them."
 _EPILOG = """\
-PATH is a file that was saved, in the format dictdb or json, or one table in a
-csv or ndjson file. It is not changed.
+PATH is a file that was saved, in the format dictdb or json; the directory of an
+opened database, open or not; a folder of backups, of which the newest is read;
+or one table in a csv or ndjson file. It is not changed.
 
 exit status:
   0  done
-  1  the data is damaged, missing, in use, or cannot be written
+  1  the data is damaged or missing, or cannot be read or written
   2  the arguments are wrong
 
 examples:
@@ -42,6 +43,8 @@ examples:
   dictdb query shop.dictdb users --where 'age >= 18 and city in ("Oslo", "Rome")'
   dictdb convert shop.json shop.dictdb --compression 3
   dictdb export shop.dictdb users users.csv
+  dictdb verify backups
+  dictdb restore backups shop.dictdb --at '2024-05-01 12:30'
 """
 _INFO_EPILOG = """\
 examples:
@@ -78,6 +81,20 @@ examples:
 
 csv and ndjson files can be read back, json is a list of the same objects. See
 the manual for how values are written.
+"""
+_VERIFY_EPILOG = """\
+The exit status is 0 if all is sound, 1 if not. A database may be open meanwhile.
+
+examples:
+  dictdb verify shop.dictdb
+  dictdb verify backups && rsync -a backups elsewhere:
+"""
+_RESTORE_EPILOG = """\
+examples:
+  dictdb restore backups --list
+  dictdb restore backups shop.dictdb
+  dictdb restore backups shop.json --at '2024-05-01 12:30'    the newest until then
+  dictdb restore backups shop.dictdb --at -2                  the last but one
 """
 _CONVERT_EPILOG = """\
 examples:
@@ -133,9 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"dictdb {dictdb.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    def add(
-        run: Callable[[argparse.Namespace], None], epilog: str, *, table: bool = False
-    ) -> argparse.ArgumentParser:
+    def begin(run: Callable[[argparse.Namespace], None], epilog: str) -> argparse.ArgumentParser:
         words = (run.__doc__ or "").strip()
         command: argparse.ArgumentParser = commands.add_parser(
             run.__name__,
@@ -146,11 +161,17 @@ def _parser() -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
         command.set_defaults(run=run)
-        command.add_argument("path", metavar="PATH", help="a file that was saved")
+        command.add_argument("--json", action="store_true", help="print JSON, for programs")
+        return command
+
+    def add(
+        run: Callable[[argparse.Namespace], None], epilog: str, *, table: bool = False
+    ) -> argparse.ArgumentParser:
+        command = begin(run, epilog)
+        command.add_argument("path", metavar="PATH", help="a file or folder of a database")
         if table:
             words = "may be left out if there is only one"
             command.add_argument("table", metavar="TABLE", nargs="?", help=words)
-        command.add_argument("--json", action="store_true", help="print JSON, for programs")
         words = "of PATH: dictdb, json, csv, ndjson (default: by its name and content)"
         formats = _cli_commands.FORMATS + _cli_commands.TABLE_FORMATS
         command.add_argument("--format", metavar="FORMAT", choices=formats, help=words)
@@ -172,6 +193,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_query_options(add(_cli_commands.query, _QUERY_EPILOG, table=True))
     _add_convert_options(add(_cli_commands.convert, _CONVERT_EPILOG))
     _add_export_options(add(_cli_commands.export, _EXPORT_EPILOG))
+    command = begin(_cli_backups.verify, _VERIFY_EPILOG)
+    command.add_argument("path", metavar="PATH", help="a file, or a folder of either kind")
+    _add_restore_options(begin(_cli_backups.restore, _RESTORE_EPILOG))
     return parser
 
 
@@ -191,9 +215,23 @@ def _add_query_options(command: argparse.ArgumentParser) -> None:
     add("--explain", action="store_true", help="print how the records would be found")
 
 
-def _add_convert_options(command: argparse.ArgumentParser) -> None:
+def _add_restore_options(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add("target", metavar="TARGET", help="the file to write")
+    add("path", metavar="BACKUPS", help="the folder of a BackupManager")
+    add("target", metavar="TARGET", nargs="?", help="the file to write")
+    words = "a time, a name or a number of --list (default: the newest backup)"
+    add("--at", metavar="BACKUP", help=words)
+    add("--list", action="store_true", help="list the backups, the oldest first")
+    _add_save_options(command)
+
+
+def _add_convert_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("target", metavar="TARGET", help="the file to write")
+    _add_save_options(command)
+
+
+def _add_save_options(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
     formats = _cli_commands.FORMATS
     words = "its format: dictdb or json (default: by its suffix)"
     add("--to", metavar="FORMAT", choices=formats, help=words)
@@ -262,6 +300,9 @@ def _run(arguments: list[str] | None) -> int:
         raise
     except OSError as error:
         return _fail(_system_words(error), FAILED)
+    except DamagedError:
+        sys.stdout.flush()
+        return FAILED
     except MemoryError:
         return _fail("there is not enough memory for this database", FAILED)
 

@@ -13,7 +13,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from dictdb import (
     DictDB,
     DuplicateKeyError,
     Field,
+    InvalidArgumentError,
     PrimaryKeyError,
     Table,
 )
@@ -66,26 +67,44 @@ class FailedError(Exception):
     """The data is not what it should be."""
 
 
+class DamagedError(Exception):
+    """What was checked is damaged, which has been told."""
+
+
 # --- Databases and tables ---
 
 
 def load(options: argparse.Namespace) -> DictDB:
-    """Load a file."""
+    """Load a file, the directory of an opened database, or the newest of a folder of backups."""
     path = options.path
     if not os.path.exists(path):
-        raise FailedError(f"there is no file {path!r}{_near_file(path)}")
-    if os.path.isdir(path):
-        raise FailedError(f"{path!r} is a folder: name a file that was saved")
+        raise missing(path)
     file_format = options.format or _SUFFIXES.get(Path(path).suffix.lower())
     with progress("reading", path) as tell:
-        if file_format in TABLE_FORMATS:
-            return _load_table(Path(path), file_format, options, tell)
         try:
+            if os.path.isdir(path):
+                return _load_folder(path, tell)
+            if file_format in TABLE_FORMATS:
+                return _load_table(Path(path), file_format, options, tell)
             return DictDB.load(path, file_format, progress=tell)
         except CorruptFileError as error:
-            if error.offset == 0:
+            if file_format in TABLE_FORMATS:
+                raise
+            if error.offset == 0 and not os.path.isdir(path):
                 raise FailedError(f"{path!r} is no file of DictDB: {error}") from None
             raise FailedError(f"{path!r}: {error}; restore it from a backup") from None
+
+
+def _load_folder(path: str, tell: Progress | None) -> DictDB:
+    if dictdb.list_backups(path):
+        try:
+            return dictdb.restore(path, progress=tell)
+        except CorruptFileError as error:
+            raise FailedError(f"{error}: dictdb restore --at writes that to a file") from None
+    try:
+        return DictDB.load(path, "dictdb", progress=tell)
+    except InvalidArgumentError:
+        raise FailedError(f"there are no backups and no database in the folder {path!r}") from None
 
 
 def _load_table(
@@ -104,18 +123,22 @@ def _load_table(
     return db
 
 
-def _csv_options(options: argparse.Namespace, path: Path) -> dict[str, str]:
+def _csv_options(options: argparse.Namespace, path: Path) -> dict[str, Any]:
     by_suffix = "\t" if path.suffix.lower() == ".tsv" else ","
     return {"delimiter": options.delimiter or by_suffix, "null": options.null}
 
 
-def _near_file(path: str) -> str:
+def missing(path: str) -> FailedError:
+    """What to say of a path where nothing is."""
     folder, name = os.path.split(path)
+    words = f"there is no file {path!r}"
     try:
         near = difflib.get_close_matches(name, os.listdir(folder or "."), n=1)
     except OSError:
-        return f": there is no folder {folder!r} either"
-    return f": did you mean {os.path.join(folder, near[0])!r}?" if near else ""
+        return FailedError(f"{words}: there is no folder {folder!r} either")
+    if near:
+        words += f": did you mean {os.path.join(folder, near[0])!r}?"
+    return FailedError(words)
 
 
 def table_of(db: DictDB, name: str | None, path: str) -> Table:
@@ -152,7 +175,7 @@ def info(options: argparse.Namespace) -> None:
     if options.table is not None:
         names = [table_of(db, options.table, options.path).table_name]
     tables = [_facts(db[name]) for name in names]
-    stored = Path(options.path).stat().st_size
+    stored = _stored(Path(options.path))
     memory = db.memory()["total_bytes"]
     if options.table is not None:
         tables[0]["values"] = _values(db[names[0]], tables[0]["fields"])
@@ -167,6 +190,19 @@ def info(options: argparse.Namespace) -> None:
         if tables:
             print()
             _print_tables(tables)
+
+
+def _stored(path: Path) -> int:
+    """The bytes of a file, or of the files of a folder, which may go meanwhile."""
+    if not path.is_dir():
+        return path.stat().st_size
+    total = 0
+    for each in path.iterdir():
+        try:
+            total += each.stat().st_size if each.is_file() else 0
+        except FileNotFoundError:
+            continue
+    return total
 
 
 def _facts(table: Table) -> dict[str, Any]:
@@ -385,6 +421,11 @@ def _names(columns: list[tuple[str, Any]], table: Table) -> list[str]:
 
 def convert(options: argparse.Namespace) -> None:
     """Write a database to a file of another format."""
+    save(options, lambda: load(options), {})
+
+
+def save(options: argparse.Namespace, read: Callable[[], DictDB], facts: dict[str, Any]) -> None:
+    """Write what `read` gives to the target, and tell of it; facts: what `--json` tells, too."""
     target = Path(options.target)
     file_format = options.to or _SUFFIXES.get(target.suffix.lower())
     if file_format in TABLE_FORMATS:
@@ -394,13 +435,13 @@ def convert(options: argparse.Namespace) -> None:
     if options.compression and file_format != "dictdb":
         raise UsageError("--compression is for the format dictdb")
     refuse_to_replace(target, options.force)
-    db = load(options)
+    db = read()
     with progress("writing", target) as tell:
         db.save(target, file_format, compression=options.compression, progress=tell)
     records = sum(table.count() for table in db.tables.values())
     stored = target.stat().st_size
     if options.json:
-        facts = {"path": options.target, "format": file_format, "tables": len(db)}
+        facts = {"path": options.target, "format": file_format, **facts, "tables": len(db)}
         print_json({**facts, "records": records, "stored_bytes": stored})
     else:
         words = f"{counted(len(db), 'table')}, {counted(records, 'record')}, {size(stored)}"

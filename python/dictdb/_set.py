@@ -223,7 +223,7 @@ def restore(
     backups = list_backups(backup_dir)
     if not backups:
         raise MissingFileError(errno.ENOENT, f"there is no backup in {os.fspath(backup_dir)!r}")
-    index = _find(backups, at)
+    index = find(backups, at)
     with shown("restore", backups[index].path, progress) as tell:
         db = _load(backups, index, tell)
     for later in backups[index + 1 :]:
@@ -244,7 +244,8 @@ async def async_restore(
     return await _async.run(lambda progress: restore(backup_dir, at, progress=progress))
 
 
-def _find(backups: list[Backup], at: object) -> int:
+def find(backups: list[Backup], at: object) -> int:
+    """The index of the backup that `at` names, as `restore` takes it."""
     if at is None:
         return len(backups) - 1
     if isinstance(at, datetime):

@@ -22,7 +22,7 @@ import pytest
 
 import dictdb
 from command import SAYS_HOW_TO_DRAW, Done, command, environment, run, run_apart, run_on_terminal
-from dictdb import DictDB, _cli, _cli_commands, _cli_show
+from dictdb import DictDB, _cli, _cli_backups, _cli_commands, _cli_show
 from helpers import PATIENCE, ROOT, SANITIZER
 
 HOSTILE = "\x1b[2Jred\nnext\u202eline"
@@ -297,7 +297,7 @@ def test_convert_replaces_only_if_told_to(shop: DictDB) -> None:
         ("info shop.dictdb --js", 2, "unrecognized arguments: --js"),
         ("info shop.dctdb", 1, "there is no file 'shop.dctdb': did you mean 'shop.dictdb'?"),
         ("info nowhere/shop.dictdb", 1, "there is no folder 'nowhere' either"),
-        ("info .", 1, "is a folder"),
+        ("info .", 1, "there are no backups and no database in the folder '.'"),
         ("info shop.dictdb user", 2, "did you mean 'users'?"),
         ("info shop.dictdb --format xml", 2, "invalid choice: 'xml'"),
         ("info shop.dictdb --format json", 1, "'shop.dictdb' is no file of DictDB: "),
@@ -573,6 +573,8 @@ def test_help_tells_of_everything() -> None:
         ("query", _cli_commands.query),
         ("convert", _cli_commands.convert),
         ("export", _cli_commands.export),
+        ("verify", _cli_backups.verify),
+        ("restore", _cli_backups.restore),
     ):
         done = run(name, "--help")
         assert (done.status, done.err) == (0, "")
