@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A reader of native files and of databases' directories, written from docs/file-format.md alone.
-It leaves checksums out, and so torn logs."""
+"""A reader of native files, deltas and databases' directories, written from docs/file-format.md
+alone. It leaves checksums out, and so torn logs."""
 
 from __future__ import annotations
 
@@ -93,9 +93,9 @@ def split(stream: bytes) -> Iterator[Operation]:
         at += 16 + size
 
 
-def operations(data: bytes) -> Iterator[Operation]:
+def operations(data: bytes, magic: bytes = b"\x89DictDB\n") -> Iterator[Operation]:
     """The operations of a native file."""
-    assert data[:8] == b"\x89DictDB\n"
+    assert data[:8] == magic
     assert struct.unpack_from("<I", data, 8) == (1,)
     at, number, stream = 64, 0, b""
     while at < len(data):
@@ -138,9 +138,11 @@ class Reader:
             table["next_key"] = found[0]
         elif kind == 8:
             table["indexes"].append(found)
-        else:
-            assert kind == 9
+        elif kind == 9:
             table["indexes"].remove(found)
+        else:
+            assert kind == 10
+            assert found == [[number, table["name"]] for number, table in self.tables.items()]
 
     def put(self, table: dict[str, Any], record: dict[str, Any]) -> None:
         key = record[table["primary_key"]]
@@ -171,6 +173,27 @@ def read_snapshot(path: Path) -> Reader:
 def read(path: Path) -> Tables:
     """The tables of a file: primary key, schema, records, next key, indexes."""
     return read_snapshot(path).result()
+
+
+def read_chain(paths: list[Path]) -> Tables:
+    """The tables of a base, which is a native file, and its deltas."""
+    reader = read_snapshot(paths[0])
+    commit = struct.unpack_from("<Q", paths[0].read_bytes(), 16)[0]
+    bases = set()
+    for place, path in enumerate(paths[1:], 1):
+        data = path.read_bytes()
+        this, number, base, _, before = struct.unpack_from("<QQQQQ", data, 16)
+        assert (number, before) == (place, commit) and this >= commit
+        bases.add(base)
+        commit, reader.shapes, puts = this, [], 0
+        for index, operation in enumerate(operations(data, b"\x89DictDd\n")):
+            assert (operation[0] == 10) == (index == 0)
+            puts += operation[0] == 5
+            reader.apply(operation)
+        assert reader.ended == [len(reader.tables), puts]
+        reader.ended = None
+    assert len(bases) <= 1
+    return reader.result()
 
 
 def read_segment(reader: Reader, data: bytes, number: int, before: int, commit: int) -> int:

@@ -31,7 +31,7 @@ from snippets import Snippet, snippets
 DOCUMENTS = ["docs/fr/concurrence.md", "docs/concurrency.md"]
 THREADS = 8
 ROUNDS = 3
-BLOCKS = 11
+BLOCKS = 12
 
 
 class LoopEnded(Exception):
