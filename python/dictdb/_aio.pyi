@@ -103,6 +103,7 @@ class AsyncTable:
         offset: int = 0,
         distinct: bool = False,
         analyze: bool = False,
+        columns: _core._Columns | None = None,
     ) -> Plan: ...
     @overload
     async def insert(self, record: _core._Record, **options: Any) -> Any: ...

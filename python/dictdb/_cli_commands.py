@@ -396,7 +396,7 @@ def _query_records(options: argparse.Namespace, table: Table, parser: Parser, wh
         "distinct": options.distinct,
     }
     if options.explain:
-        plan = table.explain(where, limit=limit, **asked)
+        plan = table.explain(where, columns=columns, limit=limit, **asked)
         if options.json:
             print_json(plan.to_dict())
         else:

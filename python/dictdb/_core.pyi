@@ -475,6 +475,7 @@ class _Source:
         offset: int = 0,
         distinct: bool = False,
         analyze: bool = False,
+        columns: _Columns | None = None,
     ) -> Plan: ...
     def export_csv(
         self,

@@ -49,6 +49,9 @@
   X(PLAN_INTERSECTION_LOSES, "an intersection loses the last row that both parts have")            \
   X(PLAN_REST_FORGOTTEN, "a count goes by an index that serves a part of the condition")           \
   X(WALK_WRONG_WAY, "an index is read forwards whichever way the order goes")                      \
+  X(FIRSTS_COUNT_NULLS, "an index that counts a field's values counts null too")                   \
+  X(FIRSTS_LAST_OF_TIES, "of the greatest values of an index the last is given")                   \
+  X(FIRSTS_BY_VALUE, "the first rows of an index's values stay in the order of the values")        \
   X(PLAN_NOT_IS_OR, "the planner takes the candidates of an or for those of its negation")         \
   X(PLAN_OR_FORGETS, "the planner leaves an operand of an or without an index out")                \
   X(PLAN_PATH_BLIND,                                                                               \

@@ -179,18 +179,18 @@ static PyObject *explain(pyddb_source *source, const pyddb_query *query, bool an
 
 const char pyddb_explain_doc[] =
     "explain($self, where=None, *, order_by=None, limit=None, offset=0,\n"
-    "        distinct=False, analyze=False)\n--\n\n"
+    "        distinct=False, analyze=False, columns=None)\n--\n\n"
     "Returns the Plan by which select() would find these records: its steps with the\n"
     "rows that each is thought to give. analyze=True runs the query, callables\n"
     "too, and tells how many there were and how long it took.";
 
 PyObject *pyddb_source_explain(PyObject *self, PyObject *const *args, Py_ssize_t count,
                                PyObject *kw) {
-  static const char *const names[] = {"where",  "order_by", "limit",
-                                      "offset", "distinct", "analyze"};
-  static const pyddb_signature signature = {"explain", names, 6, 1, 0};
+  static const char *const names[] = {"where",    "order_by", "limit",  "offset",
+                                      "distinct", "analyze",  "columns"};
+  static const pyddb_signature signature = {"explain", names, 7, 1, 0};
   pyddb_source *source = (pyddb_source *)self;
-  PyObject *given[6];
+  PyObject *given[7];
   PyObject *slots[PYDDB_QUERY_SLOTS] = {NULL};
   pyddb_query query;
   bool analyze;
@@ -203,6 +203,7 @@ PyObject *pyddb_source_explain(PyObject *self, PyObject *const *args, Py_ssize_t
   slots[PYDDB_LIMIT] = given[2];
   slots[PYDDB_OFFSET] = given[3];
   slots[PYDDB_DISTINCT] = given[4];
+  slots[PYDDB_COLUMNS] = given[6];
   if (pyddb_query_init(source, &query, slots) < 0) {
     return NULL;
   }

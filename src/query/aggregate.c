@@ -7,6 +7,7 @@
  *
  * A field that several groups and aggregates name is read once. Nothing allocates for a row, but for
  * a new group or a value that is kept.
+ * Without groups or a condition, what indexes tell is not looked for in rows (firsts.h).
  * Locks: none; the caller's view keeps everything that is read. Cost: some nanoseconds a row for each
  * input and aggregate, on top of the scan.
  */
@@ -15,6 +16,7 @@
 #include "base/heap.h"
 #include "base/status.h"
 #include "base/testing.h"
+#include "query/firsts.h"
 #include "query/parallel.h"
 #include "query/rowset.h"
 
@@ -285,9 +287,111 @@ static void want_columns(const run *r, ddb__plan *plan) {
   }
 }
 
+/* ---- What indexes tell -------------------------------------------------------------------- */
+
+/* The index that tells of the aggregate's field; NULL: none does. */
+static const ddb__index *index_for(const run *r, const ddb__root *root, size_t aggregate) {
+  const ddb__input *input = &r->inputs[r->reads[aggregate]];
+  ddb__path path = {.field_id = input->field_id};
+  const ddb__path *inside = input->expr ? ddb__expr_path(input->expr) : &path;
+  if (!inside || inside->field_id == DDB__NO_FIELD) {
+    return NULL;
+  }
+  switch (r->query->aggregates[aggregate].kind) {
+  case DDB_AGGREGATE_COUNT:
+  case DDB_AGGREGATE_MIN:
+  case DDB_AGGREGATE_MAX:
+  case DDB_AGGREGATE_COUNT_DISTINCT:
+    return ddb__firsts_index(root, inside);
+  default:
+    return NULL;
+  }
+}
+
+/* A COUNT of records. */
+static bool counts_records(const run *r, size_t aggregate) {
+  return r->reads[aggregate] == NO_INPUT;
+}
+
+static bool indexes_tell(const run *r, const ddb__root *root) {
+  const ddb_aggregate_query *query = r->query;
+  bool tell = query->group_count == 0 && !query->where;
+  for (size_t i = 0; i < query->aggregate_count && tell; i++) {
+    tell = counts_records(r, i) || index_for(r, root, i);
+  }
+  return tell;
+}
+
+static ddb_status take_row(run *r, size_t aggregate, const ddb_record *record, ddb_error *err) {
+  ddb__input *input = &r->inputs[r->reads[aggregate]];
+  ddb__batch batch = {.records = &record, .mask = 1};
+  ddb_status status = ddb__input_fill(input, &batch, err);
+  return status ? status
+                : ddb__aggregator_feed(&r->aggregators[aggregate], input->values, r->numbers,
+                                       input->present, err);
+}
+
+/* A row of each value. Given up: what was taken is not harmed by being taken again. */
+static ddb_status take_firsts(run *r, const ddb__root *root, size_t aggregate, bool *given_up,
+                              ddb_error *err) {
+  ddb__seqs seqs;
+  ddb__seqs_init(&seqs);
+  ddb_status status =
+      ddb__firsts_collect(index_for(r, root, aggregate), &root->rows, false, &seqs, given_up, err);
+  for (size_t i = 0; i < seqs.count && !*given_up && !status; i++) {
+    status = take_row(r, aggregate, ddb__rows_get(&root->rows, seqs.items[i]), err);
+  }
+  ddb__seqs_fini(&seqs);
+  return status;
+}
+
+static ddb_status take_count_or_end(run *r, const ddb__root *root, size_t aggregate,
+                                    ddb_error *err) {
+  if (counts_records(r, aggregate)) {
+    ddb__aggregator_count(&r->aggregators[aggregate], root->count);
+    return DDB_OK;
+  }
+  const ddb__index *index = index_for(r, root, aggregate);
+  ddb_aggregate_kind kind = r->query->aggregates[aggregate].kind;
+  if (kind == DDB_AGGREGATE_COUNT) {
+    ddb__aggregator_count(&r->aggregators[aggregate], ddb__firsts_count(index, &root->rows));
+    return DDB_OK;
+  }
+  uint64_t seq;
+  bool found = kind == DDB_AGGREGATE_MIN ? ddb__firsts_least(index, &root->rows, &seq)
+                                         : ddb__firsts_greatest(index, &root->rows, &seq);
+  return found ? take_row(r, aggregate, ddb__rows_get(&root->rows, seq), err) : DDB_OK;
+}
+
+/* *told: everything is taken, and the rows need not be looked at. */
+static ddb_status take_from_indexes(run *r, const ddb__root *root, bool *told, ddb_error *err) {
+  ddb_status status = DDB_OK;
+  *told = indexes_tell(r, root);
+  for (size_t i = 0; i < r->aggregator_count && *told && !status; i++) {
+    if (r->query->aggregates[i].kind == DDB_AGGREGATE_COUNT_DISTINCT) {
+      bool given_up = false;
+      status = take_firsts(r, root, i, &given_up, err);
+      *told = !given_up;
+    }
+  }
+  for (size_t i = 0; i < r->aggregator_count && *told && !status; i++) {
+    if (r->query->aggregates[i].kind != DDB_AGGREGATE_COUNT_DISTINCT) {
+      status = take_count_or_end(r, root, i, err);
+    }
+  }
+  return status;
+}
+
+/* ---- All rows ----------------------------------------------------------------------------- */
+
 static ddb_status take_rows(run *r, const ddb__source *source, ddb_error *err) {
   if (r->query->records) {
     return take_records(r, r->query->records, err);
+  }
+  bool told;
+  ddb_status told_status = take_from_indexes(r, source->root, &told, err);
+  if (told || told_status) {
+    return told_status;
   }
   ddb__plan plan;
   ddb_status status = ddb__plan_init(&plan, source, r->query->where, err);

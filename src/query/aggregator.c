@@ -342,6 +342,10 @@ ddb_status ddb__aggregator_feed(ddb__aggregator *a, const ddb_value *values,
   return DDB_OK;
 }
 
+void ddb__aggregator_count(ddb__aggregator *a, uint64_t count) {
+  *(uint64_t *)(void *)a->states += count;
+}
+
 ddb_status ddb__aggregator_settle(ddb__aggregator *a, uint32_t group_count, ddb_error *err) {
   return a->state_size == 0 ? ddb__held_settle(a, group_count, err) : DDB_OK;
 }

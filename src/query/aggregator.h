@@ -48,6 +48,8 @@ ddb_status ddb__aggregator_grow(ddb__aggregator *a, uint32_t group_count, ddb_er
  * no values: NULL. */
 ddb_status ddb__aggregator_feed(ddb__aggregator *a, const ddb_value *values,
                                 const uint32_t *numbers, uint64_t mask, ddb_error *err);
+/* A COUNT of one group: as many more. */
+void ddb__aggregator_count(ddb__aggregator *a, uint64_t count);
 /* All values have come. */
 ddb_status ddb__aggregator_settle(ddb__aggregator *a, uint32_t group_count, ddb_error *err);
 /* Variable-size results are in `arena`, or borrowed from what was fed. */

@@ -161,6 +161,19 @@ static ddb_status tell_walk(const teller *t, bool gave_up) {
   return DDB_OK;
 }
 
+static ddb_status tell_firsts(const teller *t) {
+  const ddb__plan *plan = &t->s->plan;
+  ddb_plan_node *node = node_add(t, "index", plan->candidates.count, plan->candidates.count);
+  if (!node) {
+    return DDB_ERR_NOMEM;
+  }
+  const ddb__match all = {.index = plan->firsts};
+  text detail = text_of(node);
+  put_match(t, &detail, &all);
+  put(&detail, ": the first of each value");
+  return DDB_OK;
+}
+
 /* was_ordered: before the query was run. */
 static ddb_status tell_access(teller *t, bool was_ordered) {
   const ddb__plan *plan = &t->s->plan;
@@ -172,6 +185,8 @@ static ddb_status tell_access(teller *t, bool was_ordered) {
     if (!status && !plan->is_ordered) {
       status = node_add(t, "scan", all, all) ? DDB_OK : DDB_ERR_NOMEM;
     }
+  } else if (plan->firsts) {
+    status = tell_firsts(t);
   } else if (plan->by_candidates && plan->root == DDB__NO_STEP) {
     ddb_plan_node *node = node_add(t, "key", 1, plan->candidates.count);
     if (!node) {

@@ -21,6 +21,7 @@
 #include "base/heap.h"
 #include "base/status.h"
 #include "base/testing.h"
+#include "query/firsts.h"
 #include "store/rows.h"
 
 /* Candidates of one step from which it is worth while to look at a second one. */
@@ -636,6 +637,7 @@ static ddb_status init(ddb__plan *plan, const ddb__source *source, const ddb_con
   plan->by_candidates = false;
   plan->is_counted = false;
   plan->is_ordered = false;
+  plan->firsts = NULL;
   steps_init(plan);
   plan->found = NULL;
   plan->found_count = 0;
@@ -673,6 +675,25 @@ ddb_status ddb__plan_init_ordered(ddb__plan *plan, const ddb__source *source, co
 ddb_status ddb__plan_init_count(ddb__plan *plan, const ddb__source *source, const ddb_cond *where,
                                 ddb_error *err) {
   return init(plan, source, where, true, NULL, err);
+}
+
+ddb_status ddb__plan_firsts(ddb__plan *plan, const ddb__path *path, ddb_error *err) {
+  const ddb__root *root = plan->source.root;
+  const ddb__index *index = ddb__firsts_index(root, path);
+  if (!index) {
+    return DDB_OK;
+  }
+  bool given_up;
+  ddb_status status =
+      ddb__firsts_collect(index, &root->rows, true, &plan->candidates, &given_up, err);
+  if (status || given_up) {
+    plan->candidates.count = 0;
+    return status;
+  }
+  plan->firsts = index;
+  plan->by_candidates = true;
+  plan->is_ordered = false;
+  return DDB__FAULT(FIRSTS_BY_VALUE) ? DDB_OK : ddb__seqs_normalise(&plan->candidates, err);
 }
 
 void ddb__plan_fini(ddb__plan *plan) {

@@ -75,10 +75,11 @@ typedef struct ddb__plan {
   bool is_counted;
   bool is_ordered; /* else the rows come in order of insertion */
   bool descending;
-  ddb__match order;    /* is_ordered: the index that is walked */
-  uint64_t order_rows; /* in its range */
-  uint64_t visits;     /* of the walk: about so many rows are looked at */
-  uint64_t visits_max; /* with more than this, a sort is better after all */
+  ddb__match order;         /* is_ordered: the index that is walked */
+  uint64_t order_rows;      /* in its range */
+  uint64_t visits;          /* of the walk: about so many rows are looked at */
+  uint64_t visits_max;      /* with more than this, a sort is better after all */
+  const ddb__index *firsts; /* the candidates are the first row of each of its values; NULL: not */
   uint64_t matched;
   uint32_t root; /* step; DDB__NO_STEP: a scan */
   ddb__steps steps;
@@ -99,6 +100,10 @@ ddb_status ddb__plan_init(ddb__plan *plan, const ddb__source *source, const ddb_
 /* As ddb__plan_init; when is_ordered is true then, the scan gives the rows in this order. */
 ddb_status ddb__plan_init_ordered(ddb__plan *plan, const ddb__source *source, const ddb_cond *where,
                                   const ddb__plan_order *order, ddb_error *err);
+/* Of a plan without a condition, for a user that wants the first row of each value of the path, null
+ * included, and no others: takes them for candidates, in order of insertion, when an index tells
+ * them. NOMEM. */
+ddb_status ddb__plan_firsts(ddb__plan *plan, const ddb__path *path, ddb_error *err);
 void ddb__plan_fini(ddb__plan *plan);
 /* A plan to count the rows with: when the indexes tell how many match, is_counted is true, `matched`
  * is that number and nothing is left to scan. */

@@ -94,6 +94,20 @@ static uint64_t kept(const ddb__selection *s) {
   return open ? UINT64_MAX : s->left + s->to_skip + s->walked;
 }
 
+/* One column of all rows, in order of insertion or by that column: the first row of each of its values
+ * is enough. With a limit the first rows of a scan may be, too. */
+static ddb_status plan_firsts(ddb__selection *s, const ddb_query *query, ddb_error *err) {
+  ddb__path path;
+  ddb__path key;
+  bool one = s->is_distinct && s->distinct_count == 1 && !query->where &&
+             query->limit == DDB_NO_LIMIT && ddb__term_path(&s->distinct_columns[0].new, &path);
+  if (one && s->key_count > 0) {
+    one =
+        s->key_count == 1 && ddb__term_path(&s->keys[0].term, &key) && ddb__path_equal(&key, &path);
+  }
+  return one ? ddb__plan_firsts(&s->plan, &path, err) : DDB_OK;
+}
+
 ddb_status ddb__selection_init(ddb__selection *s, const ddb__source *source, const ddb_query *query,
                                ddb_error *err) {
   ddb_status status = ddb__query_check(query, err);
@@ -119,6 +133,7 @@ ddb_status ddb__selection_init(ddb__selection *s, const ddb__source *source, con
   s->left = query->limit;
   s->threads = query->threads;
   const ddb__shapes *shapes = ddb__table_shapes(source->table);
+  bool planned = false;
   status = bind_order(s, shapes, query, err);
   if (!status) {
     status = bind_distinct(s, shapes, query, err);
@@ -127,8 +142,15 @@ ddb_status ddb__selection_init(ddb__selection *s, const ddb__source *source, con
     ddb__plan_order order = {s->keys, s->key_count, kept(s)};
     status = ddb__plan_init_ordered(&s->plan, &s->source, query->where,
                                     s->key_count > 0 ? &order : NULL, err);
+    planned = status == DDB_OK;
+  }
+  if (!status) {
+    status = plan_firsts(s, query, err);
   }
   if (status) {
+    if (planned) {
+      ddb__plan_fini(&s->plan);
+    }
     free_columns(s);
   }
   return status;

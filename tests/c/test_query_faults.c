@@ -241,6 +241,69 @@ static bool run_walk_wrong_way(void) {
   return nothing_wrong();
 }
 
+/* ---- What indexes tell of all rows ---------------------------------------------------------- */
+
+static ddb_rowset *aggregate_all(ddb_table *table, ddb_aggregate_kind kind) {
+  ddb_aggregate aggregate = {.kind = kind, .name = DDB_STR("n"), .field = DDB_STR("a")};
+  ddb_aggregate_query query = DDB_AGGREGATE_QUERY_INIT;
+  query.aggregates = &aggregate;
+  query.aggregate_count = 1;
+  ddb_rowset *rows = NULL;
+  ddb_view view;
+  ok(ddb_view_open(table, &view, NULL));
+  ok(ddb_view_aggregate(&view, &query, &rows, NULL));
+  ddb_view_close(&view);
+  return rows;
+}
+
+static bool run_firsts_count_nulls(void) {
+  world w = world_with_rows(TEXTS);
+  ddb_value null = ddb_null();
+  ok(rows_set_value(w.table, 5, DDB_STR("a"), &null));
+  ok(ddb_table_index_create(w.table, DDB_STR("a"), DDB_INDEX_SORTED, NULL));
+  ddb_rowset *rows = aggregate_all(w.table, DDB_AGGREGATE_COUNT);
+  check(number_at(rows, 0, DDB_STR("n")) == TEXTS - 1);
+  ddb_rowset_free(rows);
+  return nothing_wrong();
+}
+
+/* The last row has the greatest number, as an int; one before has it as a float. */
+static bool run_firsts_last_of_ties(void) {
+  world w = world_with_rows(TEXTS);
+  ddb_value real = ddb_float(10.0 * TEXTS);
+  ok(rows_set_value(w.table, 5, DDB_STR("a"), &real));
+  ok(ddb_table_index_create(w.table, DDB_STR("a"), DDB_INDEX_SORTED, NULL));
+  ddb_rowset *rows = aggregate_all(w.table, DDB_AGGREGATE_MAX);
+  check(ddb_record_get(ddb_rowset_record(rows, 0), DDB_STR("n")).kind == DDB_FLOAT);
+  ddb_rowset_free(rows);
+  return nothing_wrong();
+}
+
+/* Of the values 4, 3, 2, 1, 0, 4, ... the first five are all. */
+static bool run_firsts_by_value(void) {
+  world w = world_with_rows(TEXTS);
+  for (int64_t id = 1; id <= TEXTS; id++) {
+    ok(rows_set_field(w.table, id, DDB_STR("a"), 4 - (id - 1) % 5));
+  }
+  ok(ddb_table_index_create(w.table, DDB_STR("a"), DDB_INDEX_SORTED, NULL));
+  ddb_str field = DDB_STR("a");
+  ddb_query query = DDB_QUERY_INIT;
+  query.distinct = true;
+  query.distinct_fields = &field;
+  query.distinct_count = 1;
+  ddb_view view;
+  ddb_records records = {0};
+  ok(ddb_view_open(w.table, &view, NULL));
+  ok(ddb_view_select(&view, &query, &records, NULL));
+  check(records.count == 5);
+  for (size_t i = 0; i < records.count && nothing_wrong(); i++) {
+    check(ddb_record_get(records.items[i], DDB_STR("id")).as.integer == (int64_t)i + 1);
+  }
+  ddb_records_free(&records);
+  ddb_view_close(&view);
+  return nothing_wrong();
+}
+
 /* ---- Joins ---------------------------------------------------------------------------------- */
 
 /* 50 rows on the left, and those with an even id on the right: `a` of the right one as "b". */
@@ -302,6 +365,9 @@ static const fault_case cases[] = {
     {DDB__FAULT_PLAN_INTERSECTION_LOSES, run_plan_intersection_loses, 20},
     {DDB__FAULT_PLAN_REST_FORGOTTEN, run_plan_rest_forgotten, 20},
     {DDB__FAULT_WALK_WRONG_WAY, run_walk_wrong_way, 20},
+    {DDB__FAULT_FIRSTS_COUNT_NULLS, run_firsts_count_nulls, 20},
+    {DDB__FAULT_FIRSTS_LAST_OF_TIES, run_firsts_last_of_ties, 20},
+    {DDB__FAULT_FIRSTS_BY_VALUE, run_firsts_by_value, 20},
     {DDB__FAULT_JOIN_PUSHES_OUTER, run_join_pushes_outer, 20},
     {DDB__FAULT_JOIN_EARLY_END, run_join_early_end, 20},
 };

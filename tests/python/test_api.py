@@ -157,7 +157,8 @@ SIGNATURES: list[tuple[Any, str]] = [
     (Table.indexes, "(self)"),
     (
         Table.explain,
-        "(self, where=None, *, order_by=None, limit=None, offset=0, distinct=False, analyze=False)",
+        "(self, where=None, *, order_by=None, limit=None, offset=0, distinct=False, analyze=False,"
+        " columns=None)",
     ),
     (Table.columns, "(self)"),
     (Table.size, "(self)"),

@@ -15,14 +15,19 @@ import pytest
 from dictdb import (
     And,
     Condition,
+    Count,
+    CountDistinct,
     DictDB,
     DuplicateIndexError,
     DuplicateKeyError,
     Field,
     IndexNotFoundError,
     InvalidArgumentError,
+    Max,
+    Min,
     Not,
     Or,
+    Order,
     Table,
     UnknownFieldError,
 )
@@ -388,6 +393,62 @@ def test_explain_tells_of_a_like() -> None:
     plan = table.explain((table.n == 3) & table.name.like("name 1%"))
     assert plan.children[0].detail == "sorted (n, name): n == 3 & name.like('name 1%')"
     assert plan.children[0].estimate == 17
+
+
+def check_ends(rows: list[dict[str, Any]], deep: bool = False) -> None:
+    """What an index of `v` tells of all rows is what looking at them tells."""
+    plain, table = Table("plain"), Table("t")
+    plain.insert(rows)
+    table.insert(rows)
+    field: Any = table.v["x"] if deep else table.v
+    table.create_index(field, "sorted")
+    kinds = {"records": Count(), "n": Count(field), "low": Min(field), "high": Max(field)}
+    for ask in (kinds, {"different": CountDistinct(field)}, {**kinds, "d": CountDistinct(field)}):
+        assert repr(table.aggregate(**ask)) == repr(plain.aggregate(**ask)), ask
+    for columns in (["v"], {"it": field}, {"it": field, "id": "id"}):
+        for order in (None, field, field.desc(), Order(field, nulls="last"), "id", "-id"):
+            for options in ({}, {"offset": 2}, {"limit": 3}, {"where": field != 1}):
+                asked: dict[str, Any] = {"distinct": True, "order_by": order, **options}
+                got, wanted = (each.select(columns, **asked) for each in (table, plain))
+                assert repr(got) == repr(wanted), (columns, asked)
+                cursor = table.iter(columns=columns, **asked)
+                assert repr(list(cursor)) == repr(wanted)
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_an_index_tells_of_all_rows_what_they_tell(few: bool, rng: random.Random) -> None:
+    for count in (0, 1, 7, 200):
+        values = rng.sample(VALUES, 4) if few else VALUES
+        rows = [{"v": rng.choice(values)} for _ in range(count)]
+        check_ends(rows + [{}] * rng.choice((0, 2)))
+        check_ends([{"v": {"x": row["v"]}} for row in rows], deep=True)
+
+
+@pytest.mark.parametrize(
+    "values", [[None], [float("nan"), 1, None], [1, True, 1.0], [0.0, -0.0, 0]]
+)
+def test_ends_of_an_index_are_the_first_of_equal_values(values: list[Any]) -> None:
+    check_ends([{"v": value} for value in values])
+    check_ends([{"v": value} for value in values[::-1] * 30])
+
+
+def test_explain_tells_of_the_first_of_each_value() -> None:
+    table = Table("t")
+    table.insert([{"kind": i % 5, "n": i} for i in range(2000)])
+    table.create_index("kind", "sorted")
+    table.create_index("n", "sorted")
+    plan = table.explain(columns=["kind"], distinct=True, analyze=True)
+    assert steps(plan) == ["distinct", "index"]
+    assert plan.children[0].detail == "sorted (kind): the first of each value"
+    assert (plan.children[0].estimate, plan.children[0].actual) == (5, 5)
+    plan = table.explain(columns=["kind"], distinct=True, order_by="-kind")
+    assert steps(plan) == ["distinct", "sort", "index"]
+    for options in (
+        {"columns": ["n"]},  # As many values as rows
+        {"columns": ["kind", "n"]},
+        {"columns": ["kind"], "limit": 3},
+    ):
+        assert "index" not in steps(table.explain(distinct=True, **options))  # type: ignore[arg-type]
 
 
 def test_explain_tells_the_order() -> None:
