@@ -116,6 +116,8 @@ class Parser:
         made = self._make(text)
         if isinstance(made, Expression):
             return made
+        if isinstance(made, Condition):
+            raise WhereError(f"not a field or an expression but a condition: {_short(text)}")
         raise WhereError(f"not a field or an expression: {_short(text)}")
 
     def columns(self, text: str | None) -> list[tuple[str, Expression]]:

@@ -227,7 +227,7 @@ def test_what_is_refused_says_what_to_write(table: Table, text: str, words: str)
 @pytest.mark.parametrize(
     ("method", "text", "words"),
     [
-        ("expression", "a == 1", "not a field or an expression"),
+        ("expression", "a == 1", "not a field or an expression but a condition"),
         ("expression", "3", "not a field or an expression"),
         ("columns", "a,,b", "before or behind a comma"),
         ("columns", "a,", "before or behind a comma"),

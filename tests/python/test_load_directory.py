@@ -116,8 +116,10 @@ def test_a_checkpoint_meanwhile_is_no_damage(folder: Path) -> None:
 
 @pytest.mark.threads
 def test_loads_beside_a_writer(tmp_path: Path) -> None:
+    """With a checkpoint or two during each load, however slow it is."""
     folder = tmp_path / "db"
     stop = threading.Event()
+    load_begins = threading.Event()
     with DictDB.open(folder, "none") as db:
         table = db.create_table("t")
         table.insert({"n": 0})
@@ -127,12 +129,14 @@ def test_loads_beside_a_writer(tmp_path: Path) -> None:
             while not stop.is_set():
                 n += 1
                 table.insert({"n": n})
-                if n % 50 == 0:
+                if n % 50 == 0 and load_begins.is_set():
+                    load_begins.clear()
                     db.checkpoint()
 
         with background(write, stop=stop):
             last = 0
             for _ in range(sized(60, sanitized=8)):
+                load_begins.set()
                 found = numbers(DictDB.load(folder))
                 assert found == list(range(len(found)))
                 assert len(found) >= last
