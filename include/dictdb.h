@@ -1125,6 +1125,13 @@ DDB_API ddb_status ddb_db_load(const char *path, ddb_progress progress, void *co
 /* Does the file begin as native ones do? Errors: IO, NOMEM. */
 DDB_API ddb_status ddb_file_is_native(const char *path, bool *out, ddb_error *err);
 
+/* A file in a format of the program's own, replaced as save replaces it, by what `next` gives: some
+ * bytes, which live until it is called again, until it gives 0. Errors: IO, NOMEM, those of `next`,
+ * after which the old file is there. */
+typedef ddb_status (*ddb_chunks)(void *context, const void **data, size_t *size, ddb_error *err);
+DDB_API ddb_status ddb_file_replace(const char *path, ddb_chunks next, void *context,
+                                    ddb_error *err);
+
 /*
  * Backup sets: a base, which is a native or a JSON file, then deltas, each what changed since the file
  * before it: native files too, saved the same way. Cost of a delta: the nodes of rows that the two

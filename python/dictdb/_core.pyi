@@ -819,7 +819,14 @@ def _join_select(
 def _join_aggregate(
     base: TableView, steps: tuple[Any, ...], /, *args: Any, **kwargs: Any
 ) -> Any: ...
-def _register_bar(progress_bar: Callable[[str, Any], Any], /) -> None: ...
+def _register_files(
+    progress_bar: Callable[[str, Any], Any],
+    pickle_save: Callable[..., None],
+    pickle_load: Callable[..., Any],
+    pickle_is_one: Callable[[bytes], bool],
+    /,
+) -> None: ...
+def _replace_file(path: bytes, pieces: Iterable[bytes], /) -> None: ...
 def _register(
     table_class: type[Table],
     schema_encode: Callable[[Any], list[tuple[Any, ...]]],

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from dictdb import _aio, _async, _core, _progress, _state
+from dictdb import _aio, _async, _core, _pickles, _progress, _state
 
 if TYPE_CHECKING:
     from typing import Self
@@ -77,9 +77,9 @@ class DictDB(_core.DictDB):
         Cancelling the task ends the save and waits for its end: the file is the old one or the
         new one, whole.
 
-        filename: the file to replace. file_format: ``"dictdb"`` or ``"json"``, in any case;
-        ``None`` goes by the file's suffix. Raises InvalidArgumentError (an unknown format) and
-        StorageError (the file could not be written; the old one is untouched).
+        filename: the file to replace. file_format: ``"dictdb"``, ``"json"`` or ``"pickle"``, in
+        any case; ``None`` goes by the file's suffix. Raises InvalidArgumentError (an unknown
+        format) and StorageError (the file could not be written; the old one is untouched).
         """
         await _async.run(lambda progress: self.save(filename, file_format, progress=progress))
 
@@ -93,4 +93,4 @@ class DictDB(_core.DictDB):
         return await _async.run(lambda progress: cls.load(filename, file_format, progress=progress))
 
 
-_core._register_bar(_progress.Bar)
+_core._register_files(_progress.Bar, _pickles.save, _pickles.load, _pickles.is_one)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 State = dict[str, Any]
 _Thing = TypeVar("_Thing", bound="DictDB | Table")
-_KEY_MAX = 2**63 - 1
+KEY_MAX = 2**63 - 1
 
 
 def properties_of(view: _core.TableView) -> State:
@@ -57,7 +57,7 @@ def finish(table: Table, state: State) -> None:
         )
     # Keys of records that are gone are never given again: one that has the last of them comes and
     # goes. The last key of all is used up or about to be: which, is not known.
-    key = state["next_key"] - (state["next_key"] != _KEY_MAX)
+    key = state["next_key"] - (state["next_key"] != KEY_MAX)
     if table._next_key() <= key:
         record = dict.fromkeys(table.schema_fields()) | {table.primary_key: key}
         table.insert(record, skip_validation=True)

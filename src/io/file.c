@@ -272,6 +272,31 @@ ddb_status ddb__file_replace_by(ddb__file *file, const char *path,
   return ddb__file_commit(file, err);
 }
 
+typedef struct chunks {
+  ddb__file file;
+  ddb_chunks next;
+  void *context;
+  ddb_error *err;
+} chunks;
+
+static ddb_status write_chunks(void *context) {
+  chunks *c = context;
+  for (;;) {
+    const void *data = NULL;
+    size_t size = 0;
+    DDB__TRY(c->next(c->context, &data, &size, c->err));
+    if (size == 0) {
+      return DDB_OK;
+    }
+    DDB__TRY(ddb__file_write(&c->file, data, size, c->err));
+  }
+}
+
+ddb_status ddb_file_replace(const char *path, ddb_chunks next, void *context, ddb_error *err) {
+  chunks c = {.next = next, .context = context, .err = err};
+  return ddb__file_replace_by(&c.file, path, write_chunks, &c, err);
+}
+
 /* ---- Reading ------------------------------------------------------------------------------ */
 
 static ddb_status open_for_reading(ddb__file *file, ddb_error *err) {

@@ -462,8 +462,9 @@ static PyObject *db_save(PyObject *self, PyObject *const *args, Py_ssize_t count
 static PyObject *db_load(PyObject *class, PyObject *const *args, Py_ssize_t count, PyObject *kw) {
   PyTypeObject *type = (PyTypeObject *)class;
   pyddb_state *state = pyddb_state_of(type);
-  ddb_db *core = state ? pyddb_load(state, args, count, kw) : NULL;
-  PyObject *db = core ? db_make(state, type, core, PYDDB_MISSING_IGNORE) : NULL;
+  PyObject *db = NULL;
+  ddb_db *core = state ? pyddb_load(state, class, args, count, kw, &db) : NULL;
+  db = core ? db_make(state, type, core, PYDDB_MISSING_IGNORE) : db;
   return db ? pyddb_log(state, "LOAD", NULL, pyddb_log_argument("filename", args, count, kw), db)
             : NULL;
 }

@@ -14,7 +14,7 @@
 
 #define PROGRESS_NS 20000000u
 
-typedef enum format { FORMAT_JSON, FORMAT_NATIVE, FORMAT_BY_CONTENT } format;
+typedef enum format { FORMAT_JSON, FORMAT_NATIVE, FORMAT_PICKLE, FORMAT_UNKNOWN } format;
 
 /* What a call of save or load asks for. */
 typedef struct request {
@@ -53,18 +53,8 @@ int pyddb_progress_tell(void *context, uint64_t done, uint64_t total) {
 /* ---- Arguments ----------------------------------------------------------------------------- */
 
 static int refuse_format(pyddb_state *state, PyObject *given, const char *what) {
-  pyddb_raise_format(state, DDB_ERR_INVALID, "%s %R; the formats are: 'json', 'dictdb'", what,
-                     given);
-  return -1;
-}
-
-static int refuse_suffix(pyddb_state *state, PyObject *path) {
-  PyObject *text =
-      PyUnicode_DecodeFSDefaultAndSize(PyBytes_AS_STRING(path), PyBytes_GET_SIZE(path));
-  if (text) {
-    refuse_format(state, text, "file_format is not given and does not follow from the suffix of");
-    Py_DECREF(text);
-  }
+  pyddb_raise_format(state, DDB_ERR_INVALID, "%s %R; the formats are: 'dictdb', 'json', 'pickle'",
+                     what, given);
   return -1;
 }
 
@@ -78,11 +68,15 @@ static int format_by_name(pyddb_state *state, PyObject *given, format *out) {
   if (!text) {
     return -1;
   }
-  bool json = PyUnicode_CompareWithASCIIString(text, "json") == 0;
-  bool native = PyUnicode_CompareWithASCIIString(text, "dictdb") == 0;
+  static const char *const names[] = {"json", "dictdb", "pickle"};
+  *out = FORMAT_UNKNOWN;
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    if (PyUnicode_CompareWithASCIIString(text, names[i]) == 0) {
+      *out = (format)i;
+    }
+  }
   Py_DECREF(text);
-  *out = json ? FORMAT_JSON : FORMAT_NATIVE;
-  return json || native ? 0 : refuse_format(state, given, "unknown file_format");
+  return *out != FORMAT_UNKNOWN ? 0 : refuse_format(state, given, "unknown file_format");
 }
 
 static bool has_suffix(PyObject *path, const char *suffix) {
@@ -97,10 +91,47 @@ static int format_by_suffix(PyObject *path, format *out) {
   if (!text) {
     return -1;
   }
-  *out = has_suffix(text, ".json")                                 ? FORMAT_JSON
-         : has_suffix(text, ".dictdb") || has_suffix(text, ".ddb") ? FORMAT_NATIVE
-                                                                   : FORMAT_BY_CONTENT;
+  static const struct {
+    const char *suffix;
+    format format;
+  } suffixes[] = {{".json", FORMAT_JSON},
+                  {".dictdb", FORMAT_NATIVE},
+                  {".ddb", FORMAT_NATIVE},
+                  {".pickle", FORMAT_PICKLE},
+                  {".pkl", FORMAT_PICKLE}};
+  *out = FORMAT_UNKNOWN;
+  for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
+    if (has_suffix(text, suffixes[i].suffix)) {
+      *out = suffixes[i].format;
+    }
+  }
   Py_DECREF(text);
+  return 0;
+}
+
+/* What is written when nothing says otherwise: the native format, but not into a file whose name says
+ * that it is one table's text. */
+static int default_format(pyddb_state *state, request *r) {
+  static const char *const texts[] = {".csv", ".tsv", ".ndjson", ".jsonl"};
+  if (r->format != FORMAT_UNKNOWN) {
+    return 0;
+  }
+  PyObject *path = PyObject_CallMethod(r->path, "lower", NULL);
+  if (!path) {
+    return -1;
+  }
+  for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+    if (has_suffix(path, texts[i])) {
+      Py_DECREF(path);
+      pyddb_raise_format(state, DDB_ERR_INVALID,
+                         "a database is not saved as '*%s': export_csv and export_ndjson write one "
+                         "table; file_format= says what else it is to be",
+                         texts[i]);
+      return -1;
+    }
+  }
+  Py_DECREF(path);
+  r->format = FORMAT_NATIVE;
   return 0;
 }
 
@@ -190,9 +221,10 @@ const char pyddb_save_doc[] =
     "save($self, filename, file_format=None, *, compression=0, progress=None)\n--\n\n"
     "Writes one instant of all tables to a file, which is replaced as a whole or not\n"
     "at all. Readers and writers are not held up.\n\n"
-    "filename: str or Path. file_format: 'dictdb' (the native format: fast, exact) or\n"
-    "'json', in any case; None: by the suffix, .dictdb or .ddb, .json. compression: of\n"
-    "native files, 0 (none) or a level of zstd, 1 to 19. progress: called now and then\n"
+    "filename: str or Path. file_format: 'dictdb' (the native format: fast, exact),\n"
+    "'json' or 'pickle' (plain data), in any case; None: by the suffix .dictdb, .ddb,\n"
+    ".json, .pickle or .pkl, else 'dictdb'. compression: of native files, 0 (none) or\n"
+    "a level of zstd, 1 to 19. progress: called now and then\n"
     "with (done, total), total 0 when it is not known; what it raises ends the save.\n"
     "Raises StorageError (an OSError), InvalidArgumentError (a ValueError).";
 
@@ -213,7 +245,7 @@ static int take_compression(pyddb_state *state, PyObject *given, request *r) {
                        DDB_COMPRESSION_MAX, given);
     return -1;
   }
-  if (level && r->format == FORMAT_JSON) {
+  if (level && r->format != FORMAT_NATIVE) {
     pyddb_raise_format(state, DDB_ERR_INVALID, "only files of the format 'dictdb' are compressed");
     return -1;
   }
@@ -233,6 +265,28 @@ static ddb_status save_to(ddb_db *db, pyddb_snapshot *snapshot, const request *r
                   : ddb_db_save_json(db, path, pyddb_progress_tell, p, err);
 }
 
+static PyObject *save_pickle(pyddb_state *state, ddb_db *db, pyddb_snapshot *snapshot,
+                             const request *r, const pyddb_progress *p) {
+  PyObject *seen = snapshot ? Py_NewRef((PyObject *)snapshot) : pyddb_snapshot_new(state, db);
+  PyObject *result = seen ? PyObject_CallFunctionObjArgs(state->pickle_save, seen, r->path,
+                                                         p->function ? p->function : Py_None, NULL)
+                          : NULL;
+  Py_XDECREF(seen);
+  return result;
+}
+
+static PyObject *save_file(pyddb_state *state, ddb_db *db, pyddb_snapshot *snapshot,
+                           const request *r, pyddb_progress *p) {
+  if (r->format == FORMAT_PICKLE) {
+    return save_pickle(state, db, snapshot, r, p);
+  }
+  ddb_error err;
+  pyddb_detach();
+  ddb_status status = save_to(db, snapshot, r, p, &err);
+  pyddb_attach();
+  return status == DDB_OK ? Py_NewRef(Py_None) : pyddb_raise(state, &err);
+}
+
 PyObject *pyddb_save(pyddb_state *state, ddb_db *db, pyddb_snapshot *snapshot,
                      PyObject *const *args, Py_ssize_t count, PyObject *kw) {
   static const char *const names[] = {"filename", "file_format", "compression", "progress"};
@@ -245,19 +299,14 @@ PyObject *pyddb_save(pyddb_state *state, ddb_db *db, pyddb_snapshot *snapshot,
     return NULL;
   }
   if (pyddb_progress_init(state, slots[3], "save", slots[0], &p) < 0 ||
-      take_format(state, slots[1], &r) < 0 ||
-      (r.format == FORMAT_BY_CONTENT && refuse_suffix(state, r.path) < 0) ||
+      take_format(state, slots[1], &r) < 0 || default_format(state, &r) < 0 ||
       take_compression(state, slots[2], &r) < 0) {
     pyddb_progress_fini(&p);
     Py_DECREF(r.path);
     return NULL;
   }
-  ddb_error err;
-  pyddb_detach();
-  ddb_status status = save_to(db, snapshot, &r, &p, &err);
-  pyddb_attach();
+  PyObject *result = save_file(state, db, snapshot, &r, &p);
   Py_DECREF(r.path);
-  PyObject *result = status == DDB_OK ? Py_NewRef(Py_None) : pyddb_raise(state, &err);
   pyddb_progress_fini(&p);
   return result;
 }
@@ -266,57 +315,145 @@ PyObject *pyddb_save(pyddb_state *state, ddb_db *db, pyddb_snapshot *snapshot,
 
 const char pyddb_load_doc[] =
     "load($type, filename, file_format=None, *, progress=None)\n--\n\n"
-    "Returns a new database with what a file holds; the layout of the original\n"
-    "DictDB is read too. Of the directory of an opened database it reads what is there,\n"
-    "open or not, and changes nothing. file_format: 'dictdb' or 'json'; None: by the suffix, else "
-    "by\n"
-    "what the file begins with. The other arguments are those of save.\n\n"
+    "Returns a new database with what a file holds; files of the original DictDB are\n"
+    "read too. Of the directory of an opened database it reads what is there, open or\n"
+    "not, and changes nothing. file_format: 'dictdb', 'json' or 'pickle'; None: by the\n"
+    "suffix, else by what the file begins with. No code from the file is run, not of\n"
+    "pickles either. The other arguments are those of save.\n\n"
     "Raises CorruptFileError (with offset, the byte position), MissingFileError (a\n"
     "FileNotFoundError), StorageError, InvalidArgumentError.";
 
-static ddb_status load_from(const request *r, pyddb_progress *p, ddb_db **db, ddb_error *err) {
-  const char *path = PyBytes_AS_STRING(r->path);
-  bool native = r->format == FORMAT_NATIVE;
+static bool is_directory(const char *path) {
   struct stat found;
-  if (r->format != FORMAT_JSON && stat(path, &found) == 0 && S_ISDIR(found.st_mode)) {
-    return ddb_directory_load(path, pyddb_progress_tell, p, db, err);
-  }
-  if (r->format == FORMAT_BY_CONTENT) {
-    ddb_status status = ddb_file_is_native(path, &native, err);
-    if (status != DDB_OK) {
-      return status;
-    }
-  }
-  return native ? ddb_db_load(path, pyddb_progress_tell, p, db, err)
-                : ddb_db_load_json(path, pyddb_progress_tell, p, db, err);
+  return stat(path, &found) == 0 && S_ISDIR(found.st_mode);
 }
 
-ddb_db *pyddb_load(pyddb_state *state, PyObject *const *args, Py_ssize_t count, PyObject *kw) {
+static ddb_db *load_from(pyddb_state *state, const request *r, pyddb_progress *p) {
+  const char *path = PyBytes_AS_STRING(r->path);
+  ddb_db *db = NULL;
+  ddb_error err;
+  pyddb_detach();
+  ddb_status status;
+  if (r->format == FORMAT_JSON) {
+    status = ddb_db_load_json(path, pyddb_progress_tell, p, &db, &err);
+  } else if (is_directory(path)) {
+    status = ddb_directory_load(path, pyddb_progress_tell, p, &db, &err);
+  } else {
+    status = ddb_db_load(path, pyddb_progress_tell, p, &db, &err);
+  }
+  pyddb_attach();
+  if (status != DDB_OK) {
+    pyddb_raise(state, &err);
+    return NULL;
+  }
+  return db;
+}
+
+static int format_by_content(pyddb_state *state, request *r) {
+  const char *path = PyBytes_AS_STRING(r->path);
+  ddb_error err;
+  pyddb_detach();
+  bool native = is_directory(path);
+  ddb_status status = native ? DDB_OK : ddb_file_is_native(path, &native, &err);
+  pyddb_attach();
+  if (status != DDB_OK) {
+    pyddb_raise(state, &err);
+    return -1;
+  }
+  if (native) {
+    r->format = FORMAT_NATIVE;
+    return 0;
+  }
+  PyObject *pickled = PyObject_CallOneArg(state->pickle_is_one, r->path);
+  int result = pickled ? PyObject_IsTrue(pickled) : -1;
+  Py_XDECREF(pickled);
+  r->format = result > 0 ? FORMAT_PICKLE : FORMAT_JSON;
+  return result < 0 ? -1 : 0;
+}
+
+static int load_request(pyddb_state *state, PyObject *const *slots, request *r, pyddb_progress *p) {
+  if (pyddb_path_argument(state, slots[0], "filename", &r->path) < 0) {
+    return -1;
+  }
+  if (pyddb_progress_init(state, slots[2], "load", slots[0], p) < 0 ||
+      take_format(state, slots[1], r) < 0) {
+    return -1;
+  }
+  return r->format == FORMAT_UNKNOWN ? format_by_content(state, r) : 0;
+}
+
+ddb_db *pyddb_load(pyddb_state *state, PyObject *class, PyObject *const *args, Py_ssize_t count,
+                   PyObject *kw, PyObject **object) {
   static const char *const names[] = {"filename", "file_format", "progress"};
   static const pyddb_signature signature = {"load", names, 3, 2, 1};
   PyObject *slots[3];
   request r = {0};
-  pyddb_progress p;
-  if (pyddb_bind(&signature, args, count, kw, slots) < 0 ||
-      pyddb_path_argument(state, slots[0], "filename", &r.path) < 0) {
-    return NULL;
-  }
-  if (pyddb_progress_init(state, slots[2], "load", slots[0], &p) < 0 ||
-      take_format(state, slots[1], &r) < 0) {
-    pyddb_progress_fini(&p);
-    Py_DECREF(r.path);
-    return NULL;
-  }
+  pyddb_progress p = {0};
   ddb_db *db = NULL;
-  ddb_error err;
-  pyddb_detach();
-  ddb_status status = load_from(&r, &p, &db, &err);
-  pyddb_attach();
-  Py_DECREF(r.path);
-  if (status != DDB_OK) {
-    pyddb_raise(state, &err);
-    db = NULL;
+  *object = NULL;
+  if (pyddb_bind(&signature, args, count, kw, slots) < 0) {
+    return NULL;
   }
+  if (load_request(state, slots, &r, &p) == 0) {
+    if (r.format == FORMAT_PICKLE) {
+      *object = PyObject_CallFunctionObjArgs(state->pickle_load, class, r.path,
+                                             p.function ? p.function : Py_None, NULL);
+    } else {
+      db = load_from(state, &r, &p);
+    }
+  }
+  Py_XDECREF(r.path);
   pyddb_progress_fini(&p);
   return db;
+}
+
+/* ---- A file in a format of Python's --------------------------------------------------------- */
+
+typedef struct pieces {
+  PyObject *iterator;
+  PyObject *piece; /* the last one, owned; NULL: none yet, or the end */
+} pieces;
+
+static int next_piece(void *context) {
+  pieces *p = context;
+  Py_XSETREF(p->piece, PyIter_Next(p->iterator));
+  if (p->piece && (!PyBytes_Check(p->piece) || PyBytes_GET_SIZE(p->piece) == 0)) {
+    PyErr_SetString(PyExc_TypeError, "pieces of a file are bytes, and none is empty");
+  }
+  return PyErr_Occurred() ? -1 : 0;
+}
+
+static ddb_status next_chunk(void *context, const void **data, size_t *size, ddb_error *err) {
+  pieces *p = context;
+  if (pyddb_detached_call(next_piece, p) < 0) {
+    *err = (ddb_error){.status = DDB_ERR_INTERRUPTED};
+    return DDB_ERR_INTERRUPTED;
+  }
+  *data = p->piece ? PyBytes_AS_STRING(p->piece) : NULL;
+  *size = p->piece ? (size_t)PyBytes_GET_SIZE(p->piece) : 0;
+  return DDB_OK;
+}
+
+const char pyddb_replace_file_doc[] =
+    "_replace_file(path, pieces, /)\n--\n\n"
+    "Replaces a file, whole or not at all, by an iterator's bytes objects, none empty.";
+
+PyObject *pyddb_replace_file(PyObject *module, PyObject *args) {
+  pyddb_state *state = PyModule_GetState(module);
+  PyObject *path, *iterable;
+  if (!PyArg_ParseTuple(args, "SO:_replace_file", &path, &iterable)) {
+    return NULL;
+  }
+  pieces p = {.iterator = PyObject_GetIter(iterable)};
+  if (!p.iterator) {
+    return NULL;
+  }
+  ddb_error err;
+  pyddb_detach();
+  ddb_status status = ddb_file_replace(PyBytes_AS_STRING(path), next_chunk, &p, &err);
+  pyddb_attach();
+  PyObject *result = status == DDB_OK ? Py_NewRef(Py_None) : pyddb_raise(state, &err);
+  Py_XDECREF(p.piece);
+  Py_DECREF(p.iterator);
+  return result;
 }

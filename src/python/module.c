@@ -151,12 +151,21 @@ static PyObject *module_register(PyObject *module, PyObject *args) {
   Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(register_bar_doc, "_register_bar(progress_bar, /)\n--\n\n"
-                               "Names the class that progress=True makes a bar of.");
+PyDoc_STRVAR(register_files_doc,
+             "_register_files(progress_bar, pickle_save, pickle_load, pickle_is_one, /)\n--\n\n"
+             "Names the class that progress=True makes a bar of, and what reads and writes\n"
+             "pickles.");
 
-static PyObject *module_register_bar(PyObject *module, PyObject *progress_bar) {
+static PyObject *module_register_files(PyObject *module, PyObject *args) {
   pyddb_state *state = PyModule_GetState(module);
-  Py_XSETREF(state->progress_bar, Py_NewRef(progress_bar));
+  PyObject *bar, *save, *load, *is_one;
+  if (!PyArg_ParseTuple(args, "OOOO:_register_files", &bar, &save, &load, &is_one)) {
+    return NULL;
+  }
+  Py_XSETREF(state->progress_bar, Py_NewRef(bar));
+  Py_XSETREF(state->pickle_save, Py_NewRef(save));
+  Py_XSETREF(state->pickle_load, Py_NewRef(load));
+  Py_XSETREF(state->pickle_is_one, Py_NewRef(is_one));
   Py_RETURN_NONE;
 }
 
@@ -171,7 +180,8 @@ static PyObject *module_process_memory(PyObject *module, PyObject *unused) {
 }
 
 static PyMethodDef module_functions[] = {
-    {"_register_bar", module_register_bar, METH_O, register_bar_doc},
+    {"_register_files", module_register_files, METH_VARARGS, register_files_doc},
+    {"_replace_file", pyddb_replace_file, METH_VARARGS, pyddb_replace_file_doc},
     {"_register", module_register, METH_VARARGS, register_doc},
     {"process_memory", module_process_memory, METH_NOARGS, process_memory_doc},
     {NULL, NULL, 0, NULL},
@@ -282,7 +292,7 @@ static int module_exec(PyObject *module) {
 #define STATE_OBJECTS(X)                                                                           \
   X(db_type) X(db_guard_type) X(snapshot_type) X(table_type) X(table_view_type) X(cursor_type)   \
   X(record_view_type) X(expr_type) X(field_type) X(cond_type) X(change_type) X(order_type) X(lock_type) X(guard_type) X(table_class)         \
-  X(schema_encode) X(schema_decode) X(plan_class) X(log_function) X(progress_bar) X(wait_refused_error) X(id_text) X(missing_file_error)                               \
+  X(schema_encode) X(schema_decode) X(plan_class) X(log_function) X(progress_bar) X(pickle_save) X(pickle_load) X(pickle_is_one) X(wait_refused_error) X(id_text) X(missing_file_error)                               \
   X(aggregate_type) X(action_texts[DDB_ACTION_INSERTED]) X(action_texts[DDB_ACTION_UPDATED])                         \
   X(action_texts[DDB_ACTION_IGNORED])
 /* clang-format on */

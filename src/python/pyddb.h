@@ -101,7 +101,10 @@ typedef struct pyddb_state {
   PyObject *schema_encode; /* Python helpers, see schema.c; NULL until they are registered */
   PyObject *schema_decode;
   PyObject *plan_class;
-  PyObject *progress_bar;      /* what progress=True makes; NULL until it is named */
+  PyObject *progress_bar; /* what progress=True makes; NULL until it is named */
+  PyObject *pickle_save;  /* functions of _pickles.py; as above */
+  PyObject *pickle_load;
+  PyObject *pickle_is_one;
   PyObject *log_function;      /* see log.c; NULL until it is named */
   _Atomic bool log_statements; /* whether statements about records call it */
   PyObject *id_text;           /* interned "id" */
@@ -497,7 +500,12 @@ PyObject *pyddb_snapshot_new(pyddb_state *state, ddb_db *db);
 /* (filename, file_format=None, *, progress=None) of db (when snapshot is NULL) or snapshot. */
 PyObject *pyddb_save(pyddb_state *state, ddb_db *db, pyddb_snapshot *snapshot,
                      PyObject *const *args, Py_ssize_t count, PyObject *kw);
-ddb_db *pyddb_load(pyddb_state *state, PyObject *const *args, Py_ssize_t count, PyObject *kw);
+/* A reference; or, when it is a pickle, NULL and a new *object of the class. NULL and NULL: an
+ * exception is set. */
+ddb_db *pyddb_load(pyddb_state *state, PyObject *class, PyObject *const *args, Py_ssize_t count,
+                   PyObject *kw, PyObject **object);
+PyObject *pyddb_replace_file(PyObject *module, PyObject *args);
+extern const char pyddb_replace_file_doc[];
 extern const char pyddb_save_doc[], pyddb_load_doc[];
 PyObject *pyddb_import_csv(pyddb_state *state, ddb_db *db, PyObject *const *args, Py_ssize_t count,
                            PyObject *kw);

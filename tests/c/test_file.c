@@ -274,6 +274,49 @@ static void test_reading(void **state) {
 
 /* ---- Every system call fails once --------------------------------------------------------- */
 
+/* ---- In a format of the program's own ------------------------------------------------------ */
+
+typedef struct source {
+  const char *const *texts; /* the last is NULL */
+  ddb_status end;
+} source;
+
+static ddb_status next_text(void *context, const void **data, size_t *size, ddb_error *err) {
+  source *s = context;
+  const char *text = *s->texts;
+  if (text) {
+    *data = text;
+    *size = strlen(text);
+    s->texts++;
+    return DDB_OK;
+  }
+  if (s->end != DDB_OK && err) {
+    *err = (ddb_error){.status = s->end, .message = "no more"};
+  }
+  return s->end;
+}
+
+static void test_what_a_function_gives(void **state) {
+  (void)state;
+  const char *const texts[] = {"contents that ", "are new, ", "and longer", NULL};
+  ddb_error err;
+  source whole = {texts, DDB_OK};
+  source stopped = {texts, DDB_ERR_INTERRUPTED};
+  source nothing = {texts + 3, DDB_OK};
+  int64_t bytes = support_allocator_bytes();
+  put_text(target, OLD_TEXT, 0600);
+  assert_int_equal(ddb_file_replace(target, next_text, &stopped, &err), DDB_ERR_INTERRUPTED);
+  assert_string_equal(err.message, "no more");
+  assert_text(target, OLD_TEXT);
+  assert_ok(ddb_file_replace(target, next_text, &whole, &err));
+  assert_text(target, NEW_TEXT);
+  assert_ok(ddb_file_replace(target, next_text, &nothing, NULL));
+  assert_text(target, "");
+  assert_int_equal(empty_folder(), 1);
+  assert_int_equal(ddb_file_replace("/nonexistent/file", next_text, &whole, &err), DDB_ERR_IO);
+  assert_int_equal(support_allocator_bytes(), bytes);
+}
+
 #ifdef DDB_TESTING
 /* The lowest free descriptor: the same before and after, if none was left open. */
 static int next_descriptor(void) {
@@ -406,6 +449,7 @@ int main(void) {
       cmocka_unit_test(test_what_cannot_be_replaced),
       cmocka_unit_test(test_no_memory),
       cmocka_unit_test(test_reading),
+      cmocka_unit_test(test_what_a_function_gives),
 #ifdef DDB_TESTING
       cmocka_unit_test(test_every_call_of_a_replacement_fails),
       cmocka_unit_test(test_interrupted_and_short_calls_go_on),

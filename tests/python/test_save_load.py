@@ -66,13 +66,18 @@ def test_the_format_goes_by_the_suffix(tmp_path: Path) -> None:
     db.save(tmp_path / "a.JSON")
     same(db, DictDB.load(tmp_path / "a.JSON"))
     for name in ("a.txt", "a", "json"):
-        with pytest.raises(InvalidArgumentError):
-            db.save(tmp_path / name)
         with pytest.raises(MissingFileError):
             DictDB.load(tmp_path / name)
-        db.save(tmp_path / name, "json")
-        same(db, DictDB.load(tmp_path / name, "json"))
-        same(db, DictDB.load(tmp_path / name))
+        db.save(tmp_path / name)
+        same(db, DictDB.load(tmp_path / name, "dictdb"))
+        for file_format in ("json", "pickle"):
+            db.save(tmp_path / name, file_format)
+            same(db, DictDB.load(tmp_path / name, file_format))
+            same(db, DictDB.load(tmp_path / name))
+    for name in ("a.csv", "a.NDJSON", "a.jsonl", "a.tsv"):
+        with pytest.raises(InvalidArgumentError, match="export_csv"):
+            db.save(tmp_path / name)
+        assert not (tmp_path / name).exists()
 
 
 def test_a_loaded_database_goes_on(tmp_path: Path) -> None:

@@ -1,0 +1,456 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files of pickles: ours and the original's are read, hostile ones refused at little cost."""
+
+from __future__ import annotations
+
+import collections
+import io
+import os
+import pickle
+import random
+import struct
+import sys
+import tracemalloc
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dictdb import (
+    Column,
+    CorruptFileError,
+    DictDB,
+    DictDBError,
+    InvalidArgumentError,
+    MissingFileError,
+    StorageError,
+    _unpickle,
+)
+from helpers import SANITIZER, sized
+from samples import KEYS, VALUES, exactly, name_of
+from test_pickle import assert_same, filled
+
+
+def read(data: bytes) -> Any:
+    return _unpickle.Reader(io.BytesIO(data), len(data), "test").load()
+
+
+# ---- Ours --------------------------------------------------------------------------------------
+
+
+def test_a_database_comes_back_whole(tmp_path: Path) -> None:
+    db = filled()
+    for name, options in (("a.pickle", {}), ("a.PKL", {}), ("a", {"file_format": "Pickle"})):
+        db.save(tmp_path / name, **options)
+        assert_same(db, DictDB.load(tmp_path / name))
+        with db.snapshot() as snapshot:
+            snapshot.save(tmp_path / "b", "pickle")
+        assert (tmp_path / "b").read_bytes() == (tmp_path / name).read_bytes()
+    DictDB().save(tmp_path / "empty.pickle")
+    assert DictDB.load(tmp_path / "empty.pickle").list_tables() == []
+
+    class Mine(DictDB):
+        pass
+
+    assert type(Mine.load(tmp_path / "a")) is Mine
+
+
+@pytest.mark.parametrize("value", VALUES, ids=name_of)
+def test_every_value_comes_back(value: Any, tmp_path: Path) -> None:
+    db = DictDB()
+    table = db.create_table("t", schema={"v": Column(type(value), default=value)})
+    table.insert([{"v": value}, {}])
+    db.create_table("u").insert([{"v": [value, (value,), {"x": value}], "$type": 1}])
+    db.save(tmp_path / "v.pickle")
+    twin = DictDB.load(tmp_path / "v.pickle")
+    for name in db:
+        assert exactly(twin[name].all(), db[name].all())
+    assert exactly(twin["t"].schema["v"].default, value)  # type: ignore[index]
+
+
+def test_every_key_comes_back(tmp_path: Path) -> None:
+    db = DictDB()
+    db.create_table("t", "k").insert([{"k": key} for key in KEYS])
+    db.save(tmp_path / "k.pickle")
+    assert_same(db, DictDB.load(tmp_path / "k.pickle"))
+
+
+def test_any_program_can_read_the_plain_data(tmp_path: Path) -> None:
+    db = DictDB()
+    db.create_table("t").insert([{"a": i, "b": "x" * (i % 7)} for i in range(3000)])
+    db.save(tmp_path / "a.pickle")
+    records: list[Any] = []
+    others: list[Any] = []
+    with (tmp_path / "a.pickle").open("rb") as file:
+        while file.peek(1):
+            value = pickle.load(file)
+            if isinstance(value, list):
+                assert 0 < len(value) <= 1000
+                records += value
+            else:
+                others.append(value)
+    assert records == db["t"].all()
+    assert others[0] == {"format": "dictdb", "version": 1}
+    assert others[1]["name"] == "t"
+    assert others[2]["records"] == 3000
+
+
+# ---- The original's ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def original(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The original's two classes, as its pickles name them."""
+
+    class Table:
+        def __init__(self, **state: Any) -> None:
+            self.state = state
+
+        def __getstate__(self) -> dict[str, Any]:
+            return self.state
+
+    class Database:
+        def __init__(self, **tables: Table) -> None:
+            self.tables = tables
+
+    Database.__name__ = Database.__qualname__ = "DictDB"
+    Table.__qualname__ = "Table"
+    for class_, module in ((Database, "dictdb.storage.database"), (Table, "dictdb.core.table")):
+        made = types.ModuleType(module)
+        setattr(made, class_.__name__, class_)
+        class_.__module__ = module
+        monkeypatch.setitem(sys.modules, module, made)
+        parent = module.rpartition(".")[0]
+        monkeypatch.setitem(sys.modules, parent, types.ModuleType(parent))
+    return types.SimpleNamespace(DictDB=Database, Table=Table)
+
+
+def original_table(original: Any, name: str, key: str, records: list[Any], **more: Any) -> Any:
+    state = {"table_name": name, "primary_key": key, "schema": None, "_next_pk": 1}
+    state |= {"records": {record[key]: record for record in records}}
+    return original.Table(**(state | more))
+
+
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_the_originals_files_load(protocol: int, original: Any, tmp_path: Path) -> None:
+    shared = ["same", {"list": 1}]
+    users = [{"id": i, "name": f"n{i}", "tags": shared} for i in range(2500)]
+    events = [{"key": "x", "data": {"a": [1, None, (2, {3})]}}, {"key": 2.5, "b": b"z"}]
+    db = original.DictDB(
+        users=original_table(original, "users", "id", users, _next_pk=4000,
+                             schema={"id": int, "name": str, "tags": list}),
+        events=original_table(original, "events", "key", events, dirty={1, 2}),
+        empty=original_table(original, "empty", "id", []),
+    )  # fmt: skip
+    path = tmp_path / "original.pickle"
+    path.write_bytes(pickle.dumps(db, protocol))
+    path.with_suffix("").write_bytes(path.read_bytes())
+    for twin in (DictDB.load(path), DictDB.load(str(path.with_suffix("")), "PICKLE")):
+        assert twin.list_tables() == ["users", "events", "empty"]
+        assert twin["users"].all() == users
+        assert twin["events"].all() == events
+        assert twin["users"].schema == {"id": int, "name": str, "tags": list}
+        assert twin["users"].insert({"name": "new", "tags": []}) == 4000
+        assert twin["events"].primary_key == "key"
+        assert twin["empty"].insert({}) == 1
+
+
+def test_the_originals_damaged_files_are_refused(original: Any, tmp_path: Path) -> None:
+    path = tmp_path / "original.pickle"
+    table = original_table(original, "t", "id", [{"id": 1}])
+    cases: list[tuple[Any, str]] = [
+        (original.DictDB(t={"records": {}}), "'t': it is no table"),
+        (original.DictDB(t=original.DictDB()), "'t': it is no table"),
+        (original.DictDB(t=original.Table(a=1)), "'t'"),
+        (original.DictDB(t=original.Table(**(table.state | {"records": [1]}))), "no records"),
+        (original.DictDB(t=original.Table(**(table.state | {"records": {1: 2}}))), "dict"),
+        (original.DictDB(t=original.Table(**(table.state | {"records": {1: {}}}))), "key"),
+        (original.DictDB(t=original.Table(**(table.state | {"schema": {"id": 5}}))), "schema"),
+        (original.DictDB(t=original.Table(**(table.state | {"schema": {"b": int}}))), "'b'"),
+        (original.DictDB(t=original.Table(**(table.state | {"primary_key": 5}))), "primary_key"),
+        (original.DictDB(t=original.Table(**(table.state | {"_next_pk": "x"}))), "no records"),
+        (table, "no database"),
+        ({"t": 1}, "neither"),
+        ([1], "neither"),
+    ]
+    for thing, words in cases:
+        path.write_bytes(pickle.dumps(thing))
+        with pytest.raises(CorruptFileError, match=r"original\.pickle") as caught:
+            DictDB.load(path)
+        assert words in str(caught.value)
+    path.write_bytes(pickle.dumps(original.DictDB()) + b"x")
+    with pytest.raises(CorruptFileError, match="follows"):
+        DictDB.load(path)
+
+
+# ---- Hostile -----------------------------------------------------------------------------------
+
+
+class Calls:
+    """What loads as the name of a new folder, by making it."""
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, ("made-by-a-pickle",)
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [Calls(), collections.OrderedDict(a=1), object(), os.getcwd, bytearray(b"x"), 1j, range(5),
+     InvalidArgumentError("x"), DictDB, pickle.PickleBuffer(b"x")],
+    ids=lambda thing: type(thing).__name__,
+)  # fmt: skip
+def test_only_plain_data_is_made(
+    thing: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "x.pickle"
+    for protocol in (2, 3, 4, 5):
+        try:
+            path.write_bytes(pickle.dumps({"format": "dictdb", "version": thing}, protocol))
+        except (TypeError, pickle.PicklingError):
+            continue
+        with pytest.raises(CorruptFileError) as caught:
+            DictDB.load(path)
+        assert caught.value.offset >= 0
+    assert [entry.name for entry in tmp_path.iterdir()] == ["x.pickle"]
+
+
+LIE = struct.pack("<Q", 2**62)
+HOSTILE: dict[str, bytes] = {
+    "empty": b"",
+    "no protocol": b".",
+    "protocol 0": pickle.dumps({"a": 1}, 0),
+    "protocol 9": b"\x80\x09N.",
+    "huge bytes": b"\x80\x04\x8e" + LIE,
+    "huge text": b"\x80\x04\x8d" + LIE,
+    "huge bytearray": b"\x80\x05\x96" + LIE,
+    "huge long": b"\x80\x04\x8b\xff\xff\xff\x7f",
+    "huge frame": b"\x80\x04\x95" + LIE + b"(",
+    "memo with gaps": b"\x80\x04Nr\xff\xff\xff\x7f.",
+    "nothing known": b"\x80\x04j\xff\xff\xff\x7f.",
+    "nothing on the stack": b"\x80\x040.",
+    "no mark": b"\x80\x041.",
+    "two values": b"\x80\x04NN.",
+    "open mark": b"\x80\x04(N.",
+    "append to a tuple": b"\x80\x04)Na.",
+    "append to a text": b"\x80\x04X\x01\x00\x00\x00aNa.",
+    "odd items": b"\x80\x04}(Nu.",
+    "key is a list": b"\x80\x04}]Ns.",
+    "text is no UTF-8": b"\x80\x04\x8c\x01\xff.",
+    "contains itself": b"\x80\x04]\x94h\x00a.",
+    "contains itself deeper": b"\x80\x04]\x94(]h\x00ae.",
+    "calls a type": b"\x80\x04cbuiltins\nlist\n)R.",
+    "calls a text": b"\x80\x04\x8c\x01a)R.",
+    "names eval": b"\x80\x04cbuiltins\neval\n.",
+    "names getattr": b"\x80\x04cbuiltins\ngetattr\n.",
+    "names os.system": b"\x80\x04cos\nsystem\n.",
+    "names ours": b"\x80\x04cdictdb._state\nrestore_database\n.",
+    "a name without end": b"\x80\x04c" + b"a" * 1000,
+    "a date of a text": b"\x80\x04cdatetime\ndate\n\x8c\x04abcd\x85R.",
+    "a bad date": b"\x80\x04cdatetime\ndate\nC\x04\xff\xff\xff\xff\x85R.",
+    "a bad Decimal": b"\x80\x04cdecimal\nDecimal\n\x8c\x01x\x85R.",
+    "a Decimal of a tuple": b"\x80\x04cdecimal\nDecimal\n)\x85R.",
+    "a zone elsewhere": b"\x80\x04czoneinfo\nZoneInfo._unpickle\n\x8c\x0b/etc/passwdK\x01\x86R.",
+    "a zone that is a folder": b"\x80\x04czoneinfo\nZoneInfo._unpickle\n\x8c\x06EuropeK\x01\x86R.",
+    "getattr of a date": b"\x80\x04cbuiltins\ngetattr\ncdatetime\ndate\n\x8c\x03now\x86R.",
+    "a zone by getattr": b"\x80\x04cbuiltins\ngetattr\nczoneinfo\nZoneInfo\n\x8c\x07no_cache\x86R.",
+    "a UUID without state": b"\x80\x04cuuid\nUUID\n)\x81.",
+    "a UUID of 129 bits": b"\x80\x04cuuid\nUUID\n)\x81}\x8c\x03int\x8a\x12"
+    + b"\xff" * 17
+    + b"\x00sb.",
+    "a state for a dict": b"\x80\x04}}b.",
+    "a state twice": b"\x80\x04cdictdb\nTable\n)\x81}b}b.",
+    "an int made": b"\x80\x04cbuiltins\nint\n)\x81.",
+    "persistent": b"\x80\x04Pabc\n.",
+    "extension": b"\x80\x04\x82\x01.",
+}
+
+
+@pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE.keys())
+def test_hostile_pickles_are_refused(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "h.pickle"
+    path.write_bytes(data)
+    with pytest.raises(CorruptFileError, match=r"h\.pickle") as caught:
+        DictDB.load(path)
+    assert 0 <= caught.value.offset <= len(data)
+
+
+def laughs(levels: int, width: int) -> bytes:
+    """A list of `width` times a list of `width` times ... in a few bytes."""
+    out = b"\x80\x04]\x94"
+    for level in range(levels):
+        out += b"0]\x94(" + bytes([ord("h"), level]) * width + b"e"
+    return out + b"."
+
+
+BOMBS: dict[str, bytes] = {
+    "laughs": laughs(30, 10),
+    "late laughs": b"\x80\x04"
+    + b"]\x940" * 30
+    + b"".join(
+        bytes([ord("h"), i]) + b"(" + bytes([ord("h"), i + 1]) * 10 + b"e0" for i in range(29)
+    )
+    + b"h\x00.",
+    "sets": b"\x80\x04](" + b"\x8f" * 200_000 + b"e.",
+    "dicts": b"\x80\x04](" + b"}" * 200_000 + b"e.",
+    "lists": b"\x80\x04](" + b"]" * 200_000 + b"e.",
+    "frozensets": b"\x80\x04](" + b"(K\x01\x91" * 50_000 + b"e.",
+    "nothing": b"\x80\x04](" + b"N" * 200_000 + b"e.",
+    "marks": b"\x80\x04" + b"(" * 200_000,
+    "memo": b"\x80\x04N" + b"\x94" * 200_000 + b".",
+    "nesting": b"\x80\x04" + b"]" * 100_000 + b"a" * 99_999 + b".",
+    "tuples": b"\x80\x04)" + b"\x85" * 200_000 + b".",
+    "texts": b"\x80\x04](X\x10'\x00\x00" + b"x" * 10_000 + b"\x94" + b"h\x00" * 100_000 + b"e.",
+    "ints": b"\x80\x04](\x8b\x10'\x00\x00" + b"x" * 10_000 + b"\x94" + b"h\x00" * 100_000 + b"e.",
+    "lists again": b"\x80\x04]\x94(" + b"N" * 10_000 + b"e0](" + b"h\x00" * 100_000 + b"e.",
+    "searches": b"\x80\x04]\x94](" + b"N" * 50_000 + b"h\x00" * 50_000 + b"e.",
+}
+
+
+@pytest.mark.skipif(bool(SANITIZER), reason="sanitizers need more memory for themselves")
+@pytest.mark.parametrize("data", BOMBS.values(), ids=BOMBS.keys())
+def test_a_pickle_pays_for_what_it_makes(data: bytes) -> None:
+    tracemalloc.start()
+    try:
+        value = read(data)
+    except CorruptFileError:
+        value = None
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak <= 64 * len(data) + 3 * 2**20
+    while isinstance(value, (list, tuple)) and len(value) == 1:  # Apart, level by level.
+        value = value[0]
+
+
+def spoiled(whole: bytes, rng: random.Random) -> Iterator[bytes]:
+    for i in rng.sample(range(len(whole)), min(len(whole), sized(150, sanitized=30))):
+        yield whole[:i]
+        yield whole[:i] + bytes([whole[i] ^ (1 << rng.randrange(8))]) + whole[i + 1 :]
+        yield whole[:i] + bytes([rng.randrange(256)]) + whole[i + 1 :]
+
+
+def test_damage_is_found_or_harmless(tmp_path: Path, rng: random.Random) -> None:
+    """Harmless: what the end's own pickle says about itself. All else has a checksum."""
+    db = filled()
+    path = tmp_path / "d.pickle"
+    db.save(path)
+    whole = path.read_bytes()
+    for data in spoiled(whole, rng):
+        path.write_bytes(data)
+        try:
+            twin = DictDB.load(path)
+        except CorruptFileError:
+            continue
+        assert_same(db, twin)
+        assert data[:-200] == whole[:-200]
+
+
+def test_damage_of_the_originals_is_found_or_harmless(
+    original: Any, tmp_path: Path, rng: random.Random
+) -> None:
+    values = [value for value in VALUES if len(pickle.dumps(value)) < 100]
+    records = [{"id": i, "v": value} for i, value in enumerate(rng.sample(values, 20))]
+    db = original.DictDB(t=original_table(original, "t", "id", records, schema=None))
+    path = tmp_path / "d.pickle"
+    for data in spoiled(pickle.dumps(db), rng):
+        path.write_bytes(data)
+        try:
+            twin = DictDB.load(path)
+        except CorruptFileError:
+            continue
+        for name in twin:
+            twin[name].all()
+
+
+def test_random_opcodes_do_no_harm(rng: random.Random) -> None:
+    opcodes = [bytes([i]) for i, step in enumerate(_unpickle._STEPS) if step is not None]
+    pieces = [
+        b"\x8c\x01a",
+        b"K\x01",
+        b"cuuid\nUUID\n",
+        b"cdatetime\ndate\n",
+        b"cdictdb\nTable\n",
+        b"}\x94",
+    ]
+    for _ in range(sized(3000)):
+        body = b"".join(
+            rng.choice(rng.choice((opcodes, pieces))) for _ in range(rng.randint(1, 40))
+        )
+        try:
+            read(b"\x80\x04" + body + b".")
+        except CorruptFileError as error:
+            assert 0 <= error.offset <= len(body) + 3
+
+
+# ---- Atomic, flat ------------------------------------------------------------------------------
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path: Path) -> None:
+    class StopError(Exception):
+        pass
+
+    db = DictDB()
+    db.create_table("t").insert([{"a": i} for i in range(5000)])
+    path = tmp_path / "a.pickle"
+    calls: list[tuple[int, int]] = []
+    db.save(path, progress=lambda done, total: calls.append((done, total)))
+    assert calls[-1] == (5000, 5000)
+    assert calls == sorted(calls)
+    before = path.read_bytes()
+
+    def stop(done: int, total: int) -> None:
+        raise StopError
+
+    db["t"].insert({"a": "more"})
+    with pytest.raises(StopError):
+        db.save(path, progress=stop)
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.pickle"]
+    with pytest.raises(StopError):
+        DictDB.load(path, progress=stop)
+    seen: list[tuple[int, int]] = []
+    DictDB.load(path, progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (len(before), len(before))
+    with pytest.raises(InvalidArgumentError, match="compress"):
+        db.save(path, compression=3)
+    with pytest.raises(StorageError):
+        db.save(tmp_path / "no" / "a.pickle")
+    with pytest.raises(MissingFileError):
+        DictDB.load(tmp_path / "missing.pickle")
+    with pytest.raises(StorageError):
+        DictDB.load(tmp_path, "pickle")
+
+
+@pytest.mark.skipif(bool(SANITIZER), reason="sanitizers keep freed memory")
+def test_memory_stays_flat(tmp_path: Path) -> None:
+    """While a file of 12 MB is written and read, Python itself holds but a few lists of records."""
+    db = DictDB()
+    db.create_table("t").insert([{"a": i, "text": "x" * 1000} for i in range(12_000)])
+    path = tmp_path / "a.pickle"
+    tracemalloc.start()
+    try:
+        db.save(path)
+        saving = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        twin = DictDB.load(path)
+        loading = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert path.stat().st_size > 12_000_000
+    assert saving < 4 * 2**20
+    assert loading < 4 * 2**20
+    assert twin["t"].count() == 12_000
+
+
+def test_a_table_in_the_way_is_an_error_not_a_crash(tmp_path: Path) -> None:
+    db = filled()
+    db.save(tmp_path / "a.pickle")
+    whole = (tmp_path / "a.pickle").read_bytes()
+    half = len(whole) // 2
+    for data in (whole + whole, whole[half:], b"\x80\x04" + whole):
+        (tmp_path / "b.pickle").write_bytes(data)
+        with pytest.raises(DictDBError):
+            DictDB.load(tmp_path / "b.pickle", "pickle")
