@@ -86,7 +86,7 @@ static bool merge_is_patch(const ddb_record *base, const ddb_shape *changes_shap
 }
 
 static uint64_t *payloads_of(ddb__block *block) {
-  return (uint64_t *)(void *)((char *)block + sizeof(ddb__block) + ddb__align8(block->count));
+  return (uint64_t *)(void *)(block->tags + ddb__align8(block->count));
 }
 
 static ddb_record *merge_patched(ddb__heap *heap, const ddb_record *base,

@@ -38,8 +38,7 @@ static inline size_t ddb__block_fixed_size(size_t count) {
   return sizeof(ddb__block) + ddb__align8(count) + 8 * count;
 }
 static inline const uint64_t *ddb__block_payloads(const ddb__block *block) {
-  return (const uint64_t *)(const void *)((const char *)block + sizeof(ddb__block) +
-                                          ddb__align8(block->count));
+  return (const uint64_t *)(const void *)(block->tags + ddb__align8(block->count));
 }
 static inline bool ddb__kind_is_inline(uint8_t kind) {
   return kind == DDB_BOOL || kind == DDB_INT || kind == DDB_FLOAT || kind == DDB_DATE ||
