@@ -19,6 +19,7 @@ from dictdb._cli_commands import DamagedError, FailedError, UsageError, missing,
 from dictdb._cli_show import (
     cell,
     counted,
+    need_tables,
     number,
     print_json,
     print_line,
@@ -46,6 +47,8 @@ def verify(options: argparse.Namespace) -> None:
     path = Path(options.path)
     if not path.exists():
         raise missing(options.path)
+    if not options.json:
+        need_tables()
     with progress("checking", path) as tell:
         try:
             report = dictdb.verify(path, progress=tell)

@@ -31,6 +31,7 @@ from dictdb._cli_show import (
     Progress,
     cell,
     counted,
+    need_tables,
     number,
     print_json,
     print_json_list,
@@ -170,6 +171,8 @@ def _open_table(options: argparse.Namespace) -> tuple[Table, Parser]:
 
 def info(options: argparse.Namespace) -> None:
     """Tell what is in a database, or in one of its tables."""
+    if not options.json:
+        need_tables()
     db = load(options)
     names = db.list_tables()
     if options.table is not None:
@@ -293,6 +296,8 @@ def _path_name(field: Any) -> str:
 
 def head(options: argparse.Namespace) -> None:
     """Show the first records of a table."""
+    if not options.json:
+        need_tables()
     table, parser = _open_table(options)
     columns = parser.columns(options.columns)
     records = table.select(columns or None, limit=options.lines)
@@ -309,6 +314,8 @@ def head(options: argparse.Namespace) -> None:
 def query(options: argparse.Namespace) -> None:
     """Show the records that a condition holds for, or aggregates of them."""
     _check_query(options)
+    if not (options.json or options.count or options.explain):
+        need_tables()
     table, parser = _open_table(options)
     where = parser.condition(options.where) if options.where is not None else None
     if options.count:

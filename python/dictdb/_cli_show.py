@@ -134,6 +134,11 @@ def _console(file: Any) -> Console:
     return Console(file=file, width=width, highlight=False)
 
 
+def need_tables() -> None:
+    """Raise MissingLibraryError, before there is work in vain, when tables cannot be drawn."""
+    _console(sys.stdout)
+
+
 def print_table(columns: list[str], rows: list[list[str]], numeric: Iterable[str] = ()) -> int:
     """Draw a table as wide as the terminal; return how many columns are in it."""
     console = _console(sys.stdout)

@@ -384,15 +384,16 @@ def test_what_cannot_be_read_or_written_is_named(
     assert done.err == "dictdb: cannot read \\x1b[2Jred next\\u202eline\n"
 
 
-def test_a_message_is_printed_without_what_draws_tables(
+def test_what_can_be_done_without_what_draws_tables(
     shop: DictDB, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "rich"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "rich", None)
-    done = run("info", "shop.dictdb")
-    assert done.status == 2
-    assert "pip install 'dictdb[cli]', or add --json" in done.err
+    for line in (["info"], ["head", "users"], ["query", "users"], ["verify"]):
+        done = run(line[0], "shop.dictdb", *line[1:])
+        assert (done.status, done.out) == (2, "")
+        assert "pip install 'dictdb[cli]', or add --json" in done.err
     assert parsed(run("info", "shop.dictdb", "--json"))["tables"]
     assert parsed(run("query", "shop.dictdb", "users", "--count")) == 3
 
