@@ -17,7 +17,11 @@
 #include "fault_scenario.h"
 #endif
 
-enum { CHAIN_MAX = 10 };
+enum {
+  CHAIN_MAX = 10,
+  ROUNDS = SUPPORT_SANITIZED ? 20 : 60,
+  FORGED = SUPPORT_SANITIZED ? 2000 : 6000
+};
 
 /* ---- Chains ------------------------------------------------------------------------------- */
 
@@ -116,7 +120,8 @@ static bool histories_hold(uint64_t seed, uint64_t rounds) {
 
 static void test_histories(void **state) {
   (void)state;
-  assert_true(histories_hold(support_seed("histories"), support_number("DICTDB_DELTA_ROUNDS", 60)));
+  assert_true(
+      histories_hold(support_seed("histories"), support_number("DICTDB_DELTA_ROUNDS", ROUNDS)));
 }
 
 #ifdef DDB_TESTING
@@ -415,7 +420,7 @@ static void forge(const char *path, storage_text *delta) {
 static void test_forged_operations(void **state) {
   (void)state;
   uint64_t seed = support_seed("forged");
-  uint64_t rounds = support_number("DICTDB_FORGED", 6000);
+  uint64_t rounds = support_number("DICTDB_FORGED", FORGED);
   ddb_db *db = filled();
   chain c;
   make_chain(&c, db, false, 0);

@@ -60,6 +60,12 @@ def change(db: DictDB, rng: random.Random) -> None:
         table.delete(
             table.id == max(row["id"] for row in table.select())
         )  # Its key may not return.
+    elif what == 5:  # A key that is there, or was, or would be given later.
+        table.upsert({"id": rng.randrange(1, 60), "n": rng.randrange(5)})
+    elif what == 6 and len(table) > 1:
+        key = rng.choice(table.select())["id"]
+        table.delete(table.id == key)
+        table.insert({"id": key, "n": 9})  # It is the last one now.
     else:
         table.insert([{"n": rng.randrange(5)} for _ in range(rng.randrange(1, 20))])
 
