@@ -172,7 +172,7 @@ def _parser() -> argparse.ArgumentParser:
         if table:
             words = "may be left out if there is only one"
             command.add_argument("table", metavar="TABLE", nargs="?", help=words)
-        words = "of PATH: dictdb, json, csv, ndjson (default: by its name and content)"
+        words = "of PATH: dictdb, json, pickle, csv, ndjson (default: by its name and content)"
         formats = _cli_commands.FORMATS + _cli_commands.TABLE_FORMATS
         command.add_argument("--format", metavar="FORMAT", choices=formats, help=words)
         words = "the key's field, of csv and ndjson files (default: id)"
@@ -233,7 +233,7 @@ def _add_convert_options(command: argparse.ArgumentParser) -> None:
 def _add_save_options(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     formats = _cli_commands.FORMATS
-    words = "its format: dictdb or json (default: by its suffix)"
+    words = "its format: dictdb, json or pickle (default: by its suffix)"
     add("--to", metavar="FORMAT", choices=formats, help=words)
     words = "1 to 19, for the format dictdb (default: none)"
     add("--compression", metavar="LEVEL", type=_level, default=0, help=words)

@@ -44,7 +44,7 @@ from dictdb._cli_show import (
 from dictdb._cli_where import Parser
 
 ROWS_MAX = 1000  # Of a table for people, unless --limit says otherwise
-FORMATS = ("dictdb", "json")  # Of whole databases
+FORMATS = ("dictdb", "json", "pickle")  # Of whole databases
 TABLE_FORMATS = ("csv", "ndjson")  # Of one table
 EXPORT_FORMATS = ("csv", "ndjson", "json")
 # Those of Table.aggregate itself
@@ -53,6 +53,8 @@ _SUFFIXES = {
     ".dictdb": "dictdb",
     ".ddb": "dictdb",
     ".json": "json",
+    ".pickle": "pickle",
+    ".pkl": "pickle",
     ".csv": "csv",
     ".tsv": "csv",
     ".ndjson": "ndjson",

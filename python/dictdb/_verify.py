@@ -9,13 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dictdb import _core, _set
+from dictdb import _core, _pickles, _set
 from dictdb._core import CorruptFileError, InvalidArgumentError, MissingFileError
 from dictdb._progress import Tell, shown
 
 _KINDS = {
     "native": "a database, native format",
     "json": "a database, JSON",
+    "pickle": "a database, pickled",
     "delta": "a delta",
     "log": "a segment of a log",
 }
@@ -45,7 +46,8 @@ class CheckedFile:
 
     Attributes:
         path: the file.
-        kind: ``"native"``, ``"json"``, ``"delta"``, ``"log"``, or ``"unknown"`` when it is damaged.
+        kind: ``"native"``, ``"json"``, ``"pickle"``, ``"delta"``, ``"log"``, or ``"unknown"`` when
+            it is damaged.
         size: its bytes.
         records: how many records it has; None for deltas and logs.
         note: what is worth knowing, though nothing is wrong; or an empty text.
@@ -174,6 +176,8 @@ def verify(path: _set.StrPath, *, progress: _set.Progress | None = None) -> Repo
 
 def _check(path: Path, tell: Tell | None) -> CheckedFile | Problem:
     try:
+        if _pickles.is_one(os.fsencode(path)):
+            return _check_pickle(path, tell)
         info = _set.Info(*_core._file_verify(os.fsencode(path), tell))
     except CorruptFileError as error:
         return Problem(path, getattr(error, "offset", None), str(error))
@@ -181,6 +185,14 @@ def _check(path: Path, tell: Tell | None) -> CheckedFile | Problem:
     return CheckedFile(
         path, info.kind, info.size, info.record_count if holds_all else None, _note(info)
     )
+
+
+def _check_pickle(path: Path, tell: Tell | None) -> CheckedFile:
+    from dictdb._database import DictDB
+
+    db = _pickles.load(DictDB, os.fsencode(path), tell)
+    records = sum(table.count() for table in db.tables.values())
+    return CheckedFile(path, "pickle", path.stat().st_size, records)
 
 
 def _note(info: _set.Info) -> str:

@@ -265,7 +265,9 @@ def test_convert(shop: DictDB) -> None:
         "records": 4,
         "stored_bytes": Path("small.bin").stat().st_size,
     }
-    for name in ("shop.json", "small.bin"):
+    assert lines(run("convert", "small.bin", "shop.pkl"))[0].startswith("shop.pkl: 2 tables")
+    lines(run("convert", "shop.pkl", "other", "--to", "pickle"))
+    for name in ("shop.json", "small.bin", "shop.pkl", "other"):
         again = DictDB.load(name)
         assert again["users"].all() == shop["users"].all()
         assert again["users"].indexes() == shop["users"].indexes()

@@ -27,6 +27,7 @@ from dictdb import (
     MissingFileError,
     StorageError,
     _unpickle,
+    verify,
 )
 from helpers import SANITIZER, sized
 from samples import KEYS, VALUES, exactly, name_of
@@ -75,6 +76,20 @@ def test_every_key_comes_back(tmp_path: Path) -> None:
     db.create_table("t", "k").insert([{"k": key} for key in KEYS])
     db.save(tmp_path / "k.pickle")
     assert_same(db, DictDB.load(tmp_path / "k.pickle"))
+
+
+def test_verify_checks_pickles(tmp_path: Path) -> None:
+    path = tmp_path / "a.pickle"
+    db = filled()
+    db.save(path)
+    report = verify(path)
+    assert report
+    assert report.files[0].kind == "pickle"
+    assert report.files[0].records == sum(len(db[name]) for name in db)
+    data = path.read_bytes()
+    path.write_bytes(data[:50] + b"\0" + data[51:])
+    assert not verify(path)
+    assert verify(path).problems[0].offset is not None
 
 
 def test_any_program_can_read_the_plain_data(tmp_path: Path) -> None:
