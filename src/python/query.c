@@ -11,6 +11,7 @@
 
 /* ---- Columns ------------------------------------------------------------------------------- */
 
+/* May be called again: a cursor is left to its destructor, however far it came. */
 static void columns_fini(pyddb_column_list *columns) {
   for (Py_ssize_t i = 0; i < columns->count; i++) {
     pyddb_text_fini(&columns->texts[i]);
@@ -21,7 +22,8 @@ static void columns_fini(pyddb_column_list *columns) {
   PyMem_Free(columns->texts);
   PyMem_Free(columns->strs);
   PyMem_Free(columns->exprs);
-  Py_CLEAR(columns->objects);
+  Py_XDECREF(columns->objects);
+  *columns = (pyddb_column_list){0};
 }
 
 static int columns_reserve(pyddb_column_list *columns, size_t count) {

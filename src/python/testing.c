@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * testing.c - module functions of the testing build: planted faults, stopping points, a data race.
+ * testing.c - module functions of the testing build: planted faults, stopping points, memory that
+ * runs out, a data race.
  *
  * A thread that sleeps or yields at a point lets go of the interpreter meanwhile, if it holds it:
  * otherwise nobody could be seen to go on, and short statements would never meet.
@@ -171,7 +172,47 @@ static PyObject *test_race(PyObject *module, PyObject *argument) {
   return PyLong_FromUnsignedLong(counter);
 }
 
+/* ---- Memory that runs out ------------------------------------------------------------------ */
+
+/* Of this thread: how many of the library's allocations are left before one fails; 0: none will. */
+static _Thread_local unsigned long starve_after;
+
+static void *starving_allocate(void *context, size_t size) {
+  (void)context;
+  return starve_after > 0 && --starve_after == 0 ? NULL : malloc(size);
+}
+
+static void starving_release(void *context, void *memory, size_t size) {
+  (void)context;
+  (void)size;
+  free(memory);
+}
+
+PyDoc_STRVAR(starve_doc, "_test_starve(count, /)\n--\n\n"
+                         "Lets the count-th of this thread's allocations from now on fail, once;\n"
+                         "0: none. Returns whether the one before is still to fail (bool). The\n"
+                         "first call must come before the library has allocated anything.");
+
+static PyObject *test_starve(PyObject *module, PyObject *argument) {
+  static atomic_flag installed = ATOMIC_FLAG_INIT;
+  unsigned long count = PyLong_AsUnsignedLong(argument);
+  if (count == (unsigned long)-1 && PyErr_Occurred()) {
+    return NULL;
+  }
+  if (!atomic_flag_test_and_set(&installed)) {
+    const ddb_allocator allocator = {starving_allocate, starving_release, NULL};
+    ddb_error err;
+    if (ddb_allocator_set(&allocator, &err) != DDB_OK) {
+      return pyddb_raise(PyModule_GetState(module), &err);
+    }
+  }
+  bool is_left = starve_after > 0;
+  starve_after = count;
+  return PyBool_FromLong(is_left);
+}
+
 PyMethodDef pyddb_test_functions[] = {
+    {"_test_starve", test_starve, METH_O, starve_doc},
     {"_test_fault", test_fault, METH_O, fault_doc},
     {"_test_sleep", test_sleep, METH_VARARGS, sleep_doc},
     {"_test_yield", test_yield, METH_VARARGS, yield_doc},

@@ -69,9 +69,11 @@ void ddb__edit_fini(ddb__edit *edit) {
 }
 
 void ddb__edit_keep_unversioned(ddb__edit *edit) {
-  edit->retired.count = 0;
+  ddb__retired_list all = edit->retired;
+  edit->retired = (ddb__retired_list){0};
   edit->retired_bytes = 0;
-  for (ddb__retired_chunk *chunk = edit->retired.head; chunk; chunk = chunk->next) {
+  ddb__retired_chunk *chunk;
+  while ((chunk = ddb__retired_list_pop(&all)) != NULL) {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < chunk->count; i++) {
       if (chunk->items[i].birth == 0 && chunk->items[i].memory) {
@@ -80,7 +82,12 @@ void ddb__edit_keep_unversioned(ddb__edit *edit) {
       }
     }
     chunk->count = kept;
-    edit->retired.count += kept;
+    if (kept > 0) {
+      ddb__retired_list_append(&edit->retired, chunk);
+    } else { /* not to be queued: nothing would ever call for its turn */
+      chunk->next = edit->spare;
+      edit->spare = chunk;
+    }
   }
 }
 

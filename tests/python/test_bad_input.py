@@ -411,6 +411,15 @@ def test_wrong_limits_and_offsets(users: Any, name: str, number: Any) -> None:
     refused(users, error, lambda: users.select(**{name: number}), name)
 
 
+@pytest.mark.parametrize("name", ["limit", "offset", "copy", "distinct"])
+def test_mistakes_beside_columns_and_orders(users: Any, name: str) -> None:
+    """What was made of the arguments before the wrong one goes once."""
+    good: dict[str, Any] = {"columns": ["é", ("x", users.age + 1)], "order_by": ["-é", users.age]}
+    wrong = {name: "3"}
+    refused(users, TypeError, lambda: users.iter(**good, **wrong), name)
+    refused(users, TypeError, lambda: users.select(**good, **wrong), name)
+
+
 def test_unknown_formats(users: Any, db: Any, tmp_path: Path) -> None:
     for form in ("xml", "", "js on", "\0", "é"):
         save = lambda f=form: db.save(tmp_path / "x.json", f)  # noqa: E731
@@ -516,6 +525,14 @@ def test_duplicates_within_and_without(users: Any) -> None:
     refused(users, DuplicateKeyError, lambda: users.insert({"id": True}))
     refused(users, DuplicateKeyError, lambda: users.insert({"id": Decimal(1)}))
     assert users.insert({"n": 1}) == 5
+
+
+def test_what_fails_late_keeps_nothing() -> None:
+    """All records are changed before the last duplicate is found, again and again."""
+    table = Table("t")
+    table.insert([{"n": n} for n in range(1_000)])
+    table.create_index("n", unique=True)
+    refused(table, DuplicateKeyError, lambda: table.update({"n": 1}), "n")
 
 
 def test_too_many_fields() -> None:
