@@ -298,9 +298,14 @@ import os, shutil, tempfile, dictdb
 folder = tempfile.mkdtemp()
 try:
     if os.geteuid() == 0:
-        os.chown(folder, 65534, 65534)
-        os.setegid(65534)
-        os.seteuid(65534)
+        try:
+            os.chown(folder, 65534, 65534)
+            os.setegid(65534)
+            os.seteuid(65534)
+            os.listdir(folder)
+        except OSError:  # There is nobody else, or they may not come here.
+            print("only root")
+            raise SystemExit
     db = dictdb.DictDB()
     table = db.create_table("t")
     table.insert({"n": 1})
@@ -323,7 +328,10 @@ finally:
     os.seteuid(os.getuid())
     shutil.rmtree(folder)
 """
-    assert check_python(code) == "failed 1\nfailed 2\n[False, True]\n"
+    said = check_python(code)
+    if said == "only root\n":
+        pytest.skip("nobody else than root can be here")
+    assert said == "failed 1\nfailed 2\n[False, True]\n"
 
 
 # --- Progress, and who ends a backup ---
