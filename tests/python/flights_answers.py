@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The questions of examples/flights_questions.py in SQL, and their answers, which sqlite3 gave."""
+"""The questions of examples/flights_questions.py in SQL, and their answers, which sqlite3 gave.
+
+DuckDB 2.0.0, asked once, gives the same (floats within 1e-9), in its words for quantile, deviation
+and whole hours.
+"""
 
 from __future__ import annotations
 
