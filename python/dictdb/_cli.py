@@ -26,11 +26,11 @@ from dictdb._cli_where import WhereError
 OK, FAILED, WRONG, INTERRUPTED, CLOSED = 0, 1, 2, 130, 141
 _COMPRESSION_MAX = 19
 
-_DESCRIPTION = "Look into databases of DictDB, ask them, convert, export, verify and restore them."
+_DESCRIPTION = "Look into databases of DictDB; ask, convert, export, verify and restore them."
 _EPILOG = """\
-PATH is a file that was saved, in the format dictdb or json; the directory of an
-opened database, open or not; a folder of backups, of which the newest is read;
-or one table in a csv or ndjson file. It is not changed.
+PATH is a file that was saved, in the format dictdb, json or pickle; the
+directory of an opened database, open or not; a folder of backups, of which the
+newest is read; or one table in a csv or ndjson file. It is not changed.
 
 exit status:
   0  done

@@ -33,6 +33,7 @@ from dictdb._set import find
 _KINDS = {
     "native": "database",
     "json": "database, JSON",
+    "pickle": "database, pickle",
     "delta": "delta",
     "log": "log",
     "unknown": "?",

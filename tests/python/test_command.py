@@ -303,6 +303,8 @@ def test_convert_replaces_only_if_told_to(shop: DictDB) -> None:
         ("info shop.dictdb user", 2, "did you mean 'users'?"),
         ("info shop.dictdb --format xml", 2, "invalid choice: 'xml'"),
         ("info shop.dictdb --format json", 1, "'shop.dictdb' is no file of DictDB: "),
+        ("info evil.pickle", 1, "'evil.pickle'"),
+        ("info evil.bin --format pickle", 1, "'evil.bin'"),
         ("info text.txt", 1, "'text.txt' is no file of DictDB: expected a value, found 'h'"),
         ("info damaged.dictdb", 1, "a block's checksum does not hold; restore it from a backup"),
         ("info cut.json", 1, "the file is cut off (byte 300); restore it from a backup"),
@@ -355,6 +357,8 @@ def test_a_mistake_is_one_line_and_a_status(
     shop.save("whole.json")
     Path("cut.json").write_bytes(Path("whole.json").read_bytes()[:300])
     Path("text.txt").write_text("hello")
+    for name in ("evil.pickle", "evil.bin"):
+        Path(name).write_bytes(b"cos\nmkdir\n(S'made'\ntR.")
     DictDB().save("none.dictdb")
     before = sorted(os.listdir())
     done = run(*shlex.split(line))

@@ -112,8 +112,11 @@ def test_verify_tells_of_each_file(opened: DictDB) -> None:
         "stored_bytes": sum(stored),
         "problems": [],
     }
-    opened.save("one.json")
-    assert printed(run("verify", "one.json")).splitlines()[-1].startswith("one.json: 1 file, ")
+    for name in ("one.json", "one.pickle", "one.dictdb"):
+        opened.save(name)
+        shown = printed(run("verify", name)).splitlines()
+        assert shown[2].split()[1].startswith("database")
+        assert shown[-1].startswith(f"{name}: 1 file, ")
 
 
 def test_verify_finds_damage(opened: DictDB) -> None:
