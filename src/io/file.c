@@ -51,6 +51,14 @@ ddb_status ddb__file_fail(ddb_error *err, int error, const char *action, const c
   return status;
 }
 
+ddb_status ddb__file_name(ddb_error *err, const char *path) {
+  ddb_error cause = *err;
+  (void)ddb__fail(err, cause.status, "'%.160s': %s", path, cause.message);
+  memcpy(cause.message, err->message, sizeof cause.message);
+  *err = cause;
+  return cause.status;
+}
+
 /* ---- Names -------------------------------------------------------------------------------- */
 
 static ddb_status keep_path(ddb__file *file, const char *path, ddb_error *err) {

@@ -53,6 +53,8 @@ void ddb__file_close(ddb__file *file);
 
 /* IO with os_error `error` (an errno value): "cannot <action> '<path>': ...". */
 ddb_status ddb__file_fail(ddb_error *err, int error, const char *action, const char *path);
+/* Puts a file's name in front of what an error says; returns its status. err: not NULL. */
+ddb_status ddb__file_name(ddb_error *err, const char *path);
 /* A number that no other call, in no other process, is likely to give. */
 uint64_t ddb__file_unique(void);
 /* fsync, again after EINTR. -1: errno says why. */

@@ -33,16 +33,6 @@ bool ddb__fill_file_is_innocent(ddb_status status) {
          status == DDB_ERR_INTERRUPTED || status == DDB_ERR_FORKED;
 }
 
-ddb_status ddb__fill_name_file(ddb_error *err, const char *path) {
-  ddb_error cause = *err;
-  if (!ddb__fill_file_is_innocent(cause.status)) {
-    (void)ddb__fail(err, cause.status, "'%.160s': %s", path, cause.message);
-    memcpy(cause.message, err->message, sizeof cause.message);
-    *err = cause;
-  }
-  return cause.status;
-}
-
 /* Which record of the batch does the table refuse? Tries them again, and takes all of it back. */
 static size_t find_refused(const ddb__fill *fill) {
   ddb_error ignored;

@@ -31,7 +31,5 @@ ddb_status ddb__fill_add(ddb__fill *fill, uint64_t offset, uint64_t line);
 ddb_status ddb__fill_flush(ddb__fill *fill);
 /* Did the machine or the caller fail, rather than the file? */
 bool ddb__fill_file_is_innocent(ddb_status status);
-/* Puts a file's name in front of the message of an error that the file is to blame for. */
-ddb_status ddb__fill_name_file(ddb_error *err, const char *path);
 
 #endif

@@ -287,7 +287,7 @@ static ddb_status import(importer *im, ddb_db *db, const char *path, ddb_str tab
   fini(im);
   if (status != DDB_OK) {
     ddb__db_table_discard(im->table);
-    return ddb__fill_name_file(im->err, path);
+    return ddb__fill_file_is_innocent(status) ? status : ddb__file_name(im->err, path);
   }
   DDB__TRY(ddb__db_table_list(im->table, 0, im->err));
   ddb_table_release(im->table);

@@ -163,17 +163,6 @@ static ddb_status load_base(const char *path, stage *s, ddb_db **out, ddb__nativ
   return ddb__native_load(path, tell, s, out, chain, &head, &size, err);
 }
 
-/* What is said of a file names it. */
-static void name_file(ddb_error *err, const char *path) {
-  const char *slash = strrchr(path, '/');
-  ddb_error cause = *err;
-  (void)ddb__fail(err, cause.status, "'%.100s': %s", slash ? slash + 1 : path, cause.message);
-  err->os_error = cause.os_error;
-  err->offset = cause.offset;
-  memcpy(err->table, cause.table, sizeof cause.table);
-  memcpy(err->field, cause.field, sizeof cause.field);
-}
-
 typedef struct chain_load {
   const char *const *paths;
   size_t count;
@@ -236,7 +225,8 @@ ddb_status ddb_db_load_chain(const char *const *paths, size_t count, ddb_progres
   if (status != DDB_OK) {
     size_t at = l.at < count ? l.at : count - 1;
     if (status == DDB_ERR_CORRUPT) {
-      name_file(l.err, paths[at]);
+      const char *slash = strrchr(paths[at], '/');
+      (void)ddb__file_name(l.err, slash ? slash + 1 : paths[at]);
     }
     if (failed) {
       *failed = at;

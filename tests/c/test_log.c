@@ -305,13 +305,77 @@ static void test_every_byte_of_a_log(void **state) {
     before = found;
   }
   assert_int_equal(before, STATES);
-  for (size_t i = 0; i < checkpoint.size; i++) {
-    char kept = checkpoint.data[i];
-    checkpoint.data[i] = (char)(kept ^ (1 << support_below(&seed, 8)));
-    write_file(CHECKPOINT, checkpoint.data, checkpoint.size);
-    assert_int_equal(state_that_opens(digests), -1);
-    checkpoint.data[i] = kept;
+}
+
+#define NEWER_SEGMENT    "log-0000000000000003.ddl"
+#define NEWER_CHECKPOINT "checkpoint-0000000000000003.dictdb"
+
+static bool is_there(const char *name) {
+  char file[300];
+  (void)snprintf(file, sizeof file, "%s/%s", log_path, name);
+  return access(file, F_OK) == 0;
+}
+
+/* What a crash leaves that comes after the new checkpoint has its name, and before the files that it
+ * replaces are gone. Returns the digest. */
+static uint64_t make_two_checkpoints(file_text *newer) {
+  static file_text log;
+  static file_text checkpoint;
+  uint64_t digests[STATES + 1];
+  make_history(digests, 1);
+  read_file(SEGMENT, &log);
+  read_file(CHECKPOINT, &checkpoint);
+  ddb_db *db = log_open(log_path, DDB_DURABILITY_COMMIT);
+  ddb_table *table = log_table(db, "a");
+  assert_ok(ddb_db_checkpoint(db, NULL, NULL, NULL));
+  assert_ok(rows_insert(table, 200, 7));
+  uint64_t digest = log_digest(db);
+  ddb_table_release(table);
+  ddb_db_release(db);
+  assert_false(is_there(SEGMENT) || is_there(CHECKPOINT));
+  write_file(SEGMENT, log.data, log.size);
+  write_file(CHECKPOINT, checkpoint.data, checkpoint.size);
+  read_file(NEWER_CHECKPOINT, newer);
+  return digest;
+}
+
+/* The file is named, and nothing is removed. */
+static void assert_checkpoint_refused(void) {
+  ddb_db *db = NULL;
+  ddb_error err;
+  assert_int_equal(log_try_open(log_path, &db, &err), DDB_ERR_CORRUPT);
+  assert_non_null(strstr(err.message, NEWER_CHECKPOINT));
+  assert_int_equal(log_try_open(log_path, &db, NULL), DDB_ERR_CORRUPT);
+  assert_true(is_there(CHECKPOINT) && is_there(SEGMENT) && is_there(NEWER_SEGMENT));
+}
+
+static void assert_opens_as(uint64_t digest) {
+  ddb_db *db = log_open(log_path, DDB_DURABILITY_COMMIT);
+  assert_int_equal(log_digest(db), digest);
+  ddb_db_release(db);
+}
+
+static void test_every_byte_of_a_checkpoint(void **state) {
+  (void)state;
+  static file_text newer;
+  uint64_t seed = support_seed("checkpoint bytes");
+  uint64_t digest = make_two_checkpoints(&newer);
+  for (size_t i = 0; i < newer.size; i++) {
+    char kept = newer.data[i];
+    newer.data[i] = (char)(kept ^ (1 << support_below(&seed, 8)));
+    write_file(NEWER_CHECKPOINT, newer.data, newer.size);
+    assert_checkpoint_refused();
+    newer.data[i] = kept;
+    write_file(NEWER_CHECKPOINT, newer.data, i); /* cut here */
+    assert_checkpoint_refused();
   }
+  char file[300];
+  (void)snprintf(file, sizeof file, "%s/" NEWER_CHECKPOINT, log_path);
+  assert_int_equal(unlink(file), 0);
+  assert_opens_as(digest); /* the checkpoint before, and the log since */
+  write_file(NEWER_CHECKPOINT, newer.data, newer.size);
+  assert_opens_as(digest);
+  assert_false(is_there(CHECKPOINT) || is_there(SEGMENT));
 }
 
 static void test_a_missing_segment(void **state) {
@@ -514,6 +578,7 @@ int main(void) {
       TEST(test_one_at_a_time),
       TEST(test_what_cannot_be_opened),
       TEST(test_every_byte_of_a_log),
+      TEST(test_every_byte_of_a_checkpoint),
       TEST(test_a_missing_segment),
       TEST(test_what_the_log_says_of_itself),
       TEST(test_threads_commit_together),
