@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 _Write: TypeAlias = Callable[[Tell | None], Path]
 Keep: TypeAlias = int | timedelta | tuple[int, timedelta]
 
-_FORMATS = ("json", "dictdb")
+_FORMATS = ("json", "dictdb", "pickle")
 _COMPRESSION_MAX = 19
 # A backup that failed is tried again after this many seconds at least, doubled at each failure.
 _RETRY_DELAY = 0.25
@@ -91,7 +91,11 @@ def _format(value: str, incremental: bool, compression: int) -> str:
     if not isinstance(value, str) or value.lower() not in _FORMATS:
         names = ", ".join(_FORMATS)
         raise InvalidArgumentError(f"unknown backup format {value!r}: use one of {names}")
-    if compression and value.lower() == "json" and not incremental:
+    if incremental and value.lower() == "pickle":
+        raise InvalidArgumentError(
+            "a delta goes on from a file of the format 'dictdb' or 'json', not from one of pickles"
+        )
+    if compression and value.lower() != "dictdb" and not incremental:
         raise InvalidArgumentError("compression is for files of the format 'dictdb'")
     return value.lower()
 
@@ -169,7 +173,8 @@ class BackupManager:
         db: the database.
         backup_dir: the folder of the backups; made when it does not exist.
         backup_interval: seconds between two periodic backups.
-        file_format: of full backups: ``"json"``, or ``"dictdb"`` (fast, exact), in any case.
+        file_format: of full backups: ``"json"``, ``"dictdb"`` (fast, exact) or ``"pickle"`` (only
+            without deltas), in any case.
         min_backup_interval: seconds that lie between two backups asked for by `notify_change` at
             least; changes in between are saved together at the end of it.
         on_backup_failure: called as ``on_backup_failure(exception, consecutive_count)`` after a
@@ -484,11 +489,14 @@ class BackupManager:
             oldest = datetime.now(UTC) - self._keep_age
         unneeded = []
         needed: set[int] = set()  # Sums of files that files which stay go on from.
+        plain = False  # A delta of the original stays: so does all before it, up to a full backup.
         for age, backup in enumerate(reversed(backups)):
             stays = age == 0 or (self._keep_count is not None and age < self._keep_count)
             stays = stays or (oldest is not None and backup.time >= oldest)
+            stays = stays or (plain and (not backup.is_delta or _set.is_plain_delta(backup)))
             if stays or (needed and self._is_needed(backup, needed)):
-                if backup.is_delta:
+                plain = (plain and backup.is_delta) or _set.is_plain_delta(backup)
+                if backup.is_delta and not _set.is_plain_delta(backup):
                     needed.add(_set.describe(backup.path).before)
             else:
                 unneeded.append(backup)
@@ -497,6 +505,8 @@ class BackupManager:
     @staticmethod
     def _is_needed(backup: _set.Backup, needed: set[int]) -> bool:
         """Of a damaged file it cannot be known."""
+        if _set.is_pickle(backup) or _set.is_plain_delta(backup):
+            return False
         try:
             found = _set.describe(backup.path).sum
         except DictDBError:

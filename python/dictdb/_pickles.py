@@ -88,6 +88,16 @@ def load(cls: type[DictDB], path: bytes, progress: Progress | None) -> DictDB:
             raise _storage_error("read", path, error) from error
 
 
+def keys_raise(db: DictDB, path: bytes) -> None:
+    """Let automatic keys go on above what a file of pickles has for tables of the same names."""
+    from dictdb._database import DictDB
+
+    with load(DictDB, path, None).snapshot() as seen:
+        for name in seen:
+            if name in db:
+                _state.raise_next_key(db[name], seen[name]._next_key())
+
+
 def _opened(path: bytes) -> BinaryIO:
     try:
         return open(path, "rb", buffering=0)

@@ -80,6 +80,33 @@ class Bar:
             self._progress.stop()
 
 
+class Steps:
+    """Progress over several files: bytes done, of all."""
+
+    def __init__(self, call: Tell | None, total: int) -> None:
+        self._call = call
+        self._total = total
+        self._done = 0
+
+    def step(self, size: int) -> Tell | None:
+        """The progress function for a part of `size` bytes; None: there is nobody to tell."""
+        start, self._done = self._done, self._done + size
+        call = self._call
+        if call is None:
+            return None
+
+        def tell(done: int, total: int) -> None:
+            part = size * min(done, total) // total if total else 0
+            call(start + part, self._total)
+
+        return tell
+
+    def end(self) -> None:
+        """All is done."""
+        if self._call is not None:
+            self._call(self._total, self._total)
+
+
 @contextlib.contextmanager
 def shown(
     verb: str, path: str | bytes | os.PathLike[str] | None, progress: Tell | bool | None

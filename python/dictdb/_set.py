@@ -6,7 +6,8 @@
     dictdb_backup_<sec>_<usec>.<format>           the next chain
 
 A file is found by its name and chained by its sum (docs/file-format.md), never by its place in the
-folder: what somebody else left between two deltas does no harm.
+folder: what somebody else left between two deltas does no harm. Only deltas of the original, which
+have no sum, go on from the full backup before them and the others since.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from dictdb import _async, _core
+from dictdb import _async, _core, _pickles, _plain_delta
 from dictdb._core import CorruptFileError, DictDBError, InvalidArgumentError, MissingFileError
 from dictdb._logging import logger
-from dictdb._progress import Tell, shown
+from dictdb._progress import Steps, Tell, shown
 
 if TYPE_CHECKING:
     from dictdb._database import DictDB
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 StrPath: TypeAlias = str | os.PathLike[str]
 Progress: TypeAlias = Tell | bool
 
-_NAME = re.compile(r"dictdb_(?:backup_(\d+)_(\d{6})\.(json|dictdb)|delta_(\d+)_(\d{6})\.dictdb)")
+_NAME = re.compile(
+    r"dictdb_(?:backup_(\d+)_(\d{6})\.(json|dictdb|pickle)|delta_(\d+)_(\d{6})\.(?:dictdb|json))"
+)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -145,6 +148,8 @@ def chain_of(backup: Backup, older: list[Backup]) -> list[Backup]:
 
     Raises CorruptFileError when one of them is not there.
     """
+    if is_plain_delta(backup):
+        return _plain_chain(backup, older)
     chain = [backup]
     before = _before(backup)
     for candidate in reversed(older):
@@ -158,10 +163,34 @@ def chain_of(backup: Backup, older: list[Backup]) -> list[Backup]:
     return chain[::-1]
 
 
+def is_plain_delta(backup: Backup) -> bool:
+    """Whether it is a delta of the original, which has no sum."""
+    return backup.is_delta and _plain_delta.is_one(backup.path)
+
+
+def is_pickle(backup: Backup) -> bool:
+    """Whether it is a full backup that no delta can name by a sum."""
+    return backup.path.suffix == ".pickle"
+
+
+def _plain_chain(backup: Backup, older: list[Backup]) -> list[Backup]:
+    chain = [backup]
+    for candidate in reversed(older):
+        if not candidate.is_delta or is_plain_delta(candidate):
+            chain.append(candidate)
+        if not candidate.is_delta:
+            return chain[::-1]
+    raise CorruptFileError(f"{backup.name!r} goes on from a full backup that is not there")
+
+
 def _gap(delta: Backup, older: list[Backup]) -> CorruptFileError:
     """The file before `delta` is missing, or so damaged that it is not known any more."""
     for candidate in reversed(older):
-        if candidate.time < delta.time:
+        if (
+            candidate.time < delta.time
+            and not is_pickle(candidate)
+            and not is_plain_delta(candidate)
+        ):
             try:
                 _core._file_verify(os.fsencode(candidate.path), None)
             except CorruptFileError as error:
@@ -188,7 +217,35 @@ def load_chain(chain: list[Backup], tell: Tell | None, failed: list[int]) -> Dic
     """Load a base and its deltas. On errors `failed` gets the index of the file to blame."""
     from dictdb._database import DictDB
 
-    return DictDB._load_chain(tuple(os.fsencode(b.path) for b in chain), tell, failed)
+    plain = is_pickle(chain[0]) or is_plain_delta(chain[-1])
+    native = chain[:1] if plain else chain
+    steps = Steps(tell, sum(backup.size for backup in chain))
+    at = 0
+    try:
+        step = steps.step(sum(backup.size for backup in native))
+        if is_pickle(chain[0]):
+            db = _pickles.load(DictDB, os.fsencode(chain[0].path), step)
+        else:
+            db = DictDB._load_chain(tuple(os.fsencode(b.path) for b in native), step, failed)
+        for at in range(len(native), len(chain)):
+            _plain_delta.apply(db, chain[at].path)
+            if (step := steps.step(chain[at].size)) is not None:
+                step(1, 1)
+    except CorruptFileError:
+        if not failed:
+            failed.append(at)
+        raise
+    return db
+
+
+def _keys_raise(db: DictDB, later: Backup) -> None:
+    """Let automatic keys go on above those of a later backup."""
+    if is_plain_delta(later):
+        _plain_delta.keys_raise(db, later.path)
+    elif is_pickle(later):
+        _pickles.keys_raise(db, os.fsencode(later.path))
+    else:
+        db._keys_raise(os.fsencode(later.path))
 
 
 # --- restore ---
@@ -228,7 +285,7 @@ def restore(
         db = _load(backups, index, tell)
     for later in backups[index + 1 :]:
         try:
-            db._keys_raise(os.fsencode(later.path))
+            _keys_raise(db, later)
         except (DictDBError, OSError) as error:
             logger.warning("restore: automatic keys of %s are not known: %s", later.name, error)
     return db

@@ -55,9 +55,14 @@ def finish(table: Table, state: State) -> None:
             index["index_type"],
             unique=index["unique"],
         )
+    raise_next_key(table, state["next_key"])
+
+
+def raise_next_key(table: Table, next_key: int) -> None:
+    """Let automatic keys of a table that nobody else uses go on from `next_key` at least."""
     # Keys of records that are gone are never given again: one that has the last of them comes and
     # goes. The last key of all is used up or about to be: which, is not known.
-    key = state["next_key"] - (state["next_key"] != KEY_MAX)
+    key = next_key - (next_key != KEY_MAX)
     if table._next_key() <= key:
         record = dict.fromkeys(table.schema_fields()) | {table.primary_key: key}
         table.insert(record, skip_validation=True)

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dictdb import _core, _pickles, _set
+from dictdb import _core, _pickles, _plain_delta, _set
 from dictdb._core import CorruptFileError, InvalidArgumentError, MissingFileError
-from dictdb._progress import Tell, shown
+from dictdb._progress import Steps, Tell, shown
 
 _KINDS = {
     "native": "a database, native format",
@@ -112,30 +111,6 @@ class Report:
         return "\n".join(lines)
 
 
-class _Steps:
-    """Progress over several files: bytes done, of all."""
-
-    def __init__(self, call: Tell | None, total: int) -> None:
-        self._call = call
-        self._total = total
-        self._done = 0
-
-    def step(self, size: int) -> Callable[[int, int], None]:
-        """The progress function for a part of `size` bytes."""
-        start, self._done = self._done, self._done + size
-
-        def tell(done: int, total: int) -> None:
-            if self._call is not None:
-                part = size * min(done, total) // total if total else 0
-                self._call(start + part, self._total)
-
-        return tell
-
-    def end(self) -> None:
-        if self._call is not None:
-            self._call(self._total, self._total)
-
-
 def verify(path: _set.StrPath, *, progress: _set.Progress | None = None) -> Report:
     """Check every byte of a file, of a backup set, or of a database's directory.
 
@@ -176,6 +151,9 @@ def verify(path: _set.StrPath, *, progress: _set.Progress | None = None) -> Repo
 
 def _check(path: Path, tell: Tell | None) -> CheckedFile | Problem:
     try:
+        if _plain_delta.is_one(path):
+            _plain_delta.read(path)
+            return CheckedFile(path, "delta", path.stat().st_size, None)
         if _pickles.is_one(os.fsencode(path)):
             return _check_pickle(path, tell)
         info = _set.Info(*_core._file_verify(os.fsencode(path), tell))
@@ -232,7 +210,7 @@ def _verify_set(folder: Path, tell: Tell | None) -> Report:
     """Each file by itself, then each chain, from its last delta back."""
     backups = _set.list_backups(folder)
     findings = _Findings()
-    steps = _Steps(tell, 2 * sum(backup.size for backup in backups))
+    steps = Steps(tell, 2 * sum(backup.size for backup in backups))
     for backup in backups:
         tell = steps.step(backup.size)
         try:
@@ -253,7 +231,7 @@ def _verify_chain(
     backups: list[_set.Backup],
     index: int,
     damaged: set[Path],
-    steps: _Steps,
+    steps: Steps,
     findings: _Findings,
 ) -> set[Path]:
     """Whether the delta and those before it fit together: what was seen."""
@@ -301,7 +279,7 @@ def _verify_database(folder: Path, tell: Tell | None) -> Report:
 def _verify_database_once(folder: Path, files: list[Path], tell: Tell | None) -> Report:
     findings = _Findings()
     sizes = [path.stat().st_size for path in files]
-    steps = _Steps(tell, 2 * sum(sizes))
+    steps = Steps(tell, 2 * sum(sizes))
     for path, size in zip(files, sizes, strict=True):
         findings.add(path, _check(path, steps.step(size)))
     if not findings.problems:

@@ -250,9 +250,9 @@ static ddb_status load_checkpoint(ddb__wal *wal, uint64_t number, const ddb_open
   ddb__native_head head;
   ddb__wal_checkpoint_name(number, name);
   DDB__TRY(ddb__wal_path(wal, name, path, sizeof path, err));
-  ddb_status status = ddb__native_load(path, options ? options->progress : NULL,
-                                       options ? options->context : NULL, out, &chain, &head,
-                                       &wal->checkpoint_size, err);
+  ddb_status status =
+      ddb__native_load(path, options ? options->progress : NULL, options ? options->context : NULL,
+                       out, &chain, &head, &wal->checkpoint_size, err);
   if (status == DDB_ERR_CORRUPT && err) {
     return ddb__file_name(err, path);
   }

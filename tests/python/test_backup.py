@@ -415,7 +415,7 @@ def test_many_managers_and_threads_have_names_of_their_own(db: DictDB, folder: P
         ("backup_interval", True),
         ("min_backup_interval", -0.1),
         ("min_backup_interval", None),
-        ("file_format", "pickle"),
+        ("file_format", "csv"),
         ("file_format", None),
         ("on_backup_failure", 5),
     ],

@@ -157,7 +157,7 @@ def test_at(tmp_path: Path) -> None:
 
 def test_nothing_to_restore(tmp_path: Path) -> None:
     (tmp_path / "dictdb_backup_1_000000.json.bak").write_text("no backup")
-    (tmp_path / "dictdb_delta_1_000000.json").write_text("no backup")
+    (tmp_path / "dictdb_delta_1_000000.pickle").write_text("no backup")
     with pytest.raises(FileNotFoundError, match="no backup in"):
         restore(tmp_path)
     for call in (restore, verify, list_backups):
