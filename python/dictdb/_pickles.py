@@ -27,6 +27,8 @@ BATCH: Final = 1000
 _BATCH_SIZE: Final = 1 << 19  # Bytes: lists of larger records are shorter.
 _PROTOCOL: Final = 4
 _VERSION: Final = 1
+# What statements raise for what a hostile file brings; RecursionError: a message would show it.
+_MISTAKES: Final = (_core.DictDBError, TypeError, ValueError, KeyError, RecursionError)
 _PROPERTIES: Final = {"name": str, "primary_key": str, "next_key": int, "indexes": list}
 
 # ---- Saving ------------------------------------------------------------------------------------
@@ -120,9 +122,19 @@ def _load(cls: type[DictDB], file: BinaryIO, name: str, progress: Progress | Non
         raise reader.corrupt("neither a file of ours nor of the original", 0)
     if root.get("version") != _VERSION:
         raise reader.corrupt(
-            f"version {root.get('version')!r} of the format is not known here: this is {_VERSION}"
+            f"version {_told(root.get('version'))} of the format is not known here: "
+            f"this is {_VERSION}"
         )
     return _Loader(cls, reader, size, progress).run()
+
+
+def _told(value: object) -> str:
+    """What a message says of a value that may be of any type and size."""
+    if isinstance(value, str):
+        return repr(value[:80])
+    if isinstance(value, int) and value.bit_length() < 64:
+        return repr(value)
+    return f"of the type {type(value).__name__!r}"
 
 
 class _Loader:
@@ -161,7 +173,7 @@ class _Loader:
                     self.begin(value, begin)
             except _core.CorruptFileError:
                 raise
-            except (_core.DictDBError, TypeError, ValueError, KeyError) as error:
+            except _MISTAKES as error:
                 raise self.reader.corrupt(str(error), begin) from error
             if self.progress is not None:
                 self.progress(self.reader.offset, self.size)
@@ -222,8 +234,8 @@ def _original(cls: type[DictDB], root: _unpickle.Instance, reader: _unpickle.Rea
     for name, table in tables.items():
         try:
             _original_table(db, name, table)
-        except (_core.DictDBError, TypeError, ValueError, KeyError) as error:
-            raise reader.corrupt(f"table {name!r}: {error}", 0) from error
+        except _MISTAKES as error:
+            raise reader.corrupt(f"table {_told(name)}: {error}", 0) from error
     return db
 
 

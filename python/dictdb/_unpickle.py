@@ -12,6 +12,8 @@ Invariants
      SLACK. Lengths are compared with what is left of the file before anything is allocated.
   3. What is built is a tree: a container that a pickle refers to again is copied, and charged
      again; one that is still being built (it would contain itself) is refused.
+  4. Tuples that are hashed nest KEY_DEPTH deep at most: the interpreter hashes them by recursion,
+     without asking whether the stack has room.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from dictdb import _core
 
 ALLOWED: Final = 64
 SLACK: Final = 1 << 20
+KEY_DEPTH: Final = 100
 _CHUNK: Final = 1 << 18
 _SHORT: Final = 128  # Bytes of what may be shared for nothing: names of fields are.
 _NODE: Final = 64
@@ -103,6 +106,18 @@ def _exactly(value: Any, kind: type) -> Any:
     return value
 
 
+def _keys(items: list[Any]) -> list[Any]:
+    """What is to be hashed: invariant 4."""
+    if tuple in map(type, items):
+        level = [item for item in items if type(item) is tuple]
+        for _ in range(KEY_DEPTH):
+            level = [part for item in level for part in item if type(part) is tuple]
+            if not level:
+                return items
+        raise _Refused("a key nests too deep")
+    return items
+
+
 def _attribute(of: Any, name: Any) -> Named:
     if of is not _ZONE_CLASS or name != "_unpickle":
         raise _Refused("it asks for an attribute")
@@ -111,8 +126,8 @@ def _attribute(of: Any, name: Any) -> Named:
 
 _ZONE_CLASS = Named("ZoneInfo")
 _ZONE = Named("ZoneInfo", _zone)
-_SET = Named("set", lambda items: set(_exactly(items, list)))
-_FROZENSET = Named("frozenset", lambda items: frozenset(_exactly(items, list)))
+_SET = Named("set", lambda items: set(_keys(_exactly(items, list))))
+_FROZENSET = Named("frozenset", lambda items: frozenset(_keys(_exactly(items, list))))
 _UUID = Named("UUID")
 _NAMED: dict[tuple[str, str], Named] = {
     **{("builtins", kind): Named(kind) for kind in ("int", "str", "float", "bool", "list", "dict")},
@@ -313,6 +328,7 @@ class Reader:
     def _set_item(self) -> None:
         key, value = self._last(2)
         self._charge(2 * _NODE)
+        _keys([key])
         _exactly(self._stack[-1], dict)[key] = value
 
     def _set_items(self) -> None:
@@ -320,18 +336,17 @@ class Reader:
         if len(items) % 2:
             raise _Refused("a key has no value")
         self._charge(_NODE * len(items))
-        target = _exactly(self._stack[-1], dict)
-        for i in range(0, len(items), 2):
-            target[items[i]] = items[i + 1]
+        keys = _keys(items[::2])
+        _exactly(self._stack[-1], dict).update(zip(keys, items[1::2], strict=True))
 
     def _add_items(self) -> None:
         items = self._marked()
         self._charge(2 * _NODE * len(items))
-        _exactly(self._stack[-1], set).update(items)
+        _exactly(self._stack[-1], set).update(_keys(items))
 
     def _frozenset(self) -> None:
         items = self._marked()
-        self._new(frozenset(items), 4 * _NODE + 2 * _NODE * len(items))
+        self._new(frozenset(_keys(items)), 4 * _NODE + 2 * _NODE * len(items))
 
     # -- Things met again: invariant 3
 

@@ -292,6 +292,56 @@ def test_hostile_pickles_are_refused(data: bytes, tmp_path: Path) -> None:
     assert 0 <= caught.value.offset <= len(data)
 
 
+HASHING: dict[str, tuple[bytes, bytes]] = {
+    "an item": (b"}", b"Ns"),
+    "items": (b"}(", b"Nu"),
+    "members": (b"\x8f(", b"\x90"),
+    "a frozenset": (b"(", b"\x91"),
+    "a set of a list": (b"cbuiltins\nset\n](", b"e\x85R"),
+}
+
+
+@pytest.mark.parametrize(("before", "after"), HASHING.values(), ids=HASHING.keys())
+def test_what_is_hashed_nests_so_deep_and_no_deeper(before: bytes, after: bytes) -> None:
+    def nested(levels: int) -> bytes:
+        return b"\x80\x04" + before + b")" + b"\x85" * (levels - 1) + after + b"."
+
+    assert len(read(nested(_unpickle.KEY_DEPTH))) == 1
+    with pytest.raises(CorruptFileError, match="nests too deep"):
+        read(nested(_unpickle.KEY_DEPTH + 1))
+
+
+def test_a_key_that_would_overflow_the_stack_is_refused() -> None:
+    pays = b"B\x00\x00\x10\x00" + bytes(1 << 20) + b"0"  # A text, for what the tuples cost.
+    with pytest.raises(CorruptFileError, match="nests too deep"):
+        read(b"\x80\x04" + pays + b"})" + b"\x85" * 250_000 + b"Ns.")
+
+
+def test_what_cannot_be_shown_is_refused_too(original: Any, tmp_path: Path) -> None:
+    deep: Any = ()
+    for _ in range(90):
+        deep = (deep,)
+    head = pickle.dumps({"format": "dictdb", "version": 1})
+    properties = {"name": "t", "primary_key": "id", "schema": None, "next_key": 1, "indexes": []}
+    table = original_table(original, "t", "id", [{"id": 1}])
+    huge = 1 << 20_000
+    unnamed = original.DictDB()
+    unnamed.tables = {huge: table}
+    path = tmp_path / "odd.pickle"
+    for data, words in (
+        (pickle.dumps({"format": "dictdb", "version": huge}), "version of the type 'int'"),
+        (pickle.dumps({"format": "dictdb", "version": "x" * 999}), "version 'xxx"),
+        (pickle.dumps(unnamed), "table of the type 'int'"),
+        (head + pickle.dumps(properties) + pickle.dumps([{"id": 1, huge: 1}]), "byte"),
+        (head + pickle.dumps(properties) + pickle.dumps([{"id": 1, deep: 1}]), "field names"),
+    ):
+        path.write_bytes(data)
+        with pytest.raises(CorruptFileError, match=r"odd\.pickle") as caught:
+            DictDB.load(path)
+        assert words in str(caught.value)
+        assert len(str(caught.value)) < 1000
+
+
 def laughs(levels: int, width: int) -> bytes:
     """A list of `width` times a list of `width` times ... in a few bytes."""
     out = b"\x80\x04]\x94"
