@@ -38,6 +38,7 @@ typedef struct ddb__cell_reader {
   ddb__json_reader reader;
   ddb__json_tape tape;
   ddb__json_decoder decoder;
+  ddb_builder *trial; /* owned; NULL: not needed yet */
   uint8_t *scratch;
   size_t scratch_size;
 } ddb__cell_reader;

@@ -16,6 +16,7 @@
 #include "base/status.h"
 #include "io/base64.h"
 #include "io/cell.h"
+#include "io/fill.h"
 #include "io/number_text.h"
 #include "io/time_text.h"
 #include "io/try.h"
@@ -33,6 +34,7 @@ void ddb__cell_reader_fini(ddb__cell_reader *reader) {
   ddb__json_decoder_fini(&reader->decoder);
   ddb__json_tape_fini(&reader->tape);
   ddb__json_reader_fini(&reader->reader);
+  ddb_builder_free(reader->trial);
   ddb__free(&ddb__heap_process, reader->scratch, reader->scratch_size);
   *reader = (ddb__cell_reader){0};
 }
@@ -260,6 +262,26 @@ static ddb_status append_json(ddb__cell_reader *reader, ddb_str text, ddb_builde
   return ddb__json_decode(&reader->decoder, 0, builder);
 }
 
+/* Where the cell may be text too: apart first, since a builder that fails drops its record. */
+static ddb_status try_json(ddb__cell_reader *reader, ddb_str text, ddb_builder *builder,
+                           bool *done) {
+  if (!reader->trial) {
+    DDB__TRY(ddb_builder_new(&reader->trial, reader->err));
+  }
+  ddb_builder_clear(reader->trial);
+  ddb_status status = append_json(reader, text, reader->trial);
+  *done = status == DDB_OK;
+  if (*done) {
+    ddb_value value = ddb_builder_value_at(reader->trial, 0);
+    return ddb_builder_append(builder, &value, reader->err);
+  }
+  return ddb__fill_file_is_innocent(status) ? status : DDB_OK;
+}
+
+static bool takes_text(const ddb__cell_reader *reader, uint32_t types) {
+  return (types & DDB_TYPE(DDB_STR_KIND)) || reader->lenient;
+}
+
 /* ---- A type ------------------------------------------------------------------------------- */
 
 /* The kinds whose text has a form of its own. *done: something was appended. */
@@ -305,7 +327,8 @@ static ddb_status read_other(ddb__cell_reader *reader, ddb_str text, uint32_t ty
     return append(reader, builder, DDB_UUID, uuid, sizeof uuid);
   }
   if ((types & JSON_TYPES) && text.size && (*text.data == '{' || *text.data == '[')) {
-    return append_json(reader, text, builder);
+    return takes_text(reader, types) ? try_json(reader, text, builder, done)
+                                     : append_json(reader, text, builder);
   }
   if (types & DDB_TYPE(DDB_BYTES)) {
     size_t size;
@@ -340,7 +363,7 @@ static ddb_status read_typed(ddb__cell_reader *reader, ddb_str text, uint32_t ty
   if (done) {
     return DDB_OK;
   }
-  if ((types & DDB_TYPE(DDB_STR_KIND)) || reader->lenient) {
+  if (takes_text(reader, types)) {
     return append(reader, builder, DDB_STR_KIND, text.data, text.size);
   }
   return ddb__fail(reader->err, DDB_ERR_SCHEMA, "'%.*s' is not of its type", DDB__STR_ARG(text));

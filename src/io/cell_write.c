@@ -49,9 +49,11 @@ static ddb_status put_quoted(ddb__json_writer *out, ddb_str text) {
   return ddb__json_write_raw(out, "\"", 1);
 }
 
+/* What is not null must not be read as it. */
 static ddb_status put_text(const ddb__cell_writer *writer, ddb_str text) {
-  return needs_quotes(writer, text) ? put_quoted(writer->out, text)
-                                    : ddb__json_write_raw(writer->out, text.data, text.size);
+  bool quoted = needs_quotes(writer, text) || ddb__text_equal(text, writer->null_text);
+  return quoted ? put_quoted(writer->out, text)
+                : ddb__json_write_raw(writer->out, text.data, text.size);
 }
 
 /* ---- Text --------------------------------------------------------------------------------- */
@@ -75,8 +77,8 @@ static ddb_status put_str(const ddb__cell_writer *writer, ddb_str text) {
                      "a str with a lone surrogate cannot be in a CSV file");
   }
   /* A byte order mark at the start of a file is none if it is quoted. */
-  bool special = text.size == 0 || ddb__text_equal(text, writer->null_text) ||
-                 ddb__cell_is_number(text, &is_float) || (uint8_t)text.data[0] == 0xef;
+  bool special =
+      text.size == 0 || ddb__cell_is_number(text, &is_float) || (uint8_t)text.data[0] == 0xef;
   return special ? put_quoted(writer->out, text) : put_text(writer, text);
 }
 
@@ -87,6 +89,11 @@ static ddb_status put_bytes(const ddb__cell_writer *writer, const ddb_value *val
   if (value->size == 0) {
     return put_quoted(writer->out, (ddb_str){"", 0});
   }
+  if (value->size <= part_max) {
+    ddb__base64_encode(at, value->size, text);
+    return put_text(writer, (ddb_str){text, ddb__base64_size(value->size)});
+  }
+  DDB__TRY(ddb__json_write_raw(writer->out, "\"", 1)); /* the delimiter may be a letter */
   for (size_t left = value->size; left;) {
     size_t part = left < part_max ? left : part_max;
     ddb__base64_encode(at, part, text);
@@ -94,7 +101,7 @@ static ddb_status put_bytes(const ddb__cell_writer *writer, const ddb_value *val
     at += part;
     left -= part;
   }
-  return DDB_OK;
+  return ddb__json_write_raw(writer->out, "\"", 1);
 }
 
 /* ---- JSON --------------------------------------------------------------------------------- */
@@ -110,6 +117,7 @@ static ddb_status put_json(ddb__cell_writer *writer, const ddb_value *value) {
   }
   DDB__TRY(ddb__json_write_raw(writer->out, "\"", 1));
   writer->json.used = 0;
+  writer->json.err = writer->out->err; /* each record may bring another one */
   DDB__TRY(ddb__json_write_value(&writer->json, value));
   DDB__TRY(ddb__json_writer_flush(&writer->json));
   return ddb__json_write_raw(writer->out, "\"", 1);

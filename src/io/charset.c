@@ -8,6 +8,8 @@
  *   2. What is converted stays in `output` until that is full, so that short texts cost no system
  *      call each.
  *   3. Reading gives at least one byte unless the file has ended.
+ *   4. At the end iconv is asked for what it keeps: letters that wait for an accent, ways back to the
+ *      first state.
  */
 #include "io/charset.h"
 
@@ -74,6 +76,13 @@ static int convert(ddb__charset *charset, char *out, size_t capacity, size_t *ma
   return error;
 }
 
+/* To the first state. Returns the bytes at `out`: a few, none the second time. */
+static size_t finish(const ddb__charset *charset, char *out, size_t capacity) {
+  size_t left = capacity;
+  (void)iconv(charset->handle, NULL, NULL, &out, &left);
+  return capacity - left;
+}
+
 ddb_status ddb__charset_read(ddb__charset *charset, ddb__file *file, char *buffer, size_t capacity,
                              size_t *size, ddb_error *err) {
   if (!charset->input) {
@@ -89,6 +98,7 @@ ddb_status ddb__charset_read(ddb__charset *charset, ddb__file *file, char *buffe
       charset->input_size += more;
     }
     if (charset->input_size == 0) {
+      *size = finish(charset, buffer, capacity);
       return DDB_OK;
     }
     int error = convert(charset, buffer, capacity, size);
@@ -152,9 +162,6 @@ ddb_status ddb__charset_finish(ddb__charset *charset, ddb__file *file, ddb_error
     return DDB_OK;
   }
   DDB__TRY(put_output(charset, file, err));
-  char *out = charset->output;
-  size_t left = DDB__CHARSET_BUFFER_SIZE;
-  (void)iconv(charset->handle, NULL, NULL, &out, &left); /* back to the first state: a few bytes */
-  charset->output_size = DDB__CHARSET_BUFFER_SIZE - left;
+  charset->output_size = finish(charset, charset->output, DDB__CHARSET_BUFFER_SIZE);
   return put_output(charset, file, err);
 }

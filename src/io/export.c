@@ -41,6 +41,7 @@ struct ddb_export {
   ddb_str *columns;
   uint32_t *places; /* of the columns in the shape; DDB__NO_FIELD: it has none */
   size_t column_count;
+  bool pairs; /* NDJSON: a column's name cannot be a key of an object */
 };
 
 /* ---- Life --------------------------------------------------------------------------------- */
@@ -66,6 +67,7 @@ static ddb_status copy_columns(ddb_export *file, const ddb_export_options *optio
   bool copied = file->places != NULL;
   for (size_t i = 0; i < count && copied; i++) {
     copied = ddb__text_copy(&ddb__heap_process, options->columns[i], &file->columns[i]);
+    file->pairs |= !ddb__json_key_is_plain(options->columns[i]);
   }
   return copied ? DDB_OK : ddb__fail_memory(err, count * sizeof *file->columns);
 }
@@ -223,10 +225,10 @@ static ddb_status end_line(ddb_export *file) {
 static ddb_status put_members(ddb_export *file, const ddb_record *record) {
   for (size_t i = 0; i < file->column_count; i++) {
     ddb_value value = value_of(file, record, i);
-    DDB__TRY(ddb__json_write_name(&file->writer, file->columns[i], i == 0));
-    DDB__TRY(ddb__json_write_value(&file->writer, &value));
+    DDB__TRY(ddb__json_write_member(&file->writer, file->columns[i], &value, i == 0, file->pairs));
   }
-  return ddb__json_write_raw(&file->writer, "}\n", 2);
+  DDB__TRY(ddb__json_write_members_end(&file->writer, file->pairs));
+  return ddb__json_write_raw(&file->writer, "\n", 1);
 }
 
 static ddb_status put_whole(ddb_export *file, const ddb_record *record) {

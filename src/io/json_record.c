@@ -52,41 +52,29 @@ static inline ddb_status write_quick_name(ddb__json_writer *writer, ddb_str name
   return DDB_OK;
 }
 
-ddb_status ddb__json_write_name(ddb__json_writer *writer, ddb_str name, bool first) {
+static ddb_status write_pair(ddb__json_writer *writer, ddb_str name, const ddb_value *value,
+                             bool first) {
+  ddb_value text = ddb_text(name);
+  DDB__TRY(ddb__json_write_text(writer, first ? "{\"$type\": \"dict\", \"value\": [[" : ", ["));
+  DDB__TRY(ddb__json_write_value(writer, &text));
+  DDB__TRY(ddb__json_write_text(writer, ", "));
+  DDB__TRY(ddb__json_write_value(writer, value));
+  return ddb__json_write_text(writer, "]");
+}
+
+ddb_status ddb__json_write_member(ddb__json_writer *writer, ddb_str name, const ddb_value *value,
+                                  bool first, bool pairs) {
+  if (pairs) {
+    return write_pair(writer, name, value, first);
+  }
   DDB__TRY(ddb__json_write_text(writer, first ? "{" : ", "));
   DDB__TRY(ddb__json_write_string(writer, name));
-  return ddb__json_write_text(writer, ": ");
+  DDB__TRY(ddb__json_write_text(writer, ": "));
+  return ddb__json_write_value(writer, value);
 }
 
-static ddb_status write_plain_record(ddb__json_writer *writer, const ddb__json_names *names,
-                                     const ddb_record *record) {
-  const ddb_shape *shape = record->shape;
-  for (uint32_t i = 0; i < shape->count; i++) {
-    if (names->are_quick) {
-      DDB__TRY(write_quick_name(writer, shape->names[i], i == 0));
-    } else {
-      DDB__TRY(ddb__json_write_name(writer, shape->names[i], i == 0));
-    }
-    ddb_value value = ddb__record_at(record, i);
-    DDB__TRY(ddb__json_write_value(writer, &value));
-  }
-  return ddb__json_write_text(writer, "}");
-}
-
-/* With a field named "$type" or such: as pairs, like any dict. */
-static ddb_status write_pairs_record(ddb__json_writer *writer, const ddb_record *record) {
-  const ddb_shape *shape = record->shape;
-  DDB__TRY(ddb__json_write_text(writer, "{\"$type\": \"dict\", \"value\": ["));
-  for (uint32_t i = 0; i < shape->count; i++) {
-    ddb_value name = ddb_text(shape->names[i]);
-    ddb_value value = ddb__record_at(record, i);
-    DDB__TRY(ddb__json_write_text(writer, i ? ", [" : "["));
-    DDB__TRY(ddb__json_write_value(writer, &name));
-    DDB__TRY(ddb__json_write_text(writer, ", "));
-    DDB__TRY(ddb__json_write_value(writer, &value));
-    DDB__TRY(ddb__json_write_text(writer, "]"));
-  }
-  return ddb__json_write_text(writer, "]}");
+ddb_status ddb__json_write_members_end(ddb__json_writer *writer, bool pairs) {
+  return ddb__json_write_text(writer, pairs ? "]}" : "}");
 }
 
 ddb_status ddb__json_write_record(ddb__json_writer *writer, ddb__json_names *names,
@@ -94,8 +82,17 @@ ddb_status ddb__json_write_record(ddb__json_writer *writer, ddb__json_names *nam
   if (record->shape->id != names->shape_id) {
     look_at_shape(names, record->shape);
   }
-  return names->are_plain ? write_plain_record(writer, names, record)
-                          : write_pairs_record(writer, record);
+  const ddb_shape *shape = record->shape;
+  for (uint32_t i = 0; i < shape->count; i++) {
+    ddb_value value = ddb__record_at(record, i);
+    if (names->are_plain && names->are_quick) {
+      DDB__TRY(write_quick_name(writer, shape->names[i], i == 0));
+      DDB__TRY(ddb__json_write_value(writer, &value));
+    } else {
+      DDB__TRY(ddb__json_write_member(writer, shape->names[i], &value, i == 0, !names->are_plain));
+    }
+  }
+  return ddb__json_write_members_end(writer, !names->are_plain);
 }
 
 /* ---- In ----------------------------------------------------------------------------------- */

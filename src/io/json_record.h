@@ -20,8 +20,11 @@ typedef struct ddb__json_names {
 
 ddb_status ddb__json_write_record(ddb__json_writer *writer, ddb__json_names *names,
                                   const ddb_record *record);
-/* ", " or "{", then "name": */
-ddb_status ddb__json_write_name(ddb__json_writer *writer, ddb_str name, bool first);
+/* A record by its members, one after another and at least one. pairs: one of the names cannot be a
+ * key of an object (ddb__json_key_is_plain). */
+ddb_status ddb__json_write_member(ddb__json_writer *writer, ddb_str name, const ddb_value *value,
+                                  bool first, bool pairs);
+ddb_status ddb__json_write_members_end(ddb__json_writer *writer, bool pairs);
 
 /* Makes records of tapes; zeroed but for the borrowed members. */
 typedef struct ddb__json_maker {

@@ -17,7 +17,8 @@
 /* The name that iconv may know: Python's own for the encoding, but hyphens for underscores and utf-16le
  * for utf-16-le. *out: bytes. */
 static int take_encoding(pyddb_state *state, PyObject *given, PyObject **out) {
-  static const char *const changes[][2] = {{"_", "-"}, {"16-", "16"}, {"32-", "32"}};
+  static const char *const changes[][2] = {
+      {"_", "-"}, {"16-", "16"}, {"32-", "32"}, {"iso2022-", "iso-2022-"}};
   *out = NULL;
   if (!given) {
     return 0;
@@ -132,9 +133,9 @@ static int columns_given(pyddb_source *source, PyObject *given, columns *c) {
   return result;
 }
 
-/* All fields that the view's records have, without `hidden` (or NULL); never none. */
+/* All fields that the view's records have, without `hidden` (or NULL); never none: then `key`. */
 static int columns_of_view(pyddb_source *source, const ddb_view *view, PyObject *hidden,
-                           columns *c) {
+                           PyObject *key, columns *c) {
   c->names = pyddb_source_columns_of(source, view);
   if (!c->names) {
     return -1;
@@ -146,13 +147,14 @@ static int columns_of_view(pyddb_source *source, const ddb_view *view, PyObject 
     }
     PyErr_Clear(); /* no records: it is not there */
   }
-  return PyList_GET_SIZE(c->names) == 0 ? PyList_Append(c->names, source->primary_key) : 0;
+  return PyList_GET_SIZE(c->names) == 0 ? PyList_Append(c->names, key) : 0;
 }
 
 /* ---- Export -------------------------------------------------------------------------------- */
 
 typedef struct export_call {
   pyddb_source *source;
+  PyObject *key;  /* of the source that was asked, borrowed from it */
   PyObject *path; /* bytes, owned */
   PyObject *encoding;
   pyddb_text null_text;
@@ -231,8 +233,8 @@ static PyObject *export_source(export_call *e, PyObject *given_columns, PyObject
     return NULL;
   }
   PyObject *result = NULL;
-  bool named =
-      given || (!csv && !hidden) || columns_of_view(e->source, &view, hidden, &e->columns) == 0;
+  bool named = given || (!csv && !hidden) ||
+               columns_of_view(e->source, &view, hidden, e->key, &e->columns) == 0;
   if (named && (!e->columns.names || columns_texts(&e->columns) == 0)) {
     e->options.columns = e->columns.strings;
     e->options.column_count = e->columns.count;
@@ -260,6 +262,7 @@ static PyObject *run_export(export_call *e, PyObject *const *slots) {
   pyddb_state *state = e->source->state;
   PyObject *table = NULL;
   PyObject *key = NULL;
+  e->key = e->source->primary_key;
   if (slots[1] && slots[1] != Py_None) {
     key = PyUnicode_FromStringAndSize("\0row", 4);
     table = key ? table_of(state, slots[1], key) : NULL;

@@ -322,6 +322,13 @@ static void test_no_memory_to_import(void **state) {
   every_allocation(&options, sample_csv);
   options.encoding = "ISO-8859-1";
   every_allocation(&options, sample_csv);
+  const ddb_schema_field fields[] = {{.name = DDB_STR("id"), .types = DDB_TYPE(DDB_INT)},
+                                     {.name = DDB_STR("a"), .types = DDB_TYPE(DDB_LIST)}};
+  const ddb_table_options table = {.schema = fields, .schema_count = 2};
+  options = csv_in();
+  options.table = &table;
+  options.skip_validation = true;
+  every_allocation(&options, "id,a\n1,[5]\n2,[5\n3,\"[[1, {}], 2]\"\n");
   options = (ddb_import_options){.format = DDB_TEXT_NDJSON};
   every_allocation(&options, sample_lines);
 }

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +132,17 @@ def test_skip_validation_keeps_text(tmp_path: Path) -> None:
     assert [row["a"] for row in rows] == ["x", 3]
 
 
+@pytest.mark.parametrize(
+    ("types", "skip_validation"), [(list, True), (list | str, False), (list | str, True)]
+)
+def test_broken_json_stays_text(types: Any, skip_validation: bool, tmp_path: Path) -> None:
+    cells = ["[abc", '"[1, [2,"', "[1] [2]", "[" * 5000, '"{""$type"": ""no"", ""value"": 1}"']
+    text = "a\n" + "".join(cell + "\n[1]\n" for cell in cells)
+    rows = load_csv(tmp_path, text, schema={"a": types}, skip_validation=skip_validation)
+    assert [row["a"] for row in rows[1::2]] == [[1]] * len(cells)
+    assert [row["a"] for row in rows[::2]] == [cell.strip('"').replace('""', '"') for cell in cells]
+
+
 def test_records_columns_where(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     users = Table("users")
@@ -146,6 +159,11 @@ def test_records_columns_where(tmp_path: Path) -> None:
     assert users.export_ndjson(path, records=found, where=users.name == "Cy") == 1
     assert path.read_bytes() == b'{"name": "Cy"}\n'
     assert users.export_csv(path, records=[]) == 0
+    assert path.read_bytes() == b"id\r\n"
+    with pytest.raises(InvalidArgumentError, match=r"record 1, field 'id'.*alone"):
+        users.export_csv(path, records=[{}])
+    assert users.export_ndjson(path, records=[{}]) == 1
+    assert path.read_bytes() == b'{"id": null}\n'
     assert Table("empty", primary_key="key").export_csv(path) == 0
     assert path.read_bytes() == b"key\r\n"
 
@@ -275,6 +293,69 @@ def test_null_and_the_empty_text(tmp_path: Path) -> None:
     assert db["t"].pluck("a") == [None, "", "NULL", "x"]
     rows = load_csv(tmp_path, "id,s,o,i\n1,,,5\n", schema={"s": str, "o": str | None, "i": int})
     assert rows == [{"id": 1, "s": "", "o": None, "i": 5}]
+
+
+@pytest.mark.parametrize("null", ["0", "true", "1.5", "YQ==", "2020-01-02", "0.10"])
+def test_what_is_written_as_null_is_stays_what_it_is(null: str, tmp_path: Path) -> None:
+    path = tmp_path / "n.csv"
+    schema: dict[str, Any] = {
+        "id": int,
+        "a": int | None,
+        "b": bool | None,
+        "c": float | None,
+        "d": bytes | None,
+        "e": date | None,
+        "f": Decimal | None,
+    }
+    table = Table("t", schema=schema)
+    table.insert(
+        {"a": 0, "b": True, "c": 1.5, "d": b"a", "e": date(2020, 1, 2), "f": Decimal("0.10")}
+    )
+    table.insert(dict.fromkeys("abcdef"))
+    table.export_csv(path, null=null)
+    db = DictDB()
+    db.import_csv(path, "t", schema=schema, null=null)
+    assert db["t"].all() == table.all()
+
+
+@pytest.mark.parametrize("delimiter", ["=", "+", "/", "A", "1", "-", "."])
+def test_a_delimiter_that_values_are_written_with(delimiter: str, tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    schema = {"id": int, "a": bytes, "b": float, "c": date}
+    table = Table("t", schema=schema)
+    values = [b"", b"a", b"\xfb\xff", bytes(10_000), b"\xff" * 10_000]
+    table.insert([{"a": value, "b": -1.1e-11, "c": date(2011, 1, 11)} for value in values])
+    table.export_csv(path, delimiter=delimiter)
+    db = DictDB()
+    db.import_csv(path, "t", schema=schema, delimiter=delimiter)
+    assert db["t"].all() == table.all()
+
+
+def test_names_that_ndjson_keeps_to_itself(tmp_path: Path) -> None:
+    path = tmp_path / "n.ndjson"
+    table = Table("t")
+    table.insert([{"$type": "set", "value": [1]}, {"$type": None, "a": 5}])
+    db = DictDB()
+    for i, options in enumerate(
+        ({}, {"columns": ["id", "$type"]}, {"columns": ["$type"]}, {"records": table.all()})
+    ):
+        table.export_ndjson(path, **options)
+        db.import_ndjson(path, f"t{i}")
+        for found, record in zip(db[f"t{i}"].all(), table.all(), strict=True):
+            names = options.get("columns", record)
+            assert {name: found[name] for name in names} == {name: record[name] for name in names}
+
+
+@pytest.mark.parametrize("encoding", ["cp1258", "iso2022_jp", "big5hkscs", "utf-7"])
+def test_a_last_letter_that_could_take_an_accent(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "e.csv"
+    for last in ("a", "e", "\u00ca" if encoding in ("cp1258", "big5hkscs", "utf-7") else "\u3042"):
+        path.write_bytes(f"a\nx{last}".encode(encoding))
+        db = DictDB()
+        db.import_csv(path, "t", encoding=encoding)
+        assert db["t"].pluck("a") == ["x" + last]
+        db["t"].export_csv(path, columns=["a"], encoding=encoding)
+        assert path.read_bytes().decode(encoding) == f"a\r\nx{last}\r\n"
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16", "utf-16-le", "utf-8-sig"])
