@@ -1213,7 +1213,9 @@ typedef struct ddb_open_options {
    * failed (it is tried again), or a sync (the database is read-only). It may not use the database.
    * NULL: nobody is told; ddb_db_log_info knows all the same. */
   void (*on_failure)(void *context, const ddb_error *cause);
-  void *failure_context;
+  void *failure_context; /* of both */
+  /* The same, when it has made a checkpoint by itself: the last commit in it, and its bytes. */
+  void (*on_checkpoint)(void *context, uint64_t commit, uint64_t size);
 } ddb_open_options;
 /* options may be NULL. Releasing the last reference closes as well, without a checkpoint: at once, or
  * when a checkpoint that is on its way ends. */
@@ -1279,9 +1281,10 @@ typedef struct ddb_export_options {
   const char *encoding;   /* NULL: UTF-8; else a name that iconv knows */
   const ddb_str *columns; /* fields, in this order. NDJSON: NULL for all of each record */
   size_t column_count;    /* CSV: > 0 */
-  char delimiter;         /* CSV; 0: a comma. Else any ASCII character but quotes and line ends */
-  ddb_str null_text;      /* CSV: what stands for null, unquoted; {NULL, 0}: nothing at all */
-  uint64_t total;         /* records, for the progress; 0: not known */
+  bool skip_missing; /* NDJSON with columns: what a record lacks is left out; else it is null */
+  char delimiter;    /* CSV; 0: a comma. Else any ASCII character but quotes and line ends */
+  ddb_str null_text; /* CSV: what stands for null, unquoted; {NULL, 0}: nothing at all */
+  uint64_t total;    /* records, for the progress; 0: not known */
   ddb_progress progress;
   void *context;
 } ddb_export_options;

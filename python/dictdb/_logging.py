@@ -436,7 +436,12 @@ _STATEMENTS: dict[str, _Told] = {
     "LOAD": (logging.INFO, "loaded %s", None),
     "OPEN": (logging.INFO, "opened %s", None),
     "CHECKPOINT": (logging.INFO, "checkpoint done", None),
+    "SYNC": (logging.DEBUG, "synced", None),
+    "CLOSE": (logging.INFO, "closed", None),
+    "IMPORT": (logging.INFO, "imported %d into table %r", _count),
+    "EXPORT": (logging.INFO, "exported %d of table %r", _count),
 }
+_FILES = {"SAVE", "LOAD", "OPEN", "IMPORT", "EXPORT"}
 _DETAILS = {"CREATE_TABLE": "primary_key", "CREATE_INDEX": "field", "DROP_INDEX": "field"}
 _busy = threading.local()
 
@@ -480,11 +485,13 @@ def _emit(
 ) -> None:
     context: dict[str, Any] = {"table": table} if table is not None else {}
     context["op"] = op
-    args: tuple[Any, ...] = () if op == "CHECKPOINT" else (detail if table is None else table,)
+    args: tuple[Any, ...] = (
+        (table,) if table is not None else (detail,) if detail is not None else ()
+    )
     if count is not None:
         context["count"] = count
         args = (count, *args)
-    elif table is None and detail is not None:
+    if op in _FILES and detail is not None:
         context["path"] = str(detail)
     elif op in _DETAILS:
         name = _DETAILS[op]

@@ -12,6 +12,7 @@ from dictdb import _core, _pickles, _plain_delta, _set
 from dictdb._core import CorruptFileError, InvalidArgumentError, MissingFileError
 from dictdb._progress import Steps, Tell, shown
 
+_ATTEMPTS = 10
 _KINDS = {
     "native": "a database, native format",
     "json": "a database, JSON",
@@ -263,17 +264,36 @@ def _database_files(folder: Path) -> list[Path]:
 
 
 def _verify_database(folder: Path, tell: Tell | None) -> Report:
-    """Again when a checkpoint of the open database took files away meanwhile."""
-    while True:
-        files = _database_files(folder)
+    """Again when a checkpoint of the open database took files away meanwhile.
+
+    Also when what looks damaged has grown: it was being written when it was read.
+    """
+    for attempt in range(_ATTEMPTS):
+        before = _sizes(folder)
         try:
-            report = _verify_database_once(folder, files, tell)
+            report = _verify_database_once(folder, list(before), tell)
         except FileNotFoundError:
-            if _database_files(folder) == files:
+            if attempt == _ATTEMPTS - 1 or _sizes(folder) == before:
                 raise
             continue
-        if report.ok or _database_files(folder) == files:
-            return report
+        now = _sizes(folder)
+        moved = now.keys() != before.keys() or any(
+            now.get(problem.path) != before.get(problem.path) for problem in report.problems
+        )
+        if report.ok or not moved:
+            break
+    return report
+
+
+def _sizes(folder: Path) -> dict[Path, int]:
+    """The files, in order, and their sizes. What goes meanwhile has none."""
+    sizes = {}
+    for path in _database_files(folder):
+        try:
+            sizes[path] = path.stat().st_size
+        except FileNotFoundError:
+            sizes[path] = -1
+    return sizes
 
 
 def _verify_database_once(folder: Path, files: list[Path], tell: Tell | None) -> Report:

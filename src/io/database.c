@@ -51,6 +51,7 @@ static ddb__wal *wal_new(const ddb_open_options *options, ddb_error *err) {
   wal->directory = wal->lock = wal->fd = wal->old_fd = -1;
   wal->durability = options ? options->durability : DDB_DURABILITY_COMMIT;
   wal->on_failure = options ? options->on_failure : NULL;
+  wal->on_checkpoint = options ? options->on_checkpoint : NULL;
   wal->failure_context = options ? options->failure_context : NULL;
   wal->interval_ns = options && options->interval_ns ? options->interval_ns : SECOND_NS;
   pthread_condattr_t monotonic;
@@ -199,8 +200,12 @@ static void checkpoint_in_passing(ddb__wal *wal) {
   uint64_t doubled = wal->checkpoint_failures < 7 ? wal->checkpoint_failures : 7;
   wal->checkpoint_wanted = status != DDB_OK && !wal->failed;
   wal->retry_ns = status == DDB_OK ? 0 : clock_ns() + (RETRY_NS_FIRST << doubled) / 2;
+  uint64_t commit = wal->checkpoint_commit;
+  uint64_t size = wal->checkpoint_size;
   pthread_mutex_unlock(&wal->mutex);
-  if (status != DDB_OK && status != DDB_ERR_INTERRUPTED) {
+  if (status == DDB_OK && wal->on_checkpoint) {
+    wal->on_checkpoint(wal->failure_context, commit, size);
+  } else if (status != DDB_OK && status != DDB_ERR_INTERRUPTED) {
     tell_failure(wal, &cause);
   }
   ddb_db_release(db);

@@ -42,6 +42,7 @@ struct ddb_export {
   uint32_t *places; /* of the columns in the shape; DDB__NO_FIELD: it has none */
   size_t column_count;
   bool pairs; /* NDJSON: a column's name cannot be a key of an object */
+  bool skip_missing;
 };
 
 /* ---- Life --------------------------------------------------------------------------------- */
@@ -148,6 +149,7 @@ ddb_status ddb_export_open(const char *path, const ddb_export_options *options, 
     return ddb__fail_memory(err, sizeof *file);
   }
   file->format = options->format;
+  file->skip_missing = options->skip_missing;
   file->progress = (ddb__layout_progress){
       .call = options->progress, .context = options->context, .total = options->total};
   ddb_status status = start(file, path, options, err);
@@ -223,9 +225,17 @@ static ddb_status end_line(ddb_export *file) {
 }
 
 static ddb_status put_members(ddb_export *file, const ddb_record *record) {
+  bool first = true;
   for (size_t i = 0; i < file->column_count; i++) {
+    if (file->skip_missing && file->places[i] == DDB__NO_FIELD) {
+      continue;
+    }
     ddb_value value = value_of(file, record, i);
-    DDB__TRY(ddb__json_write_member(&file->writer, file->columns[i], &value, i == 0, file->pairs));
+    DDB__TRY(ddb__json_write_member(&file->writer, file->columns[i], &value, first, file->pairs));
+    first = false;
+  }
+  if (first) {
+    return ddb__json_write_raw(&file->writer, "{}\n", 3);
   }
   DDB__TRY(ddb__json_write_members_end(&file->writer, file->pairs));
   return ddb__json_write_raw(&file->writer, "\n", 1);

@@ -85,7 +85,8 @@ typedef struct ddb__wal {
   bool orphaned; /* the thread frees all this when it ends */
   bool checkpoint_wanted;
   uint64_t retry_ns;                                         /* on the clock: not before that */
-  void (*on_failure)(void *context, const ddb_error *cause); /* constant */
+  void (*on_failure)(void *context, const ddb_error *cause); /* these three: constant */
+  void (*on_checkpoint)(void *context, uint64_t commit, uint64_t size);
   void *failure_context;
   pthread_t thread;
 } ddb__wal;

@@ -440,22 +440,28 @@ static PyObject *db_memory(PyObject *self, PyObject *unused) {
   return pyddb_memory_dict(&memory);
 }
 
+static PyObject *log_import(const pyddb_db *db, PyObject *const *args, Py_ssize_t count,
+                            PyObject *kw, PyObject *result) {
+  return pyddb_log(db->state, "IMPORT", pyddb_log_argument("table_name", 1, args, count, kw),
+                   pyddb_log_argument("filepath", 0, args, count, kw), result);
+}
+
 static PyObject *db_import_csv(PyObject *self, PyObject *const *args, Py_ssize_t count,
                                PyObject *kw) {
   pyddb_db *db = (pyddb_db *)self;
-  return pyddb_import_csv(db->state, db->db, args, count, kw);
+  return log_import(db, args, count, kw, pyddb_import_csv(db->state, db->db, args, count, kw));
 }
 
 static PyObject *db_import_ndjson(PyObject *self, PyObject *const *args, Py_ssize_t count,
                                   PyObject *kw) {
   pyddb_db *db = (pyddb_db *)self;
-  return pyddb_import_ndjson(db->state, db->db, args, count, kw);
+  return log_import(db, args, count, kw, pyddb_import_ndjson(db->state, db->db, args, count, kw));
 }
 
 static PyObject *db_save(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw) {
   pyddb_db *db = (pyddb_db *)self;
   PyObject *result = pyddb_save(db->state, db->db, NULL, args, count, kw);
-  return pyddb_log(db->state, "SAVE", NULL, pyddb_log_argument("filename", args, count, kw),
+  return pyddb_log(db->state, "SAVE", NULL, pyddb_log_argument("filename", 0, args, count, kw),
                    result);
 }
 
@@ -465,7 +471,7 @@ static PyObject *db_load(PyObject *class, PyObject *const *args, Py_ssize_t coun
   PyObject *db = NULL;
   ddb_db *core = state ? pyddb_load(state, class, args, count, kw, &db) : NULL;
   db = core ? db_make(state, type, core, PYDDB_MISSING_IGNORE) : db;
-  return db ? pyddb_log(state, "LOAD", NULL, pyddb_log_argument("filename", args, count, kw), db)
+  return db ? pyddb_log(state, "LOAD", NULL, pyddb_log_argument("filename", 0, args, count, kw), db)
             : NULL;
 }
 
@@ -486,13 +492,14 @@ static PyObject *db_open(PyObject *class, PyObject *const *args, Py_ssize_t coun
   pyddb_state *state = pyddb_state_of(type);
   ddb_db *core = state ? pyddb_open(state, args, count, kw, &missing) : NULL;
   PyObject *db = core ? db_make(state, type, core, missing) : NULL;
-  return db ? pyddb_log(state, "OPEN", NULL, pyddb_log_argument("path", args, count, kw), db)
+  return db ? pyddb_log(state, "OPEN", NULL, pyddb_log_argument("path", 0, args, count, kw), db)
             : NULL;
 }
 
 static PyObject *db_sync(PyObject *self, PyObject *unused) {
+  pyddb_db *db = (pyddb_db *)self;
   (void)unused;
-  return pyddb_sync(((pyddb_db *)self)->state, ((pyddb_db *)self)->db);
+  return pyddb_log(db->state, "SYNC", NULL, NULL, pyddb_sync(db->state, db->db));
 }
 
 static PyObject *db_checkpoint(PyObject *self, PyObject *const *args, Py_ssize_t count,
@@ -503,8 +510,10 @@ static PyObject *db_checkpoint(PyObject *self, PyObject *const *args, Py_ssize_t
 }
 
 static PyObject *db_close(PyObject *self, PyObject *unused) {
+  pyddb_db *db = (pyddb_db *)self;
   (void)unused;
-  return pyddb_close(((pyddb_db *)self)->state, ((pyddb_db *)self)->db);
+  PyObject *result = pyddb_close(db->state, db->db);
+  return ddb_db_is_kept(db->db) ? pyddb_log(db->state, "CLOSE", NULL, NULL, result) : result;
 }
 
 static PyObject *db_log_info(PyObject *self, PyObject *unused) {

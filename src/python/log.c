@@ -41,14 +41,14 @@ PyObject *pyddb_log(pyddb_state *state, const char *op, PyObject *table, PyObjec
   return result;
 }
 
-PyObject *pyddb_log_argument(const char *name, PyObject *const *args, Py_ssize_t count,
-                             PyObject *kw) {
-  if (count > 0) {
-    return args[0];
+PyObject *pyddb_log_argument(const char *name, Py_ssize_t place, PyObject *const *args,
+                             Py_ssize_t count, PyObject *kw) {
+  if (count > place) {
+    return args[place];
   }
   for (Py_ssize_t i = 0; kw && i < PyTuple_GET_SIZE(kw); i++) {
     if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kw, i), name) == 0) {
-      return args[i];
+      return args[count + i];
     }
   }
   return NULL;

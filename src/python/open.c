@@ -56,10 +56,10 @@ static int take_interval(pyddb_state *state, PyObject *given, uint64_t *out_ns) 
 }
 
 /* In the main thread, when it next runs Python code. text: malloc, ours. */
-static int log_failure(void *text) {
+static int log_text(const char *level, void *text) {
   PyObject *logging = PyImport_ImportModule("logging");
   PyObject *logger = logging ? PyObject_CallMethod(logging, "getLogger", "s", "dictdb") : NULL;
-  PyObject *done = logger ? PyObject_CallMethod(logger, "error", "ss", "%s", text) : NULL;
+  PyObject *done = logger ? PyObject_CallMethod(logger, level, "ss", "%s", text) : NULL;
   if (!done) {
     PyErr_WriteUnraisable(logger);
   }
@@ -70,13 +70,33 @@ static int log_failure(void *text) {
   return 0;
 }
 
+static int log_failure(void *text) {
+  return log_text("error", text);
+}
+
+static int log_checkpoint(void *text) {
+  return log_text("info", text);
+}
+
 /* By the log's own thread, which Python does not know: it may not run Python code. */
-static void note_failure(void *context, const ddb_error *cause) {
-  (void)context;
-  char *text = Py_IsInitialized() ? strdup(cause->message) : NULL;
-  if (text && Py_AddPendingCall(log_failure, text) < 0) {
+static void note(int (*call)(void *text), const char *words) {
+  char *text = Py_IsInitialized() ? strdup(words) : NULL;
+  if (text && Py_AddPendingCall(call, text) < 0) {
     free(text); /* too many wait: log_info tells of it all the same */
   }
+}
+
+static void note_failure(void *context, const ddb_error *cause) {
+  (void)context;
+  note(log_failure, cause->message);
+}
+
+static void note_checkpoint(void *context, uint64_t commit, uint64_t size) {
+  char text[100];
+  (void)context;
+  (void)snprintf(text, sizeof text, "checkpoint done by itself: commit %llu, %llu bytes",
+                 (unsigned long long)commit, (unsigned long long)size);
+  note(log_checkpoint, text);
 }
 
 ddb_db *pyddb_open(pyddb_state *state, PyObject *const *args, Py_ssize_t count, PyObject *kw,
@@ -86,8 +106,10 @@ ddb_db *pyddb_open(pyddb_state *state, PyObject *const *args, Py_ssize_t count, 
   PyObject *slots[5];
   PyObject *path;
   pyddb_progress p;
-  ddb_open_options options = {
-      .progress = pyddb_progress_tell, .context = &p, .on_failure = note_failure};
+  ddb_open_options options = {.progress = pyddb_progress_tell,
+                              .context = &p,
+                              .on_failure = note_failure,
+                              .on_checkpoint = note_checkpoint};
   if (pyddb_bind(&signature, args, count, kw, slots) < 0 ||
       take_durability(state, slots[1], &options.durability) < 0 ||
       take_interval(state, slots[2], &options.interval_ns) < 0 ||

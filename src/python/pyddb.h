@@ -141,9 +141,9 @@ PyObject *pyddb_short_repr(PyObject *object);
 /* Tells the logger of a statement that gave `result`, which is returned; NULL stays NULL. */
 PyObject *pyddb_log(pyddb_state *state, const char *op, PyObject *table, PyObject *detail,
                     PyObject *result);
-/* The first argument of a fast call, which may be given by name: borrowed; NULL: there is none. */
-PyObject *pyddb_log_argument(const char *name, PyObject *const *args, Py_ssize_t count,
-                             PyObject *kw);
+/* The argument at a place of a fast call, which may be given by name: borrowed; NULL: there is none. */
+PyObject *pyddb_log_argument(const char *name, Py_ssize_t place, PyObject *const *args,
+                             Py_ssize_t count, PyObject *kw);
 extern PyMethodDef pyddb_log_functions[];
 
 /* Defines logged_<function>: the same method of a table, which the logger may be told of. */
@@ -154,7 +154,7 @@ extern PyMethodDef pyddb_log_functions[];
     pyddb_state *state = ((pyddb_source *)self)->state;                                            \
     return atomic_load_explicit(&state->log_statements, memory_order_relaxed)                      \
                ? pyddb_log(state, (op), ((pyddb_source *)self)->table_name,                        \
-                           pyddb_log_argument("returning", args + count, 0, kw), result)           \
+                           pyddb_log_argument("returning", 0, args + count, 0, kw), result)        \
                : result;                                                                           \
   }
 

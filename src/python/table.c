@@ -259,14 +259,14 @@ static PyObject *create_index(PyObject *self, PyObject *const *args, Py_ssize_t 
   pyddb_source *source = (pyddb_source *)self;
   PyObject *result = pyddb_table_create_index(self, args, count, kw);
   return pyddb_log(source->state, "CREATE_INDEX", source->table_name,
-                   pyddb_log_argument("field", args, count, kw), result);
+                   pyddb_log_argument("field", 0, args, count, kw), result);
 }
 
 static PyObject *drop_index(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw) {
   pyddb_source *source = (pyddb_source *)self;
   PyObject *result = pyddb_table_drop_index(self, args, count, kw);
   return pyddb_log(source->state, "DROP_INDEX", source->table_name,
-                   pyddb_log_argument("field", args, count, kw), result);
+                   pyddb_log_argument("field", 0, args, count, kw), result);
 }
 
 /* ---- The types ----------------------------------------------------------------------------- */

@@ -238,6 +238,7 @@ static PyObject *export_source(export_call *e, PyObject *given_columns, PyObject
   if (named && (!e->columns.names || columns_texts(&e->columns) == 0)) {
     e->options.columns = e->columns.strings;
     e->options.column_count = e->columns.count;
+    e->options.skip_missing = !given; /* as in a whole record, but for the hidden field */
     result = export_view(e, &view);
   }
   pyddb_view_close(e->source, &view);
@@ -287,6 +288,12 @@ static PyObject *run_export(export_call *e, PyObject *const *slots) {
   return result;
 }
 
+static PyObject *log_export(const pyddb_source *source, PyObject *const *args, Py_ssize_t count,
+                            PyObject *kw, PyObject *result) {
+  return pyddb_log(source->state, "EXPORT", source->table_name,
+                   pyddb_log_argument("filepath", 0, args, count, kw), result);
+}
+
 const char pyddb_export_csv_doc[] =
     "export_csv($self, filepath, *, records=None, columns=None, where=None,\n"
     "           delimiter=',', encoding='utf-8', null='', progress=None)\n--\n\n"
@@ -313,7 +320,7 @@ PyObject *pyddb_source_export_csv(PyObject *self, PyObject *const *args, Py_ssiz
     result = run_export(&e, slots);
   }
   export_fini(&e);
-  return result;
+  return log_export((pyddb_source *)self, args, count, kw, result);
 }
 
 const char pyddb_export_ndjson_doc[] =
@@ -321,7 +328,8 @@ const char pyddb_export_ndjson_doc[] =
     "              progress=None)\n--\n\n"
     "Writes records of one instant to a file of one JSON object a line, which is replaced as\n"
     "a whole or not at all; returns how many. Every value comes back equal from\n"
-    "import_ndjson. The arguments are those of export_csv.";
+    "import_ndjson; fields that a record lacks are left out, but with columns they are null.\n"
+    "The arguments are those of export_csv.";
 
 PyObject *pyddb_source_export_ndjson(PyObject *self, PyObject *const *args, Py_ssize_t count,
                                      PyObject *kw) {
@@ -334,7 +342,7 @@ PyObject *pyddb_source_export_ndjson(PyObject *self, PyObject *const *args, Py_s
     result = run_export(&e, slots);
   }
   export_fini(&e);
-  return result;
+  return log_export((pyddb_source *)self, args, count, kw, result);
 }
 
 /* ---- Import -------------------------------------------------------------------------------- */

@@ -226,6 +226,8 @@ static void test_no_space_changes_nothing(void **state) {
 
 typedef struct told {
   _Atomic int count;
+  _Atomic uint64_t commit; /* of the newest checkpoint */
+  _Atomic uint64_t size;
   _Atomic int os_error;
 } told;
 
@@ -233,6 +235,12 @@ static void tell(void *context, const ddb_error *cause) {
   told *t = context;
   atomic_store(&t->os_error, cause->os_error);
   atomic_fetch_add(&t->count, 1);
+}
+
+static void tell_checkpoint(void *context, uint64_t commit, uint64_t size) {
+  told *t = context;
+  atomic_store(&t->size, size);
+  atomic_store(&t->commit, commit);
 }
 
 /* Waits as long as it takes: the test's own limit ends it. */
@@ -251,8 +259,10 @@ static void test_failed_checkpoints_are_told_and_tried_again(void **state) {
   (void)state;
   told t = {0};
   ddb_db *db;
-  const ddb_open_options options = {
-      .durability = DDB_DURABILITY_NONE, .on_failure = tell, .failure_context = &t};
+  const ddb_open_options options = {.durability = DDB_DURABILITY_NONE,
+                                    .on_failure = tell,
+                                    .failure_context = &t,
+                                    .on_checkpoint = tell_checkpoint};
   assert_ok(ddb_db_open(log_path, &options, &db, NULL));
   ddb_table *table = log_table(db, "t");
   ddb__test_sys_only(DDB__SYS_RENAMEAT);
@@ -264,12 +274,18 @@ static void test_failed_checkpoints_are_told_and_tried_again(void **state) {
   assert_int_equal(info.checkpoints, 0);
   assert_false(info.read_only);
   assert_ok(rows_insert(table, 5000, 1));
+  assert_int_equal(atomic_load(&t.commit), 0);
   ddb__test_sys_fail(0, 0, false);
   ddb__test_sys_only(DDB__SYS_COUNT);
   info = wait_for_failures(db, 0);
   assert_int_equal(info.checkpoint_failures, 0);
   assert_int_equal(info.checkpoint_error.status, DDB_OK);
   assert_true(info.checkpoint_bytes > 0);
+  while (atomic_load(&t.commit) == 0) {
+    usleep(1000);
+  }
+  assert_int_equal(atomic_load(&t.commit), info.checkpoint_commit);
+  assert_int_equal(atomic_load(&t.size), info.checkpoint_bytes);
   uint64_t digest = log_digest(db);
   ddb_table_release(table);
   log_close(db);

@@ -250,6 +250,16 @@ static void test_export(void **state) {
   options.format = DDB_TEXT_NDJSON;
   assert_ok(export_table(db, "t", &options, NULL));
   assert_target("{\"b\": null}\n{\"b\": 1.0}\n{\"b\": null}\n{\"b\": true}\n");
+  options.skip_missing = true;
+  assert_ok(export_table(db, "t", &options, NULL));
+  assert_target("{\"b\": null}\n{\"b\": 1.0}\n{}\n{\"b\": true}\n");
+  const ddb_str odd[] = {DDB_STR("$type"), DDB_STR("id")};
+  options = (ddb_export_options){
+      .format = DDB_TEXT_NDJSON, .columns = odd, .column_count = 2, .skip_missing = true};
+  assert_ok(export_table(db, "t", &options, NULL));
+#define PAIR(key) "{\"$type\": \"dict\", \"value\": [[\"id\", " key "]]}\n"
+  assert_target(PAIR("1") PAIR("2") PAIR("3") PAIR("4"));
+#undef PAIR
   options = (ddb_export_options){0};
   assert_int_equal(export_table(db, "t", &options, &err), DDB_ERR_INVALID);
   options.format = (ddb_text_format)7;

@@ -115,6 +115,12 @@ def test_tables_indexes_and_files_are_logged_at_info(db: DictDB, tmp_path: Path)
     DictDB.load(tmp_path / "x.json")
     with DictDB.open(tmp_path / "db") as opened:
         opened.checkpoint()
+        opened.sync()  # Told at DEBUG.
+    db.close()  # Nothing was opened.
+    table.export_csv(tmp_path / "x.csv")
+    table.export_ndjson(filepath=tmp_path / "x.ndjson", where=table.a == 2)
+    db.import_csv(tmp_path / "x.csv", table_name="u")
+    db.import_ndjson(tmp_path / "x.ndjson", "v")
     db.drop_table("t")
     assert [(record.op, record.getMessage()) for record in kept.records] == [
         ("CREATE_TABLE", "created table 't'"),
@@ -125,7 +131,15 @@ def test_tables_indexes_and_files_are_logged_at_info(db: DictDB, tmp_path: Path)
         ("LOAD", f"loaded {tmp_path / 'x.json'}"),
         ("OPEN", f"opened {tmp_path / 'db'}"),
         ("CHECKPOINT", "checkpoint done"),
+        ("CLOSE", "closed"),
+        ("EXPORT", "exported 1 of table 't'"),
+        ("EXPORT", "exported 0 of table 't'"),
+        ("IMPORT", "imported 1 into table 'u'"),
+        ("IMPORT", "imported 0 into table 'v'"),
         ("DROP_TABLE", "dropped table 't'"),
+    ]
+    assert [record.context["path"] for record in kept.records[9:13]] == [
+        str(tmp_path / name) for name in ("x.csv", "x.ndjson", "x.csv", "x.ndjson")
     ]
     assert [record.context.get("field") for record in kept.records[1:4]] == ["a", ["a", "b"], "a"]
     assert kept.records[4].context["path"] == str(tmp_path / "x.json")

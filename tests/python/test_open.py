@@ -208,6 +208,21 @@ def test_what_the_log_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.testing_build  # Its logs are short.
+def test_checkpoints_made_in_passing_are_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "dictdb")
+    with DictDB.open(tmp_path / "db", "none") as db:
+        table = db.create_table("t")
+        caplog.clear()
+        table.insert([{"text": "x" * 100} for _ in range(2000)])
+        while not caplog.records:
+            time.sleep(0.002)
+        assert "checkpoint done by itself: commit " in caplog.records[0].getMessage()
+        assert caplog.records[0].levelname == "INFO"
+
+
+@pytest.mark.testing_build  # Its logs are short.
 def test_failed_checkpoints_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """They are made by the database itself, and nobody waits for them."""
     path, away = tmp_path / "db", tmp_path / "away"

@@ -21,6 +21,7 @@ from dictdb import (
     DictDB,
     InvalidArgumentError,
     MissingFileError,
+    _verify,
     list_backups,
     restore,
     verify,
@@ -355,6 +356,33 @@ def test_verify_a_database(tmp_path: Path) -> None:
     report = verify(folder)
     assert not report
     assert "missing" in report.problems[0].message
+
+
+@pytest.mark.parametrize(
+    ("growths", "checks", "sound"), [(0, 1, False), (2, 3, True), (99, 10, False)]
+)
+def test_what_grows_while_it_is_verified_is_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, growths: int, checks: int, sound: bool
+) -> None:
+    """A commit that is half written when it is read may look like damage."""
+    once = _verify._verify_database_once
+    calls: list[Path] = []
+    with DictDB.open(tmp_path / "db", durability="none") as db:
+        table = db.create_table("t")
+
+        def check(folder: Path, files: list[Path], tell: Any) -> dictdb.Report:
+            calls.append(files[-1])
+            report = once(folder, files, tell)
+            if growths and len(calls) > growths:
+                return report
+            if growths:
+                table.insert({"n": 1})
+            problem = dictdb.Problem(files[-1], 64, "torn")
+            return dictdb.Report(folder, "database", report.files, [problem])
+
+        monkeypatch.setattr(_verify, "_verify_database_once", check)
+        assert verify(tmp_path / "db").ok is sound
+    assert len(calls) == checks
 
 
 def test_a_restored_database_goes_on(tmp_path: Path) -> None:

@@ -163,9 +163,34 @@ def test_records_columns_where(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match=r"record 1, field 'id'.*alone"):
         users.export_csv(path, records=[{}])
     assert users.export_ndjson(path, records=[{}]) == 1
-    assert path.read_bytes() == b'{"id": null}\n'
+    assert path.read_bytes() == b"{}\n"
     assert Table("empty", primary_key="key").export_csv(path) == 0
     assert path.read_bytes() == b"key\r\n"
+
+
+def test_records_come_back_from_ndjson_as_they_were(tmp_path: Path) -> None:
+    """Fields that are missing stay missing, None stays None, whatever the names are."""
+    records = [
+        {"id": 5, "a": None},
+        {"id": "x", "b": [1, {"$type": 1}]},
+        {"id": 2.5, "$type": "tuple", "value": [1]},
+        {"id": 7},
+        {"": 1, "id": 8, "a": 0},
+    ]
+    path = tmp_path / "records.ndjson"
+    assert Table("t").export_ndjson(path, records=records) == 5
+    db = DictDB()
+    assert db.import_ndjson(path, "back") == 5
+    assert db["back"].all() == records
+    assert db["back"].export_ndjson(path, columns=["$type", "id"]) == 5
+    db.import_ndjson(path, "some")
+    assert [dict(row) for row in db["some"].select(where=db["some"].id == 2.5)] == [
+        {"$type": "tuple", "id": 2.5}
+    ]
+    assert Table("t").export_ndjson(path, records=[{}, {"a": 1}, {}]) == 3
+    assert path.read_text() == '{}\n{"a": 1}\n{}\n'
+    assert Table("t").export_ndjson(path, records=[{}]) == 1
+    assert path.read_text() == "{}\n"
 
 
 def test_views_of_snapshots_export_their_instant(tmp_path: Path) -> None:
