@@ -7,6 +7,9 @@
  * Where a record does not hold, the log ends, if nothing behind that place says that it had been on
  * the disk (wal.h, L3): then the bytes were lost or torn on their way, nobody was told that they are
  * safe, and all behind them goes too. Otherwise the file was damaged later: CORRUPT.
+ *
+ * A segment ends where it did when it was opened: who reads the log of a database that is open
+ * elsewhere would else follow its writer for as long as that writes.
  */
 #include <errno.h>
 #include <limits.h>
@@ -97,15 +100,26 @@ static ddb_status need_body(reader *r, uint64_t size) {
   return DDB_OK;
 }
 
+/* Bytes of the segment from `at` on. */
+static uint64_t left_of(const reader *r, uint64_t at) {
+  return at < r->file.size ? r->file.size - at : 0;
+}
+
+/* As far as the segment goes; the file is at `at`. */
+static ddb_status read_left(reader *r, uint64_t at, void *buffer, size_t wanted, size_t *size) {
+  uint64_t left = left_of(r, at);
+  return ddb__file_read_full(&r->file, buffer, left < wanted ? (size_t)left : wanted, size, r->err);
+}
+
 /* Reads the record at r->at. *whole: false where the log ends or does not hold, *empty: nothing is
  * there. */
 static ddb_status read_record(reader *r, ddb__log_record *record, bool *whole, bool *empty) {
   size_t size;
   *whole = false;
-  DDB__TRY(ddb__file_read_full(&r->file, record, sizeof *record, &size, r->err));
+  DDB__TRY(read_left(r, r->at, record, sizeof *record, &size));
   *empty = size == 0;
   if (size < sizeof *record || !record_holds(r, record) || record->size % 8 != 0 ||
-      record->size > r->file.size - r->at - sizeof *record) {
+      record->size > left_of(r, r->at + sizeof *record)) {
     return DDB_OK;
   }
   if (record->size) {
@@ -146,11 +160,12 @@ static ddb_status find_witness(reader *r, uint64_t from, ddb__log_place place, b
   const size_t step = 8; /* records begin at multiples of it */
   DDB__TRY(need_body(r, DDB__WAL_BUFFER_SIZE));
   size_t kept = 0;
+  uint64_t next = from;
   DDB__TRY(ddb__file_seek(&r->file, from, r->err));
   for (;;) {
     size_t size;
-    DDB__TRY(
-        ddb__file_read_full(&r->file, r->body + kept, DDB__WAL_BUFFER_SIZE - kept, &size, r->err));
+    DDB__TRY(read_left(r, next, r->body + kept, DDB__WAL_BUFFER_SIZE - kept, &size));
+    next += size;
     size += kept;
     size_t at = 0;
     for (; at + sizeof record <= size; at += step) {

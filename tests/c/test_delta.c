@@ -659,6 +659,48 @@ static void test_segments(void **state) {
   assert_int_equal(ddb_directory_load(log_folder, NULL, NULL, &db, &err), DDB_ERR_INVALID);
 }
 
+typedef struct growth {
+  ddb_table *table;
+  int64_t count;
+} growth;
+
+/* A writer that is as fast as the reader, for a while. */
+static int grow(void *context, uint64_t done, uint64_t total) {
+  growth *g = context;
+  (void)done;
+  (void)total;
+  if (g->count < 500) {
+    g->count++;
+    assert_ok(rows_insert(g->table, g->count, g->count));
+  }
+  return 0;
+}
+
+static void test_a_log_ends_where_it_did_when_it_was_opened(void **state) {
+  (void)state;
+  char path[200];
+  char segment[256];
+  ddb_file_info info;
+  (void)snprintf(path, sizeof path, "%s/grows", log_folder);
+  (void)snprintf(segment, sizeof segment, "%s/log-0000000000000001.ddl", path);
+  ddb_db *db = log_open(path, DDB_DURABILITY_NONE);
+  growth g = {.table = storage_table(db, "t", NULL)};
+  while (g.count < 20) {
+    (void)grow(&g, 0, 0);
+  }
+  assert_ok(ddb_file_verify(segment, grow, &g, &info, NULL));
+  assert_int_equal(info.operation_count, 21); /* with the table */
+  assert_in_range(g.count, 30, 100);
+  uint64_t before = (uint64_t)g.count;
+  assert_ok(ddb_directory_verify(path, grow, &g, &info, NULL));
+  assert_int_equal(info.record_count, before);
+  assert_true((uint64_t)g.count > before);
+  ddb_table_release(g.table);
+  assert_ok(ddb_db_close(db, NULL));
+  ddb_db_release(db);
+  log_remove(path);
+}
+
 static int setup(void **state) {
   return log_setup(state) || storage_setup(state);
 }
@@ -686,6 +728,7 @@ int main(void) {
 #endif
       cmocka_unit_test(test_descriptions),
       cmocka_unit_test(test_segments),
+      cmocka_unit_test(test_a_log_ends_where_it_did_when_it_was_opened),
   };
   support_allocator_install();
   return cmocka_run_group_tests(tests, setup, teardown);

@@ -116,7 +116,7 @@ def test_a_checkpoint_meanwhile_is_no_damage(folder: Path) -> None:
 
 @pytest.mark.threads
 def test_loads_beside_a_writer(tmp_path: Path) -> None:
-    """With a checkpoint or two during each load, however slow it is."""
+    """With a checkpoint or two and a few hundred records during each load, however slow it is."""
     folder = tmp_path / "db"
     stop = threading.Event()
     load_begins = threading.Event()
@@ -127,11 +127,14 @@ def test_loads_beside_a_writer(tmp_path: Path) -> None:
         def write() -> None:
             n = 0
             while not stop.is_set():
-                n += 1
-                table.insert({"n": n})
-                if n % 50 == 0 and load_begins.is_set():
-                    load_begins.clear()
-                    db.checkpoint()
+                if not load_begins.wait(0.01):
+                    continue
+                load_begins.clear()
+                for _ in range(200):
+                    n += 1
+                    table.insert({"n": n})
+                    if n % 200 == 50:
+                        db.checkpoint()
 
         with background(write, stop=stop):
             last = 0
