@@ -33,7 +33,9 @@ export PIP_NO_INPUT := 1
 export NINJA = $(bin)/ninja
 
 pip := $(bin)/python -m pip -q
-pytest := $(bin)/python -m pytest
+# Two at a time: half of a test's time goes by while it waits for a thread or a disk.
+JOBS ?= 2
+pytest := $(bin)/python -m pytest -n $(JOBS) --dist worksteal
 # meson-python looks meson up in PATH.
 build_package = PATH="$(bin):$$PATH" $(pip) install --no-build-isolation --no-deps
 # Configures a build folder; shows meson's words only when it fails.

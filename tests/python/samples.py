@@ -98,5 +98,6 @@ def exactly(a: Any, b: Any) -> bool:
 
 
 def name_of(value: Any) -> str:
-    text = ascii(value)
+    """The value's type and beginning; a set's items in an order that all processes agree on."""
+    text = ascii(sorted(value, key=ascii)) if isinstance(value, (set, frozenset)) else ascii(value)
     return f"{type(value).__name__}:{text[:30]}"

@@ -13,7 +13,7 @@ import pytest
 import native_reader
 from dictdb import CorruptFileError, DictDB, InvalidArgumentError, UnsupportedTypeError
 from helpers import background, nothing_leaked, sized
-from samples import KEYS, VALUES, exactly
+from samples import KEYS, VALUES, exactly, name_of
 from test_save_load import filled, same
 
 
@@ -115,7 +115,7 @@ def test_damage_is_found(tmp_path: Path) -> None:
             assert caught.value.offset <= at
 
 
-@pytest.mark.parametrize("value", VALUES, ids=repr)
+@pytest.mark.parametrize("value", VALUES, ids=name_of)
 def test_every_value(tmp_path: Path, value: Any) -> None:
     db = DictDB()
     db.create_table("t").insert({"value": value})
