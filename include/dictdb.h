@@ -805,7 +805,8 @@ DDB_API void ddb_projection_free(ddb_projection *projection); /* NULL is allowed
  * children. With `analyze` the query is run, and the nodes tell what was met. */
 typedef struct ddb_plan_node {
   const char *step; /* constant: "scan", "key", "index", "walk", "union", "intersection", "nothing",
-                       "filter", "sort", "top", "distinct", "slice" */
+                       "filter", "sort", "top", "distinct", "slice"; of aggregates "aggregate",
+                       "group", "count"; of joins "join", "hash", "lookup", "rows" */
   char detail[192]; /* what of: an index and its conditions, a condition, fields, counts */
   uint32_t depth;   /* 0: the root; a child has one more than its parent */
   uint64_t estimate; /* rows it was thought to give; DDB_NO_LIMIT: not known */
@@ -944,6 +945,11 @@ typedef struct ddb_aggregate_query {
  */
 DDB_API ddb_status ddb_view_aggregate(const ddb_view *view, const ddb_aggregate_query *query,
                                       ddb_rowset **out, ddb_error *err);
+/* As ddb_view_explain, of an aggregate: what indexes tell of it ("index", "count"), or how the records
+ * are found that are added up. query->records must be NULL. */
+DDB_API ddb_status ddb_view_explain_aggregate(const ddb_view *view,
+                                              const ddb_aggregate_query *query, bool analyze,
+                                              ddb_plan *out, ddb_error *err);
 
 /* ---- Statements of several steps ------------------------------------------------------------ */
 
@@ -1074,6 +1080,14 @@ DDB_API ddb_status ddb_join_select(const ddb_join *join, const ddb_query *query,
 /* query->records must be NULL. */
 DDB_API ddb_status ddb_join_aggregate(const ddb_join *join, const ddb_aggregate_query *query,
                                       ddb_rowset **out, ddb_error *err);
+/* As ddb_view_explain, of these two. Below a "join" are its left side, or "rows" for left_rows, and how
+ * the right one is found: "hash", all of it once; or "lookup", for each left record, whose
+ * indexes are told without values. */
+DDB_API ddb_status ddb_join_explain(const ddb_join *join, const ddb_query *query, bool analyze,
+                                    ddb_plan *out, ddb_error *err);
+DDB_API ddb_status ddb_join_explain_aggregate(const ddb_join *join,
+                                              const ddb_aggregate_query *query, bool analyze,
+                                              ddb_plan *out, ddb_error *err);
 
 /* ---- Snapshots ---------------------------------------------------------------------------- */
 

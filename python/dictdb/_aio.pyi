@@ -97,13 +97,17 @@ class AsyncTable:
     async def explain(
         self,
         where: _core._Where | None = None,
+        group_by: _core._GroupBy | None = None,
         *,
+        having: _core.Condition | None = None,
         order_by: _core._OrderBy | None = None,
         limit: int | None = None,
         offset: int = 0,
         distinct: bool = False,
         analyze: bool = False,
         columns: _core._Columns | None = None,
+        threads: int | None = None,
+        **named: _core.Aggregate,
     ) -> Plan: ...
     @overload
     async def insert(self, record: _core._Record, **options: Any) -> Any: ...

@@ -469,13 +469,17 @@ class _Source:
     def explain(
         self,
         where: _Where | None = None,
+        group_by: _GroupBy | None = None,
         *,
+        having: Condition | None = None,
         order_by: _OrderBy | None = None,
         limit: int | None = None,
         offset: int = 0,
         distinct: bool = False,
         analyze: bool = False,
         columns: _Columns | None = None,
+        threads: int | None = None,
+        **named: Aggregate,
     ) -> Plan: ...
     def export_csv(
         self,
@@ -816,6 +820,20 @@ def _join_select(
     distinct: bool,
     /,
 ) -> list[dict[str, Any]]: ...
+def _join_explain(
+    base: TableView,
+    steps: tuple[Any, ...],
+    analyze: bool,
+    columns: Any,
+    order_by: Any,
+    limit: Any,
+    offset: Any,
+    distinct: Any,
+    /,
+) -> list[Any]: ...
+def _join_explain_aggregate(
+    base: TableView, steps: tuple[Any, ...], analyze: bool, /, *args: Any, **kwargs: Any
+) -> list[Any]: ...
 def _join_aggregate(
     base: TableView, steps: tuple[Any, ...], /, *args: Any, **kwargs: Any
 ) -> Any: ...

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from dictdb import _core
 from dictdb._core import Condition, Field
+from dictdb._plan import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -79,7 +80,7 @@ def join(
 class Join:
     """Pairs of records of tables, equal on some fields: what `Table.join` returns.
 
-    A description: every call of `select`, `count` or `aggregate` reads one instant of all tables.
+    A description: each `select`, `count`, `aggregate` or `explain` reads one instant of all tables.
     The rows have the fields of the left table, then those of the joined one (`columns`).
     """
 
@@ -175,6 +176,42 @@ class Join:
         base, steps, _ = target._plan()
         last = steps[-1][4]
         return _core._join_aggregate(base, steps, last, group_by, **named)
+
+    def explain(
+        self,
+        where: Condition | None = None,
+        group_by: Any = None,
+        *,
+        columns: Columns | None = None,
+        order_by: OrderBy | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        distinct: bool = False,
+        analyze: bool = False,
+        **named: Any,
+    ) -> Plan:
+        """Return the Plan of `select` with these arguments, or of `aggregate` with its own.
+
+        Below a ``join`` stand its left side and how the right one is found: ``hash``, ``lookup``.
+        ``analyze=True`` runs it. Joins before the last one are always run.
+        """
+        if not isinstance(analyze, bool):
+            kind = type(analyze).__name__
+            raise _core.UnsupportedTypeError(f"analyze must be a bool, not {kind!r}")
+        target = self if where is None else self.where(where)
+        base, steps, names = target._plan()
+        if group_by is None and not named:
+            wanted = names if columns is None else columns
+            asked = (wanted, order_by, limit, offset, distinct)
+            return Plan(_core._join_explain(base, steps, analyze, *asked))
+        if columns is not None or distinct:
+            raise _core.InvalidArgumentError(
+                "explain: columns and distinct do not go with aggregates"
+            )
+        given = {"order_by": order_by, "limit": limit, "offset": offset or None}
+        named |= {name: value for name, value in given.items() if value is not None}
+        last = steps[-1][4]
+        return Plan(_core._join_explain_aggregate(base, steps, analyze, last, group_by, **named))
 
 
 def _fields(view: _core.TableView) -> list[str]:

@@ -15,7 +15,9 @@ class Plan:
     ``step`` is ``scan`` (all rows), ``key`` (look-ups of primary keys), ``index`` (ranges of an
     index), ``walk`` (an index in its order), ``union``, ``intersection``, ``nothing``,
     ``filter``, ``sort``, ``top`` (a sort that keeps few), ``distinct``, ``slice`` or
-    ``callable``.
+    ``callable``. Of aggregates it is ``group`` or ``aggregate``, over the steps that find the
+    records, or over ``index`` and ``count`` where those tell all. Of joins it is ``join``, over
+    its left side and ``hash`` (the right side, once) or ``lookup`` (of each left record).
     """
 
     __slots__ = {

@@ -613,3 +613,102 @@ PyObject *pyddb_aggregate_join(pyddb_source *source, const ddb_join *join, PyObj
   call_fini(&c);
   return result;
 }
+
+/* ---- Explaining ---------------------------------------------------------------------------- */
+
+static PyObject *nodes_of(call *c, ddb_status status, ddb_plan *plan, const ddb_error *err,
+                          PyObject *below) {
+  PyObject *nodes = NULL;
+  if (status == DDB_OK) {
+    nodes = pyddb_plan_nodes(plan, below);
+    ddb_plan_free(plan);
+  } else {
+    pyddb_raise(c->source->state, err);
+  }
+  return nodes;
+}
+
+static PyObject *explain_native(call *c, const ddb_view *view, bool analyze) {
+  ddb_plan plan;
+  ddb_error err;
+  pyddb_detach();
+  ddb_status status = ddb_view_explain_aggregate(view, &c->query, analyze, &plan, &err);
+  pyddb_attach();
+  return nodes_of(c, status, &plan, &err, NULL);
+}
+
+/* The plan as far as to the step that adds records up, which runs to see how many there are. */
+static PyObject *explain_ends(call *c, const ddb_view *view, bool analyze) {
+  ddb_plan plan;
+  ddb_error err;
+  uint64_t start_ns = pyddb_now_ns();
+  ddb_rowset *rows = analyze ? run(c, view) : NULL;
+  if (analyze && !rows) {
+    return NULL;
+  }
+  c->query.where = c->where->cond;
+  ddb_status status = ddb_view_explain_aggregate(view, &c->query, false, &plan, &err);
+  if (status == DDB_OK) {
+    size_t count = 1;
+    while (strcmp(plan.nodes[count - 1].step, c->query.group_count > 0 ? "group" : "aggregate")) {
+      count++;
+    }
+    plan.count = count;
+    if (analyze) {
+      plan.nodes[0].actual = ddb_rowset_count(rows);
+      plan.nodes[0].ns = pyddb_now_ns() - start_ns;
+    }
+  }
+  ddb_rowset_free(rows);
+  return nodes_of(c, status, &plan, &err, NULL);
+}
+
+/* With callables: below the ends is what a select finds for them. */
+static PyObject *explain_asking(call *c, const ddb_view *view, bool analyze) {
+  pyddb_query query = {.core = DDB_QUERY_INIT, .where = c->where};
+  PyObject *nodes = explain_ends(c, view, analyze);
+  PyObject *below = nodes ? pyddb_explain_nodes(c->source, &query, analyze) : NULL;
+  if (nodes && (!below || pyddb_nodes_append(nodes, below, (uint32_t)PyList_GET_SIZE(nodes)) < 0)) {
+    Py_CLEAR(nodes);
+  }
+  Py_XDECREF(below);
+  return nodes;
+}
+
+PyObject *pyddb_aggregate_explain(pyddb_source *source, bool analyze, PyObject *const *args,
+                                  Py_ssize_t count, PyObject *kw) {
+  call c;
+  if (call_init(&c, source, args, count, kw) < 0) {
+    return NULL;
+  }
+  PyObject *nodes = NULL;
+  ddb_view view;
+  if (pyddb_view_open(source, &view) == 0) {
+    bool asks = c.where && c.where->code;
+    c.query.where = c.where && !asks ? c.where->cond : NULL;
+    nodes = asks ? explain_asking(&c, &view, analyze) : explain_native(&c, &view, analyze);
+    pyddb_view_close(source, &view);
+  }
+  call_fini(&c);
+  return nodes;
+}
+
+PyObject *pyddb_aggregate_explain_join(pyddb_source *source, const ddb_join *join, bool analyze,
+                                       PyObject *below, PyObject *const *args, Py_ssize_t count,
+                                       PyObject *kw) {
+  call c;
+  if (call_init(&c, source, args, count, kw) < 0) {
+    return NULL;
+  }
+  PyObject *nodes = NULL;
+  ddb_plan plan;
+  ddb_error err;
+  if (pyddb_join_where(source->state, c.where, &c.query.where) == 0) {
+    pyddb_detach();
+    ddb_status status = ddb_join_explain_aggregate(join, &c.query, analyze, &plan, &err);
+    pyddb_attach();
+    nodes = nodes_of(&c, status, &plan, &err, below);
+  }
+  call_fini(&c);
+  return nodes;
+}

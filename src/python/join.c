@@ -32,6 +32,9 @@ typedef struct chain {
   size_t text_count;
   size_t text_capacity;
   ddb_rowset *rows; /* what the last step's left side is */
+  bool explains;
+  bool analyzes;
+  PyObject *below; /* list: the plan of the steps before; NULL: none was told */
 } chain;
 
 /* ---- Reading steps ------------------------------------------------------------------------- */
@@ -135,6 +138,7 @@ static int read_step(chain *c, step *s, PyObject *tuple) {
 }
 
 static void chain_fini(chain *c) {
+  Py_CLEAR(c->below);
   ddb_rowset_free(c->rows);
   for (Py_ssize_t i = c->steps ? c->step_count : 0; i > 0; i--) {
     step *s = &c->steps[i - 1];
@@ -180,6 +184,25 @@ static int chain_init(chain *c, PyObject *module, PyObject *base, PyObject *step
 
 /* ---- Running ------------------------------------------------------------------------------- */
 
+/* Puts the plan of a step before the last on that of those before it. */
+static int tell_step(chain *c, const step *s) {
+  ddb_query query = DDB_QUERY_INIT;
+  query.where = s->where;
+  ddb_plan plan;
+  ddb_error err;
+  pyddb_detach();
+  ddb_status status = ddb_join_explain(&s->join, &query, c->analyzes, &plan, &err);
+  pyddb_attach();
+  if (status != DDB_OK) {
+    pyddb_raise(c->state, &err);
+    return -1;
+  }
+  PyObject *nodes = pyddb_plan_nodes(&plan, c->below);
+  ddb_plan_free(&plan);
+  Py_XSETREF(c->below, nodes);
+  return nodes ? 0 : -1;
+}
+
 /* All steps but the last, whose join is then ready. */
 static ddb_join *run_before_last(chain *c) {
   ddb_error err;
@@ -188,6 +211,9 @@ static ddb_join *run_before_last(chain *c) {
     ddb_query query = DDB_QUERY_INIT;
     query.where = c->steps[i].where;
     ddb_rowset *rows = NULL;
+    if (c->explains && tell_step(c, &c->steps[i]) < 0) {
+      return NULL;
+    }
     pyddb_detach();
     ddb_status status = ddb_join_select(&c->steps[i].join, &query, &rows, &err);
     ddb_rowset_free(c->rows);
@@ -300,6 +326,72 @@ static PyObject *join_aggregate(PyObject *module, PyObject *const *args, Py_ssiz
   return result;
 }
 
+PyDoc_STRVAR(explain_doc,
+             "_join_explain(base, steps, analyze, columns, order_by, limit, offset, distinct, /)\n"
+             "--\n\n"
+             "Returns the nodes of a Plan: how _join_select would find its rows.");
+
+static PyObject *join_explain(PyObject *module, PyObject *args) {
+  PyObject *base, *steps, *slots[PYDDB_QUERY_SLOTS] = {0};
+  int analyze;
+  chain c;
+  if (!PyArg_ParseTuple(args, "OOpOOOOO:_join_explain", &base, &steps, &analyze,
+                        &slots[PYDDB_COLUMNS], &slots[PYDDB_ORDER_BY], &slots[PYDDB_LIMIT],
+                        &slots[PYDDB_OFFSET], &slots[PYDDB_DISTINCT]) ||
+      chain_init(&c, module, base, steps) < 0) {
+    return NULL;
+  }
+  c.explains = true;
+  c.analyzes = analyze;
+  pyddb_source rows_source = {.state = c.state};
+  pyddb_query query;
+  PyObject *result = NULL;
+  if (pyddb_query_init(&rows_source, &query, slots) == 0) {
+    const ddb_join *join = run_before_last(&c);
+    query.core.where = c.steps[c.step_count - 1].where;
+    if (join) {
+      ddb_plan plan;
+      ddb_error err;
+      pyddb_detach();
+      ddb_status status = ddb_join_explain(join, &query.core, analyze, &plan, &err);
+      pyddb_attach();
+      result = status == DDB_OK ? pyddb_plan_nodes(&plan, c.below) : pyddb_raise(c.state, &err);
+      if (status == DDB_OK) {
+        ddb_plan_free(&plan);
+      }
+    }
+    pyddb_query_fini(&query);
+  }
+  chain_fini(&c);
+  return result;
+}
+
+PyDoc_STRVAR(explain_aggregate_doc,
+             "_join_explain_aggregate(base, steps, analyze, /, *args, **kwargs)\n--\n\n"
+             "The same of _join_aggregate.");
+
+static PyObject *join_explain_aggregate(PyObject *module, PyObject *const *args, Py_ssize_t count,
+                                        PyObject *kw) {
+  chain c;
+  if (count < 3) {
+    PyErr_SetString(PyExc_TypeError, "_join_explain_aggregate() takes a base, steps and analyze");
+    return NULL;
+  }
+  int analyze = PyObject_IsTrue(args[2]);
+  if (analyze < 0 || chain_init(&c, module, args[0], args[1]) < 0) {
+    return NULL;
+  }
+  c.explains = true;
+  c.analyzes = analyze;
+  pyddb_source rows_source = {.state = c.state};
+  const ddb_join *join = run_before_last(&c);
+  PyObject *result = join ? pyddb_aggregate_explain_join(&rows_source, join, analyze, c.below,
+                                                         args + 3, count - 3, kw)
+                          : NULL;
+  chain_fini(&c);
+  return result;
+}
+
 /* ---- One snapshot -------------------------------------------------------------------------- */
 
 /* Are all of the snapshot of the first? */
@@ -376,6 +468,9 @@ PyMethodDef pyddb_join_functions[] = {
     {"_join_views", join_views, METH_O, views_doc},
     {"_join_count", join_count, METH_VARARGS, count_doc},
     {"_join_select", join_select, METH_VARARGS, select_doc},
+    {"_join_explain", join_explain, METH_VARARGS, explain_doc},
+    {"_join_explain_aggregate", PYDDB_FAST(join_explain_aggregate), PYDDB_FAST_FLAGS,
+     explain_aggregate_doc},
     {"_join_aggregate", PYDDB_FAST(join_aggregate), PYDDB_FAST_FLAGS, aggregate_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -7,7 +7,7 @@
  *
  * A field that several groups and aggregates name is read once. Nothing allocates for a row, but for
  * a new group or a value that is kept.
- * Without groups or a condition, what indexes tell is not looked for in rows (firsts.h).
+ * What indexes tell is not looked for in rows (told.h).
  * Locks: none; the caller's view keeps everything that is read. Cost: some nanoseconds a row for each
  * input and aggregate, on top of the scan.
  */
@@ -16,11 +16,10 @@
 #include "base/heap.h"
 #include "base/status.h"
 #include "base/testing.h"
-#include "query/firsts.h"
 #include "query/parallel.h"
 #include "query/rowset.h"
-
-#define NO_INPUT SIZE_MAX
+#include "query/tell.h"
+#include "query/told.h"
 
 typedef ddb__aggregation run;
 
@@ -106,7 +105,7 @@ static ddb_status bind_aggregates(run *r, ddb_error *err) {
     const ddb_aggregate *aggregate = &r->query->aggregates[i];
     size_t at = r->query->group_count + i;
     r->names[at] = aggregate->name;
-    r->reads[at] = NO_INPUT;
+    r->reads[at] = DDB__NO_INPUT;
     bool borrows = r->borrows;
     if (aggregate->field.data || aggregate->expr) {
       status = find_input(r, aggregate->field, aggregate->expr, &r->reads[at], err);
@@ -255,7 +254,7 @@ ddb_status ddb__aggregation_take(run *r, const ddb__batch *batch, ddb_error *err
   }
   for (size_t i = 0; i < r->aggregator_count && !status; i++) {
     size_t read = r->reads[r->query->group_count + i];
-    const ddb__input *input = read == NO_INPUT ? NULL : &r->inputs[read];
+    const ddb__input *input = read == DDB__NO_INPUT ? NULL : &r->inputs[read];
     status = ddb__aggregator_feed(&r->aggregators[i], input ? input->values : NULL, r->numbers,
                                   input ? input->present : batch->mask, err);
   }
@@ -287,109 +286,29 @@ static void want_columns(const run *r, ddb__plan *plan) {
   }
 }
 
-/* ---- What indexes tell -------------------------------------------------------------------- */
-
-/* The index that tells of the aggregate's field; NULL: none does. */
-static const ddb__index *index_for(const run *r, const ddb__root *root, size_t aggregate) {
-  const ddb__input *input = &r->inputs[r->reads[aggregate]];
-  ddb__path path = {.field_id = input->field_id};
-  const ddb__path *inside = input->expr ? ddb__expr_path(input->expr) : &path;
-  if (!inside || inside->field_id == DDB__NO_FIELD) {
-    return NULL;
-  }
-  switch (r->query->aggregates[aggregate].kind) {
-  case DDB_AGGREGATE_COUNT:
-  case DDB_AGGREGATE_MIN:
-  case DDB_AGGREGATE_MAX:
-  case DDB_AGGREGATE_COUNT_DISTINCT:
-    return ddb__firsts_index(root, inside);
-  default:
-    return NULL;
-  }
-}
-
-/* A COUNT of records. */
-static bool counts_records(const run *r, size_t aggregate) {
-  return r->reads[aggregate] == NO_INPUT;
-}
-
-static bool indexes_tell(const run *r, const ddb__root *root) {
-  const ddb_aggregate_query *query = r->query;
-  bool tell = query->group_count == 0 && !query->where;
-  for (size_t i = 0; i < query->aggregate_count && tell; i++) {
-    tell = counts_records(r, i) || index_for(r, root, i);
-  }
-  return tell;
-}
-
-static ddb_status take_row(run *r, size_t aggregate, const ddb_record *record, ddb_error *err) {
-  ddb__input *input = &r->inputs[r->reads[aggregate]];
-  ddb__batch batch = {.records = &record, .mask = 1};
-  ddb_status status = ddb__input_fill(input, &batch, err);
-  return status ? status
-                : ddb__aggregator_feed(&r->aggregators[aggregate], input->values, r->numbers,
-                                       input->present, err);
-}
-
-/* A row of each value. Given up: what was taken is not harmed by being taken again. */
-static ddb_status take_firsts(run *r, const ddb__root *root, size_t aggregate, bool *given_up,
-                              ddb_error *err) {
-  ddb__seqs seqs;
-  ddb__seqs_init(&seqs);
-  ddb_status status =
-      ddb__firsts_collect(index_for(r, root, aggregate), &root->rows, false, &seqs, given_up, err);
-  for (size_t i = 0; i < seqs.count && !*given_up && !status; i++) {
-    status = take_row(r, aggregate, ddb__rows_get(&root->rows, seqs.items[i]), err);
-  }
-  ddb__seqs_fini(&seqs);
-  return status;
-}
-
-static ddb_status take_count_or_end(run *r, const ddb__root *root, size_t aggregate,
-                                    ddb_error *err) {
-  if (counts_records(r, aggregate)) {
-    ddb__aggregator_count(&r->aggregators[aggregate], root->count);
-    return DDB_OK;
-  }
-  const ddb__index *index = index_for(r, root, aggregate);
-  ddb_aggregate_kind kind = r->query->aggregates[aggregate].kind;
-  if (kind == DDB_AGGREGATE_COUNT) {
-    ddb__aggregator_count(&r->aggregators[aggregate], ddb__firsts_count(index, &root->rows));
-    return DDB_OK;
-  }
-  uint64_t seq;
-  bool found = kind == DDB_AGGREGATE_MIN ? ddb__firsts_least(index, &root->rows, &seq)
-                                         : ddb__firsts_greatest(index, &root->rows, &seq);
-  return found ? take_row(r, aggregate, ddb__rows_get(&root->rows, seq), err) : DDB_OK;
-}
-
-/* *told: everything is taken, and the rows need not be looked at. */
-static ddb_status take_from_indexes(run *r, const ddb__root *root, bool *told, ddb_error *err) {
-  ddb_status status = DDB_OK;
-  *told = indexes_tell(r, root);
-  for (size_t i = 0; i < r->aggregator_count && *told && !status; i++) {
-    if (r->query->aggregates[i].kind == DDB_AGGREGATE_COUNT_DISTINCT) {
-      bool given_up = false;
-      status = take_firsts(r, root, i, &given_up, err);
-      *told = !given_up;
-    }
-  }
-  for (size_t i = 0; i < r->aggregator_count && *told && !status; i++) {
-    if (r->query->aggregates[i].kind != DDB_AGGREGATE_COUNT_DISTINCT) {
-      status = take_count_or_end(r, root, i, err);
-    }
-  }
-  return status;
-}
-
 /* ---- All rows ----------------------------------------------------------------------------- */
 
-static ddb_status take_rows(run *r, const ddb__source *source, ddb_error *err) {
+static ddb_status scan_rows(run *r, ddb__plan *plan, uint64_t *matched, ddb_error *err) {
+  ddb_status status = DDB_OK;
+  ddb__scan scan;
+  ddb__batch batch;
+  ddb__parallel_find(plan, r->query->threads);
+  want_columns(r, plan);
+  ddb__scan_init(&scan, plan, r->input_count > 0);
+  while (!status && ddb__scan_next(&scan, &batch)) {
+    *matched += (uint64_t)__builtin_popcountll(batch.mask);
+    status = ddb__aggregation_take(r, &batch, err);
+  }
+  return status ? status : ddb__bound_status(&plan->bound, err);
+}
+
+/* t: NULL, or who is told of it; without analysis the rows are then not looked at. */
+static ddb_status take_rows(run *r, const ddb__source *source, ddb__teller *t, ddb_error *err) {
   if (r->query->records) {
     return take_records(r, r->query->records, err);
   }
   bool told;
-  ddb_status told_status = take_from_indexes(r, source->root, &told, err);
+  ddb_status told_status = ddb__told_take(r, source, &told, t, err);
   if (told || told_status) {
     return told_status;
   }
@@ -398,15 +317,14 @@ static ddb_status take_rows(run *r, const ddb__source *source, ddb_error *err) {
   if (status) {
     return status;
   }
-  ddb__scan scan;
-  ddb__batch batch;
-  ddb__parallel_find(&plan, r->query->threads);
-  want_columns(r, &plan);
-  ddb__scan_init(&scan, &plan, r->input_count > 0);
-  while (!status && ddb__scan_next(&scan, &batch)) {
-    status = ddb__aggregation_take(r, &batch, err);
+  uint64_t plan_ns = t ? ddb__teller_ns(t) : 0;
+  uint64_t matched = 0;
+  if (!t || t->analyzed) {
+    status = scan_rows(r, &plan, &matched, err);
   }
-  status = status ? status : ddb__bound_status(&plan.bound, err);
+  if (!status && t) {
+    status = ddb__tell_found(t, &plan, matched, plan_ns);
+  }
   ddb__plan_fini(&plan);
   return status;
 }
@@ -446,9 +364,13 @@ ddb_status ddb__aggregation_rows(run *r, ddb_rowset **out, ddb_error *err) {
   for (uint32_t group = 0; group < group_count(r) && !status; group++) {
     status = append_group(r, group, rows, err);
   }
+  if (!status && query->having) {
+    status = ddb__rowset_refine(rows, query->having, NULL, 0, 0, DDB_NO_LIMIT, err);
+  }
+  r->kept = rows->records.count;
   if (!status) {
-    status = ddb__rowset_refine(rows, query->having, query->order, query->order_count,
-                                query->offset, query->limit, err);
+    status = ddb__rowset_refine(rows, NULL, query->order, query->order_count, query->offset,
+                                query->limit, err);
   }
   if (status) {
     ddb_rowset_free(rows);
@@ -469,10 +391,57 @@ ddb_status ddb_view_aggregate(const ddb_view *view, const ddb_aggregate_query *q
   if (status) {
     return status;
   }
-  status = take_rows(&r, &source, err);
+  status = take_rows(&r, &source, NULL, err);
   if (!status) {
     status = ddb__aggregation_rows(&r, out, err);
   }
   ddb__aggregation_fini(&r);
   return status;
+}
+
+/* ---- Explaining --------------------------------------------------------------------------- */
+
+ddb_status ddb__aggregation_tell_rows(run *r, ddb__teller *t, const ddb__tell_ends *ends) {
+  if (!t->analyzed) {
+    return DDB_OK;
+  }
+  ddb__tell_actual(t, ends->group, group_count(r), ddb__teller_ns(t));
+  ddb_rowset *rows;
+  ddb_status status = ddb__aggregation_rows(r, &rows, t->err);
+  if (!status) {
+    ddb__tell_actual(t, ends->filter, r->kept, ddb__teller_ns(t));
+    ddb__tell_actual(t, ends->slice, rows->records.count, ddb__teller_ns(t));
+    t->out->nodes[0].ns = ddb__teller_ns(t);
+    ddb_rowset_free(rows);
+  }
+  return status;
+}
+
+static ddb_status explain(run *r, const ddb__source *source, ddb__teller *t) {
+  ddb__tell_ends ends;
+  ddb_status status = ddb__tell_aggregate(t, r->query, &ends);
+  if (!status) {
+    status = take_rows(r, source, t, t->err);
+  }
+  return status ? status : ddb__aggregation_tell_rows(r, t, &ends);
+}
+
+ddb_status ddb_view_explain_aggregate(const ddb_view *view, const ddb_aggregate_query *query,
+                                      bool analyze, ddb_plan *out, ddb_error *err) {
+  if (!view || !query || !out || query->records) {
+    return ddb__fail(err, DDB_ERR_INVALID,
+                     "explain needs a view, a query without records of its own, and a result");
+  }
+  ddb__source source = {view->table, ddb__view_root(view)};
+  ddb_plan plan = {0};
+  ddb__teller t;
+  run r;
+  ddb__teller_init(&t, analyze, &plan, err);
+  ddb_status status = ddb__aggregation_init(&r, ddb__table_shapes(view->table), query, true, err);
+  if (status) {
+    return status;
+  }
+  status = explain(&r, &source, &t);
+  ddb__aggregation_fini(&r);
+  return ddb__tell_done(&plan, status, out);
 }

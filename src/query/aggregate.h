@@ -14,6 +14,9 @@
 #include "query/groups.h"
 #include "query/input.h"
 #include "query/plan.h"
+#include "query/tell.h"
+
+#define DDB__NO_INPUT SIZE_MAX /* of what reads nothing of a row */
 
 typedef struct ddb__aggregation {
   const ddb_aggregate_query *query;
@@ -35,6 +38,7 @@ typedef struct ddb__aggregation {
   const ddb__memo *coded;
   uint32_t code_groups[DDB__COLUMN_CODES_MAX];
   ddb__arena results; /* what aggregators make for one row */
+  size_t kept;        /* groups that `having` kept */
 } ddb__aggregation;
 
 /* For rows whose field ids are those of `shapes`. borrows: the rows stay until fini; else each batch
@@ -46,5 +50,8 @@ void ddb__aggregation_fini(ddb__aggregation *r);
 ddb_status ddb__aggregation_take(ddb__aggregation *r, const ddb__batch *batch, ddb_error *err);
 /* The result. Once. */
 ddb_status ddb__aggregation_rows(ddb__aggregation *r, ddb_rowset **out, ddb_error *err);
+/* In its place, when there is one to be told how many there are: and nothing without analysis. */
+ddb_status ddb__aggregation_tell_rows(ddb__aggregation *r, ddb__teller *t,
+                                      const ddb__tell_ends *ends);
 
 #endif

@@ -50,6 +50,9 @@ typedef struct joining {
   ddb_rowset *rows;
   ddb__bound where;
   bool has_where;
+  ddb__teller *teller; /* NULL; or who is told of it */
+  uint64_t paired;     /* pairs */
+  uint64_t passed;     /* those that `where` kept */
   /* The batch. */
   ddb__arena arena;
   size_t count;
@@ -266,6 +269,8 @@ static ddb_status flush(joining *j, ddb_error *err) {
       return failed;
     }
   }
+  j->paired += j->count;
+  j->passed += (uint64_t)__builtin_popcountll(mask);
   ddb_status status = mask != 0 ? j->sink(j, mask, err) : DDB_OK;
   j->count = 0;
   ddb__arena_clear(&j->arena);
@@ -321,24 +326,47 @@ static ddb_status pair_batch(joining *j, const ddb__batch *batch, ddb_error *err
 
 /* left_count: at least so many left records are there, as far as that is known. No more than the
  * rows that are wanted may be needed. */
-static ddb_status open_right(joining *j, uint64_t left_count, ddb_error *err) {
+static void open_right(joining *j, uint64_t left_count) {
   uint64_t count = left_count < j->enough ? left_count : j->enough;
-  ddb_status status = ddb__join_side_init(&j->right, j->join, count, err);
-  j->has_right = status == DDB_OK;
-  return status;
+  ddb__join_side_init(&j->right, j->join, count);
+  j->has_right = true;
+}
+
+static bool is_run(const joining *j) {
+  return !j->teller || j->teller->analyzed;
 }
 
 /* The left side's rows of another join. */
 static ddb_status pair_rows(joining *j, ddb_error *err) {
   const ddb_records *left = &j->join->left_rows->records;
-  ddb_status status = open_right(j, left->count, err);
-  for (size_t from = 0; from < left->count && !status && !j->done; from += DDB__BATCH_MAX) {
+  ddb_status status = DDB_OK;
+  open_right(j, left->count);
+  for (size_t from = 0; from < left->count && is_run(j) && !status && !j->done;
+       from += DDB__BATCH_MAX) {
     size_t count = left->count - from;
     uint64_t mask = count < DDB__BATCH_MAX ? (UINT64_C(1) << count) - 1 : UINT64_MAX;
     ddb__batch batch = {.records = left->items + from, .mask = mask};
     status = pair_batch(j, &batch, err);
   }
+  if (!status && j->teller) {
+    status = ddb__tell(j->teller, "rows", left->count, left->count) ? DDB_OK : DDB_ERR_NOMEM;
+  }
   return status;
+}
+
+static ddb_status scan_left(joining *j, ddb__plan *plan, uint64_t *matched, ddb_error *err) {
+  ddb_status status = DDB_OK;
+  ddb__scan scan;
+  ddb__batch batch;
+  if (j->aggregation) { /* it reads all of them */
+    ddb__parallel_find(plan, j->aggregation->query->threads);
+  }
+  ddb__scan_init(&scan, plan, true);
+  while (!status && !j->done && ddb__scan_next(&scan, &batch)) {
+    *matched += (uint64_t)__builtin_popcountll(batch.mask);
+    status = pair_batch(j, &batch, err);
+  }
+  return status ? status : ddb__bound_status(&plan->bound, err);
 }
 
 /* The left side's records, as they are found: it ends where no more rows are wanted. */
@@ -350,17 +378,15 @@ static ddb_status pair_scanned(joining *j, ddb_error *err) {
   if (status) {
     return status;
   }
-  status = open_right(j, !join->left_where ? source.root->count : plan.candidates.count, err);
-  ddb__scan scan;
-  ddb__batch batch;
-  if (j->aggregation) { /* it reads all of them */
-    ddb__parallel_find(&plan, j->aggregation->query->threads);
+  uint64_t plan_ns = j->teller ? ddb__teller_ns(j->teller) : 0;
+  uint64_t matched = 0;
+  open_right(j, !join->left_where ? source.root->count : plan.candidates.count);
+  if (is_run(j)) {
+    status = scan_left(j, &plan, &matched, err);
   }
-  ddb__scan_init(&scan, &plan, true);
-  while (!status && !j->done && ddb__scan_next(&scan, &batch)) {
-    status = pair_batch(j, &batch, err);
+  if (!status && j->teller) {
+    status = ddb__tell_found(j->teller, &plan, matched, plan_ns);
   }
-  status = status ? status : ddb__bound_status(&plan.bound, err);
   ddb__plan_fini(&plan);
   return status;
 }
@@ -370,6 +396,9 @@ static ddb_status run(joining *j, ddb_error *err) {
   ddb_status status = settle(j, err);
   if (!status) {
     status = j->join->left_rows ? pair_rows(j, err) : pair_scanned(j, err);
+  }
+  if (!status && j->teller) {
+    status = ddb__join_side_tell(&j->right, j->teller);
   }
   return status || j->done ? status : flush(j, err);
 }
@@ -492,32 +521,43 @@ static void unbind_distinct(ddb__distinct_column *columns, size_t count) {
   ddb__free(&ddb__heap_process, columns, count * sizeof *columns);
 }
 
-ddb_status ddb_join_select(const ddb_join *join, const ddb_query *query, ddb_rowset **out,
-                           ddb_error *err) {
-  joining j;
-  if (!query || !out) {
-    return ddb__fail(err, DDB_ERR_INVALID, "a join's select needs a query and a result");
-  }
+static ddb_status selecting_init(joining *j, const ddb_join *join, const ddb_query *query,
+                                 ddb__distinct_column **columns, ddb_error *err) {
   ddb_status status = ddb__query_check(query, err);
   if (!status) {
-    status = joining_init(&j, join, query->where, err);
+    status = joining_init(j, join, query->where, err);
   }
   if (status) {
     return status;
   }
-  j.sink = sink_rows;
-  j.query = query;
+  j->sink = sink_rows;
+  j->query = query;
   if (query->order_count == 0 && query->limit <= UINT64_MAX - query->offset) {
-    j.enough = query->limit + query->offset;
+    j->enough = query->limit + query->offset;
   }
   for (size_t i = 0; i < join->column_count; i++) {
-    j.columns[i].is_used = true;
+    j->columns[i].is_used = true;
   }
+  status = bind_distinct(j, columns, err);
+  if (status) {
+    joining_fini(j);
+    unbind_distinct(*columns, query->distinct_count);
+  }
+  return status;
+}
+
+ddb_status ddb_join_select(const ddb_join *join, const ddb_query *query, ddb_rowset **out,
+                           ddb_error *err) {
+  joining j;
   ddb__distinct_column *columns;
-  status = bind_distinct(&j, &columns, err);
-  if (!status) {
-    status = query->limit > 0 ? run(&j, err) : settle(&j, err);
+  if (!query || !out) {
+    return ddb__fail(err, DDB_ERR_INVALID, "a join's select needs a query and a result");
   }
+  ddb_status status = selecting_init(&j, join, query, &columns, err);
+  if (status) {
+    return status;
+  }
+  status = query->limit > 0 ? run(&j, err) : settle(&j, err);
   if (!status) {
     status = finish_rows(&j, err);
   }
@@ -537,35 +577,154 @@ static ddb_status sink_aggregate(joining *j, uint64_t mask, ddb_error *err) {
   return ddb__aggregation_take(j->aggregation, &batch, err);
 }
 
-static ddb_status run_aggregation(joining *j, ddb__aggregation *r, const ddb_aggregate_query *query,
-                                  ddb_rowset **out, ddb_error *err) {
-  ddb_status status = ddb__aggregation_init(r, j->rows->shapes, query, false, err);
+static ddb_status aggregating_init(joining *j, const ddb_join *join,
+                                   const ddb_aggregate_query *query, ddb__aggregation *r,
+                                   ddb_error *err) {
+  ddb_status status = joining_init(j, join, query->where, err);
   if (status) {
+    return status;
+  }
+  status = ddb__aggregation_init(r, j->rows->shapes, query, false, err);
+  if (status) {
+    joining_fini(j);
     return status;
   }
   j->sink = sink_aggregate;
   j->aggregation = r;
   use_inputs(j);
-  status = run(j, err);
-  if (!status) {
-    status = ddb__aggregation_rows(r, out, err);
-  }
-  ddb__aggregation_fini(r);
-  return status;
+  return DDB_OK;
 }
 
 ddb_status ddb_join_aggregate(const ddb_join *join, const ddb_aggregate_query *query,
                               ddb_rowset **out, ddb_error *err) {
   joining j;
+  ddb__aggregation r;
   if (!query || !out || query->records) {
     return ddb__fail(err, DDB_ERR_INVALID, "a join's aggregate needs a query and a result");
   }
-  ddb_status status = joining_init(&j, join, query->where, err);
+  ddb_status status = aggregating_init(&j, join, query, &r, err);
   if (status) {
     return status;
   }
-  ddb__aggregation r;
-  status = run_aggregation(&j, &r, query, out, err);
+  status = run(&j, err);
+  if (!status) {
+    status = ddb__aggregation_rows(&r, out, err);
+  }
+  ddb__aggregation_fini(&r);
   joining_fini(&j);
   return status;
+}
+
+/* ---- Explaining --------------------------------------------------------------------------- */
+
+/* inner on id = user, kind = kind */
+static void put_join(ddb_plan_node *node, const ddb_join *join) {
+  ddb__tell_put(node, join->kind == DDB_JOIN_LEFT ? "left on " : "inner on ");
+  for (size_t i = 0; i < join->key_count; i++) {
+    ddb__tell_put(node, i > 0 ? ", " : "");
+    ddb__tell_put_name(node, join->keys[i].left);
+    ddb__tell_put(node, " = ");
+    ddb__tell_put_name(node, join->keys[i].right);
+  }
+}
+
+/* The pairs, and below them the sides; the join is run where the teller analyzes. */
+static ddb_status tell_pairs(joining *j, ddb__teller *t) {
+  size_t filter = SIZE_MAX;
+  ddb_status status = DDB_OK;
+  j->teller = t;
+  if (j->has_where) {
+    filter = t->out->count;
+    status = ddb__tell_filter(t, j->push.where, DDB_NO_LIMIT, 0);
+  }
+  size_t at = t->out->count;
+  ddb_plan_node *node = status ? NULL : ddb__tell(t, "join", DDB_NO_LIMIT, 0);
+  if (!node) {
+    return DDB_ERR_NOMEM;
+  }
+  put_join(node, j->join);
+  t->depth++;
+  status = run(j, t->err);
+  if (!status) {
+    ddb__tell_actual(t, filter, j->passed, ddb__teller_ns(t));
+    ddb__tell_actual(t, at, j->paired, ddb__teller_ns(t));
+  }
+  return status;
+}
+
+static ddb_status tell_select(joining *j, ddb__teller *t) {
+  const ddb_query *query = j->query;
+  ddb_status status = DDB_OK;
+  size_t slice = SIZE_MAX;
+  size_t sort = SIZE_MAX;
+  if (query->limit != DDB_NO_LIMIT || query->offset > 0) {
+    slice = t->out->count;
+    status = ddb__tell_slice(t, query->limit, query->offset, 0);
+  }
+  if (!status && query->distinct) {
+    status = ddb__tell(t, "distinct", DDB_NO_LIMIT, DDB_NO_LIMIT) ? DDB_OK : DDB_ERR_NOMEM;
+    t->depth++;
+  }
+  if (!status && query->order_count > 0) {
+    sort = t->out->count;
+    status = ddb__tell_sort(t, query->order, query->order_count, false, DDB_NO_LIMIT, 0);
+  }
+  if (!status) {
+    status = tell_pairs(j, t);
+  }
+  if (!status && t->analyzed) {
+    ddb__tell_actual(t, sort, j->rows->records.count, 0);
+    status = finish_rows(j, t->err);
+    ddb__tell_actual(t, slice, j->rows->records.count, 0);
+    t->out->nodes[0].ns = ddb__teller_ns(t);
+  }
+  return status;
+}
+
+ddb_status ddb_join_explain(const ddb_join *join, const ddb_query *query, bool analyze,
+                            ddb_plan *out, ddb_error *err) {
+  joining j;
+  ddb__distinct_column *columns;
+  ddb_plan plan = {0};
+  ddb__teller t;
+  if (!query || !out) {
+    return ddb__fail(err, DDB_ERR_INVALID, "a join's explain needs a query and a result");
+  }
+  ddb__teller_init(&t, analyze, &plan, err);
+  ddb_status status = selecting_init(&j, join, query, &columns, err);
+  if (status) {
+    return status;
+  }
+  j.done = query->limit == 0;
+  status = tell_select(&j, &t);
+  joining_fini(&j);
+  unbind_distinct(columns, query->distinct_count);
+  return ddb__tell_done(&plan, status, out);
+}
+
+ddb_status ddb_join_explain_aggregate(const ddb_join *join, const ddb_aggregate_query *query,
+                                      bool analyze, ddb_plan *out, ddb_error *err) {
+  joining j;
+  ddb__aggregation r;
+  ddb_plan plan = {0};
+  ddb__teller t;
+  ddb__tell_ends ends;
+  if (!query || !out || query->records) {
+    return ddb__fail(err, DDB_ERR_INVALID, "a join's explain needs a query and a result");
+  }
+  ddb__teller_init(&t, analyze, &plan, err);
+  ddb_status status = aggregating_init(&j, join, query, &r, err);
+  if (status) {
+    return status;
+  }
+  status = ddb__tell_aggregate(&t, query, &ends);
+  if (!status) {
+    status = tell_pairs(&j, &t);
+  }
+  if (!status) {
+    status = ddb__aggregation_tell_rows(&r, &t, &ends);
+  }
+  ddb__aggregation_fini(&r);
+  joining_fini(&j);
+  return ddb__tell_done(&plan, status, out);
 }

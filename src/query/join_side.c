@@ -175,6 +175,7 @@ static ddb_status hash_rows(ddb__join_side *side, ddb__input *inputs, ddb_error 
   ddb__batch batch;
   ddb__scan_init(&scan, &plan, true);
   while (!status && ddb__scan_next(&scan, &batch)) {
+    side->matched += (uint64_t)__builtin_popcountll(batch.mask);
     status = add_batch(side, inputs, &batch, err);
   }
   status = status ? status : ddb__bound_status(&plan.bound, err);
@@ -208,20 +209,12 @@ static ddb_status build(ddb__join_side *side, ddb_error *err) {
 
 /* ---- The side ----------------------------------------------------------------------------- */
 
-ddb_status ddb__join_side_init(ddb__join_side *side, const ddb_join *join, uint64_t left_count,
-                               ddb_error *err) {
+void ddb__join_side_init(ddb__join_side *side, const ddb_join *join, uint64_t left_count) {
   *side = (ddb__join_side){.join = join};
   side->source = (ddb__source){join->right->table, ddb__view_root(join->right)};
   ddb__groups_init(&side->keys, join->key_count, true);
-  side->lookups_left = side->source.root->count / LOOKUP_FACTOR;
-  if (left_count < side->lookups_left) {
-    return DDB_OK;
-  }
-  ddb_status status = build(side, err);
-  if (status) {
-    ddb__join_side_fini(side);
-  }
-  return status;
+  uint64_t most = side->source.root->count / LOOKUP_FACTOR;
+  side->lookups_left = left_count < most ? most : 0;
 }
 
 void ddb__join_side_fini(ddb__join_side *side) {
@@ -258,8 +251,10 @@ ddb_status ddb__join_side_find(ddb__join_side *side, const ddb_value *keys, uint
     if (side->lookups_left > 0) {
       side->lookups_left--;
       status = look_up(side, keys, &by_index, err);
+      side->lookups += by_index;
     }
     if (status || by_index) {
+      side->looked_up += side->found.count;
       *match = 0;
       return status;
     }
@@ -289,4 +284,74 @@ const ddb_record *ddb__join_side_next(const ddb__join_side *side, uint64_t *matc
   const ddb__join_row *row = &side->rows[*match];
   *match = row->next == 0 || DDB__FAULT(JOIN_TWINS_LOST) ? UINT64_MAX : row->next - 1;
   return row->record;
+}
+
+/* ---- Telling ------------------------------------------------------------------------------ */
+
+static void put_keys(ddb_plan_node *node, const ddb_join *join) {
+  for (size_t i = 0; i < join->key_count; i++) {
+    ddb__tell_put(node, i > 0 ? ", " : "by ");
+    ddb__tell_put_name(node, join->keys[i].right);
+  }
+}
+
+static ddb_status tell_hash(const ddb__join_side *side, ddb__teller *t) {
+  ddb__plan plan;
+  ddb_status status = ddb__plan_init(&plan, &side->source, side->join->right_where, t->err);
+  if (status) {
+    return status;
+  }
+  ddb_plan_node *node = ddb__tell(t, "hash", ddb__tell_matches(&plan), side->row_count);
+  status = node ? DDB_OK : DDB_ERR_NOMEM;
+  if (node) {
+    put_keys(node, side->join);
+    ddb__tell_put(node, side->lookups > 0 ? ", after look-ups" : "");
+    t->depth++;
+    status = ddb__tell_found(t, &plan, side->matched, 0);
+    t->depth--;
+  }
+  ddb__plan_fini(&plan);
+  return status;
+}
+
+/* The steps of a look-up, whatever it is for. *by_index: there are some. */
+static ddb_status tell_lookup(ddb__join_side *side, ddb__teller *t, bool *by_index) {
+  ddb_value keys[DDB__JOIN_KEYS_MAX];
+  for (size_t i = 0; i < side->join->key_count; i++) {
+    keys[i] = ddb_int(0);
+  }
+  ddb_cond *cond;
+  ddb__plan plan;
+  ddb_status status = make_condition(side->join, keys, &cond, t->err);
+  if (status) {
+    return status;
+  }
+  status = ddb__plan_init(&plan, &side->source, cond, t->err);
+  if (!status) {
+    *by_index = plan.by_candidates;
+    if (plan.by_candidates) {
+      ddb_plan_node *node = ddb__tell(t, "lookup", DDB_NO_LIMIT, side->looked_up);
+      status = node ? DDB_OK : DDB_ERR_NOMEM;
+      if (node) {
+        put_keys(node, side->join);
+        t->depth++;
+        t->bare = true;
+        status = ddb__tell_access(t, &plan, false, 0, 0);
+        t->bare = false;
+        t->depth--;
+      }
+    }
+    ddb__plan_fini(&plan);
+  }
+  ddb_cond_release(cond);
+  return status;
+}
+
+ddb_status ddb__join_side_tell(ddb__join_side *side, ddb__teller *t) {
+  bool by_index = false;
+  ddb_status status = DDB_OK;
+  if (!side->hashed && (side->lookups > 0 || side->lookups_left > 0)) {
+    status = tell_lookup(side, t, &by_index);
+  }
+  return status || by_index ? status : tell_hash(side, t);
 }

@@ -15,6 +15,7 @@
 #include "dictdb.h"
 #include "query/groups.h"
 #include "query/input.h"
+#include "query/tell.h"
 
 #define DDB__JOIN_KEYS_MAX 16u
 
@@ -33,6 +34,9 @@ typedef struct ddb__join_side {
   ddb__source source;
   bool hashed;
   uint64_t lookups_left; /* until hashing is cheaper after all */
+  uint64_t lookups;      /* done */
+  uint64_t looked_up;    /* rows that they found */
+  uint64_t matched;      /* rows that right_where kept, when hashed */
   ddb__groups keys;
   ddb__join_group *groups; /* [group_capacity] */
   size_t group_capacity;
@@ -43,9 +47,11 @@ typedef struct ddb__join_side {
 } ddb__join_side;
 
 /* left_count: at least so many records will be looked for, as far as it is known. When there are few,
- * they are looked up; if there are more then, the side is hashed after all. */
-ddb_status ddb__join_side_init(ddb__join_side *side, const ddb_join *join, uint64_t left_count,
-                               ddb_error *err);
+ * they are looked up; if there are more then, the side is hashed after all. Nothing is read before
+ * the first of them. */
+void ddb__join_side_init(ddb__join_side *side, const ddb_join *join, uint64_t left_count);
+/* How the records are found, or would be where the teller has not analyzed. NOMEM. */
+ddb_status ddb__join_side_tell(ddb__join_side *side, ddb__teller *t);
 void ddb__join_side_fini(ddb__join_side *side);
 /* Starts with the matches of a left record's keys (one value each): *match: an opaque place. */
 ddb_status ddb__join_side_find(ddb__join_side *side, const ddb_value *keys, uint64_t *match,

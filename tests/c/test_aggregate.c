@@ -166,6 +166,63 @@ static void test_every_allocation_fails(void **state) {
   ddb_expr_release(text);
 }
 
+/* What an index tells, and what is scanned for; with every allocation made to fail once. */
+static ddb_status explain(const ddb_aggregate_query *query, bool analyze, const char *last,
+                          const char *detail, uint64_t actual) {
+  ddb_view view;
+  ddb_plan plan;
+  assert_ok(ddb_view_open(table, &view, NULL));
+  ddb_status status = ddb_view_explain_aggregate(&view, query, analyze, &plan, NULL);
+  ddb_view_close(&view);
+  if (!status) {
+    const ddb_plan_node *node = &plan.nodes[plan.count - 1];
+    assert_string_equal(node->step, last);
+    assert_string_equal(node->detail, detail);
+    assert_int_equal(node->actual, analyze ? actual : DDB_NO_LIMIT);
+    ddb_plan_free(&plan);
+  }
+  return status;
+}
+
+static void test_explained(void **state) {
+  (void)state;
+  ddb_group_field group = {.field = DDB_STR("g")};
+  ddb_aggregate ends[] = {
+      {.name = DDB_STR("n"), .kind = DDB_AGGREGATE_COUNT},
+      {.name = DDB_STR("d"), .kind = DDB_AGGREGATE_COUNT_DISTINCT, .field = DDB_STR("g")},
+      {.name = DDB_STR("low"), .kind = DDB_AGGREGATE_MIN, .field = DDB_STR("g")}};
+  ddb_aggregate_query told = DDB_AGGREGATE_QUERY_INIT;
+  told.aggregates = ends;
+  told.aggregate_count = 3;
+  ddb_aggregate_query grouped = told;
+  grouped.groups = &group;
+  grouped.group_count = 1;
+  assert_ok(ddb_table_column_budget_set(table, 0, NULL));
+  assert_ok(ddb_table_index_create(table, DDB_STR("g"), DDB_INDEX_SORTED, NULL));
+  for (int analyze = 0; analyze < 2; analyze++) {
+    int64_t before = support_allocator_bytes();
+    long failures = -1;
+    for (bool failed = true; failed;) {
+      failures++;
+      support_allocator_fail(failures + 1);
+      ddb_status status = explain(&told, analyze, "index", "sorted (g): the least", 1);
+      status = status ? status : explain(&grouped, analyze, "scan", "", ROWS);
+      failed = support_allocator_failed();
+      assert_int_equal(status, failed ? DDB_ERR_NOMEM : DDB_OK);
+      assert_int_equal(support_allocator_bytes(), before);
+    }
+    assert_true(failures > 5);
+  }
+  ddb_view view;
+  ddb_plan plan;
+  ddb_records records = {0};
+  assert_ok(ddb_view_open(table, &view, NULL));
+  told.records = &records;
+  assert_int_equal(ddb_view_explain_aggregate(&view, &told, false, &plan, NULL), DDB_ERR_INVALID);
+  assert_int_equal(ddb_view_explain_aggregate(&view, NULL, false, &plan, NULL), DDB_ERR_INVALID);
+  ddb_view_close(&view);
+}
+
 static void test_bad_queries(void **state) {
   (void)state;
   ddb_aggregate bad[] = {
@@ -205,6 +262,7 @@ int main(void) {
       cmocka_unit_test(test_groups_having_order_limit),
       cmocka_unit_test(test_every_allocation_fails),
       cmocka_unit_test(test_bad_queries),
+      cmocka_unit_test(test_explained),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }

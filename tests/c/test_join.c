@@ -247,6 +247,104 @@ static void test_every_allocation_fails(void **state) {
   ddb_expr_release(name);
 }
 
+/* The steps of a plan are these, and its memory is freed. */
+static void check_steps(ddb_plan *plan, const char *const *steps, size_t count) {
+  assert_int_equal(plan->count, count);
+  for (size_t i = 0; i < count; i++) {
+    assert_string_equal(plan->nodes[i].step, steps[i]);
+  }
+  ddb_plan_free(plan);
+}
+
+static ddb_status explain_all(const ddb_cond *where, bool analyze) {
+  static const char *const rows_steps[] = {"slice", "distinct", "sort", "filter",
+                                           "join",  "scan",     "hash", "scan"};
+  static const char *const group_steps[] = {"slice", "sort", "filter", "group", "filter",
+                                            "join",  "scan", "hash",   "scan"};
+  ddb_join join = make_join(DDB_JOIN_LEFT);
+  ddb_order order = {.field = DDB_STR("total"), .descending = true};
+  ddb_query query = {
+      .where = where, .order = &order, .order_count = 1, .distinct = true, .limit = 5};
+  ddb_group_field group = {.field = DDB_STR("name")};
+  ddb_aggregate total = {
+      .name = DDB_STR("total"), .kind = DDB_AGGREGATE_SUM, .field = DDB_STR("total")};
+  ddb_aggregate_query grouped = {.where = where,
+                                 .groups = &group,
+                                 .group_count = 1,
+                                 .aggregates = &total,
+                                 .aggregate_count = 1,
+                                 .order = &order,
+                                 .order_count = 1,
+                                 .limit = 3};
+  ddb_value zero = ddb_int(0);
+  ddb_cond *having;
+  ddb_plan plan;
+  ddb_status status = ddb_cond_compare(DDB_STR("total"), DDB_OP_GT, &zero, &having, NULL);
+  if (status) {
+    return status;
+  }
+  grouped.having = having;
+  status = ddb_join_explain(&join, &query, analyze, &plan, NULL);
+  if (!status) {
+    assert_int_equal(plan.nodes[0].actual, analyze ? 5 : DDB_NO_LIMIT);
+    assert_string_equal(plan.nodes[4].detail, "left on id = user");
+    assert_int_equal(plan.nodes[4].actual, analyze ? 86 : DDB_NO_LIMIT);
+    assert_true(!analyze || plan.nodes[0].ns > 0);
+    check_steps(&plan, rows_steps, 8);
+    status = ddb_join_explain_aggregate(&join, &grouped, analyze, &plan, NULL);
+  }
+  if (!status) {
+    assert_int_equal(plan.nodes[0].actual, analyze ? 3 : DDB_NO_LIMIT);
+    assert_string_equal(plan.nodes[3].detail, "by name: total = Sum(total)");
+    check_steps(&plan, group_steps, 9);
+  }
+  ddb_cond_release(having);
+  return status;
+}
+
+/* A part that neither side decides, so that it stays with the pairs. */
+static void test_explained(void **state) {
+  (void)state;
+  ddb_expr *id;
+  ddb_expr *sum;
+  ddb_expr *total;
+  ddb_expr *none;
+  ddb_cond *where;
+  ddb_value zero = ddb_int(0);
+  assert_ok(ddb_expr_value(&zero, &none, NULL));
+  assert_ok(ddb_expr_field(DDB_STR("id"), &id, NULL));
+  assert_ok(ddb_expr_field(DDB_STR("total"), &total, NULL));
+  assert_ok(ddb_expr_arith(DDB_ARITH_ADD, id, total, &sum, NULL));
+  assert_ok(ddb_cond_compare_expr(sum, DDB_OP_GE, none, &where, NULL));
+  ddb_expr_release(none);
+  for (int analyze = 0; analyze < 2; analyze++) {
+    size_t before = support_allocator_bytes();
+    long failures = -1;
+    for (bool failed = true; failed;) {
+      failures++;
+      support_allocator_fail(failures + 1);
+      ddb_status status = explain_all(where, analyze);
+      failed = support_allocator_failed();
+      assert_int_equal(status, failed ? DDB_ERR_NOMEM : DDB_OK);
+      assert_int_equal(support_allocator_bytes(), before);
+    }
+    assert_true(failures > 10);
+  }
+  ddb_cond_release(where);
+  ddb_expr_release(sum);
+  ddb_expr_release(total);
+  ddb_expr_release(id);
+  ddb_plan plan;
+  ddb_join join = make_join(DDB_JOIN_INNER);
+  ddb_query query = DDB_QUERY_INIT;
+  ddb_aggregate_query empty = DDB_AGGREGATE_QUERY_INIT;
+  assert_int_equal(ddb_join_explain(&join, NULL, false, &plan, NULL), DDB_ERR_INVALID);
+  assert_int_equal(ddb_join_explain(&join, &query, false, NULL, NULL), DDB_ERR_INVALID);
+  assert_int_equal(ddb_join_explain(NULL, &query, false, &plan, NULL), DDB_ERR_INVALID);
+  assert_int_equal(ddb_join_explain_aggregate(&join, &empty, true, &plan, NULL), DDB_ERR_INVALID);
+  assert_int_equal(ddb_join_explain_aggregate(&join, NULL, true, &plan, NULL), DDB_ERR_INVALID);
+}
+
 static void test_bad_joins(void **state) {
   (void)state;
   ddb_join bad[6];
@@ -293,6 +391,7 @@ int main(void) {
       cmocka_unit_test(test_every_allocation_fails),
       cmocka_unit_test(test_allocations_of_what_is_pushed),
       cmocka_unit_test(test_a_search_that_is_given_up),
+      cmocka_unit_test(test_explained),
       cmocka_unit_test(test_bad_joins),
   };
   return cmocka_run_group_tests(tests, setup, teardown);

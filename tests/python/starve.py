@@ -62,6 +62,12 @@ STATEMENTS: dict[str, Callable[[Table, Table], Any]] = {
         group_by="city", n=Count(), total=Sum("amount")
     ),
     "explain": lambda u, o: u.explain((u.age > 3) & (u.city == "c1"), order_by="age").to_dict(),
+    "explain, aggregate": lambda u, o: u.explain(
+        group_by="city", n=Count(), having=dictdb.Field("n") > 1, limit=3
+    ).to_dict(),
+    "explain, join": lambda u, o: (
+        u.join(o, ("id", "user_id")).join(u, ("user_id", "id"), prefix="x.").explain().to_dict()
+    ),
     "insert": lambda u, o: u.insert({"name": "new", "address": {"city": ["a", {"b": (1, 2)}]}}),
     "insert many": lambda u, o: u.insert([{"name": f"new {n}", f"f{n}": n} for n in range(12)]),
     "upsert": lambda u, o: u.upsert({"id": 3, "age": 99}, returning="old"),

@@ -157,8 +157,8 @@ SIGNATURES: list[tuple[Any, str]] = [
     (Table.indexes, "(self)"),
     (
         Table.explain,
-        "(self, where=None, *, order_by=None, limit=None, offset=0, distinct=False, analyze=False,"
-        " columns=None)",
+        "(self, where=None, group_by=None, *, having=None, order_by=None, limit=None, offset=0,"
+        " distinct=False, analyze=False, columns=None, threads=None, **named)",
     ),
     (Table.columns, "(self)"),
     (Table.size, "(self)"),

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plans of aggregates and joins: what they say is what happens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dictdb import (
+    Count,
+    CountDistinct,
+    DictDB,
+    Field,
+    InvalidArgumentError,
+    Max,
+    Min,
+    Plan,
+    Sum,
+    Table,
+    UnsupportedTypeError,
+)
+
+
+def steps(plan: Plan) -> list[str]:
+    return [node.step for node in plan.walk()]
+
+
+def node_of(plan: Plan, step: str) -> Plan:
+    return next(node for node in plan.walk() if node.step == step)
+
+
+def make() -> tuple[Table, Table]:
+    db = DictDB()
+    users = db.create_table("users")
+    orders = db.create_table("orders")
+    users.insert([{"name": f"u{i}", "age": i % 50, "city": f"c{i % 5}"} for i in range(2000)])
+    orders.insert([{"user_id": i % 300, "amount": i} for i in range(5000)])
+    return users, orders
+
+
+def test_what_indexes_tell() -> None:
+    users, _ = make()
+    asked: dict[str, Any] = {
+        "n": Count(),
+        "ages": Count("age"),
+        "low": Min("age"),
+        "high": Max(users.age),
+        "different": CountDistinct("age"),
+    }
+    assert steps(users.explain(**asked)) == ["aggregate", "scan"]
+    users.create_index("age", "sorted")
+    plan = users.explain(**asked)
+    assert steps(plan) == ["aggregate", "index", "count", "index", "index", "index"]
+    assert sorted(child.detail for child in plan.children) == [
+        "of all records",
+        "sorted (age): the count of values",
+        "sorted (age): the first of each value",
+        "sorted (age): the greatest",
+        "sorted (age): the least",
+    ]
+    assert {child.actual for child in plan.walk()} == {None}
+    told = users.explain(**asked, analyze=True)
+    assert (told.actual, told.estimate) == (1, 1)
+    assert told.seconds is not None
+    assert {child.detail: child.actual for child in told.children} == {
+        "of all records": 2000,
+        "sorted (age): the count of values": 2000,
+        "sorted (age): the first of each value": 50,
+        "sorted (age): the greatest": 1,
+        "sorted (age): the least": 1,
+    }
+    plan = users.explain(total=Sum("age"), low=Min("age"), analyze=True)
+    assert steps(plan) == ["aggregate", "scan"]
+    assert plan.detail == "total = Sum(age), low = Min(age)"
+
+
+def test_groups() -> None:
+    users, _ = make()
+    users.create_index("age", "sorted")
+    asked: dict[str, Any] = {
+        "having": Field("n") > 30,
+        "order_by": "-n",
+        "limit": 2,
+        "n": Count(),
+        "older": Sum(users.age + 1),
+    }
+    plan = users.explain(users.age > 45, "city", **asked)
+    assert steps(plan) == ["slice", "sort", "filter", "group", "filter", "index"]
+    group = node_of(plan, "group")
+    assert group.detail == "by city: n = Count(), older = Sum(age + 1)"
+    plan = users.explain(users.age > 45, group_by=["city"], **asked, analyze=True)
+    found = users.aggregate(users.age > 45, group_by=["city"], **asked)
+    assert plan.actual == len(found) == 2
+    assert node_of(plan, "group").actual == 4
+    assert [node.actual for node in plan.walk() if node.step == "filter"] == [4, 160]
+    assert repr(plan).splitlines()[0].startswith("slice limit 2  [about 2, 2 met, ")
+    assert users.explain(group_by={"of": users.age % 2}, analyze=True).actual == 2
+
+
+def test_groups_of_what_callables_choose() -> None:
+    users, _ = make()
+    users.create_index("age", "sorted")
+
+    def is_even(record: Any) -> bool:
+        return bool(record["age"] % 2 == 0)
+
+    where = (users.age > 45) & is_even
+    assert steps(users.explain(where, "city", n=Count())) == [
+        "group",
+        "callable",
+        "filter",
+        "index",
+    ]
+    plan = users.explain(where, "city", n=Count(), analyze=True)
+    assert [node.actual for node in plan.walk()] == [2, 80, 160, 160]
+    plan = users.explain(is_even, low=Min("age"))
+    assert steps(plan) == ["aggregate", "callable", "scan"]  # No index tells of some records
+
+
+def test_sides_of_joins() -> None:
+    users, orders = make()
+    joined = users.join(orders, ("id", "user_id"))
+    assert steps(joined.explain()) == ["join", "scan", "hash", "scan"]
+    plan = joined.explain(analyze=True)
+    assert plan.detail == "inner on id = user_id"
+    assert plan.actual == joined.count()
+    assert [node.actual for node in plan.walk()] == [4983, 2000, 5000, 5000]
+    users.create_index("age", "sorted")
+    orders.create_index("user_id")
+    young = joined["age"] == 1
+    assert steps(joined.explain(young)) == ["join", "filter", "index", "lookup", "index"]
+    plan = joined.explain(young, analyze=True)
+    assert node_of(plan, "lookup").detail == "by user_id"
+    assert node_of(plan, "lookup").children[0].detail == "hash (user_id)"
+    assert node_of(plan, "lookup").actual == plan.actual == joined.count(young)
+    assert node_of(plan, "filter").actual == 40
+    other_way = orders.join(users, ("user_id", "id"))
+    plan = other_way.explain(limit=3, analyze=True)
+    assert steps(plan) == ["slice", "join", "scan", "lookup", "key"]
+    assert plan.actual == 3
+    assert steps(other_way.explain()) == ["join", "scan", "hash", "scan"]
+
+
+def test_what_is_done_with_pairs() -> None:
+    users, orders = make()
+    joined = users.join(orders, ("id", "user_id"), "left")
+    both = joined["amount"] > joined["age"] * 100
+    plan = joined.explain(
+        both, columns=["name"], order_by="-amount", distinct=True, limit=3, analyze=True
+    )
+    assert steps(plan)[:5] == ["slice", "distinct", "sort", "filter", "join"]
+    assert plan.actual == 3
+    assert node_of(plan, "filter").actual == node_of(plan, "sort").actual == joined.count(both)
+    assert node_of(plan, "join").detail == "left on id = user_id"
+    plan = joined.explain(group_by="city", n=Count("amount"), having=Field("n") > 0, analyze=True)
+    assert steps(plan) == ["filter", "group", "join", "scan", "hash", "scan"]
+    assert plan.actual == len(joined.aggregate(group_by="city", n=Count("amount")))
+    plan = joined.explain(n=Count())
+    assert (plan.step, plan.actual) == ("aggregate", None)
+
+
+def test_joins_of_joins() -> None:
+    users, orders = make()
+    chain = users.join(orders, ("id", "user_id")).join(users, ("user_id", "id"), prefix="again.")
+    plan = chain.explain(analyze=True)
+    assert steps(plan) == ["join", "join", "scan", "hash", "scan", "hash", "scan"]
+    assert [child.step for child in plan.children] == ["join", "hash"]
+    assert plan.children[0].actual == plan.actual == chain.count()
+    grouped = chain.explain(group_by="city", n=Count())
+    assert steps(grouped) == ["group", *steps(plan)]
+    assert "rows" not in steps(chain.explain(chain["age"] == 3, limit=2))
+
+
+def test_mistakes() -> None:
+    users, orders = make()
+    joined = users.join(orders, ("id", "user_id"))
+    with pytest.raises(InvalidArgumentError, match="having needs group_by"):
+        users.explain(having=Field("n") > 1)
+    with pytest.raises(InvalidArgumentError, match="limit needs group_by"):
+        users.explain(n=Count(), limit=3)
+    with pytest.raises(UnsupportedTypeError, match="columns must be an aggregate"):
+        users.explain(n=Count(), columns=["name"])
+    with pytest.raises(InvalidArgumentError, match="do not go with aggregates"):
+        joined.explain(n=Count(), columns=["name"])
+    with pytest.raises(InvalidArgumentError, match="do not go with aggregates"):
+        joined.explain(n=Count(), distinct=True)
+    with pytest.raises(TypeError, match="did you mean 'limit'"):
+        joined.explain(limt=3)
+    for source in (users, joined):
+        with pytest.raises(UnsupportedTypeError, match="analyze must be"):
+            source.explain(n=Count(), analyze="yes")  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgumentError, match="at least 1"):
+        users.explain(threads=0)
+    with pytest.raises(UnsupportedTypeError, match="callables"):
+        joined.explain((joined["age"] > 3) & (lambda record: True))
+
+
+def test_plans_of_snapshots() -> None:
+    db = DictDB()
+    table = db.create_table("t")
+    table.insert([{"n": i} for i in range(100)])
+    table.create_index("n", "sorted")
+    with db.snapshot() as snapshot:
+        table.insert([{"n": 100}])
+        seen = snapshot["t"]
+        assert steps(seen.explain(high=Max("n"))) == ["aggregate", "index"]
+        assert seen.explain(n=Count(), analyze=True).children[0].actual == 100
+        assert seen.join(seen, "id").explain(analyze=True).actual == 100
