@@ -1080,6 +1080,11 @@ DDB_API ddb_status ddb_join_select(const ddb_join *join, const ddb_query *query,
 /* query->records must be NULL. */
 DDB_API ddb_status ddb_join_aggregate(const ddb_join *join, const ddb_aggregate_query *query,
                                       ddb_rowset **out, ddb_error *err);
+/* Before its left side, rows of another join, is there: what of a condition is about that alone, with the
+ * names it has there, so that it can be asked while those are made; and the rest. NULL: nothing; each
+ * is a reference of the caller's. Of `join` the columns are looked at. The rows stay the same. */
+DDB_API ddb_status ddb_join_split(const ddb_join *join, const ddb_cond *where, ddb_cond **left,
+                                  ddb_cond **rest, ddb_error *err);
 /* As ddb_view_explain, of these two. Below a "join" are its left side, or "rows" for left_rows, and how
  * the right one is found: "hash", all of it once; or "lookup", for each left record, whose
  * indexes are told without values. */

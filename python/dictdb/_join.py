@@ -174,8 +174,7 @@ class Join:
         """Return aggregates over the rows; the arguments are those of `Table.aggregate`."""
         target = self if where is None else self.where(where)
         base, steps, _ = target._plan()
-        last = steps[-1][4]
-        return _core._join_aggregate(base, steps, last, group_by, **named)
+        return _core._join_aggregate(base, steps, None, group_by, **named)
 
     def explain(
         self,
@@ -210,8 +209,7 @@ class Join:
             )
         given = {"order_by": order_by, "limit": limit, "offset": offset or None}
         named |= {name: value for name, value in given.items() if value is not None}
-        last = steps[-1][4]
-        return Plan(_core._join_explain_aggregate(base, steps, analyze, last, group_by, **named))
+        return Plan(_core._join_explain_aggregate(base, steps, analyze, None, group_by, **named))
 
 
 def _fields(view: _core.TableView) -> list[str]:

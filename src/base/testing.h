@@ -39,6 +39,7 @@
   X(COLUMNS_PUSH_OUT, "columns that scans ask for give way to others")                             \
   X(JOIN_PUSHES_OUTER, "what a left join asks of its pairs is asked of the right side before")     \
   X(JOIN_EARLY_END, "a join that is to end at a limit ends one row early")                         \
+  X(JOIN_SPLIT_LOSES, "what is asked of the left side before it is joined is asked of nobody")     \
   X(TREE_STALE_FIRST, "removing the first entry of an index node leaves it above")                 \
   X(UNIQUE_UNCHECKED, "a unique index is not asked whether it is")                                 \
   X(RANGE_EXCLUDES_END, "a range of an index leaves out the end that belongs to it")               \

@@ -594,22 +594,20 @@ PyObject *pyddb_source_aggregate(PyObject *self, PyObject *const *args, Py_ssize
   return result;
 }
 
-PyObject *pyddb_aggregate_join(pyddb_source *source, const ddb_join *join, PyObject *const *args,
-                               Py_ssize_t count, PyObject *kw) {
+PyObject *pyddb_aggregate_join(pyddb_source *source, const ddb_join *join, const ddb_cond *where,
+                               PyObject *const *args, Py_ssize_t count, PyObject *kw) {
   call c;
   if (call_init(&c, source, args, count, kw) < 0) {
     return NULL;
   }
-  PyObject *result = NULL;
   ddb_rowset *rows = NULL;
   ddb_error err;
-  if (pyddb_join_where(source->state, c.where, &c.query.where) == 0) {
-    pyddb_detach();
-    ddb_status status = ddb_join_aggregate(join, &c.query, &rows, &err);
-    pyddb_attach();
-    result = status == DDB_OK ? rows_out(&c, rows) : pyddb_raise(source->state, &err);
-    ddb_rowset_free(rows);
-  }
+  c.query.where = where;
+  pyddb_detach();
+  ddb_status status = ddb_join_aggregate(join, &c.query, &rows, &err);
+  pyddb_attach();
+  PyObject *result = status == DDB_OK ? rows_out(&c, rows) : pyddb_raise(source->state, &err);
+  ddb_rowset_free(rows);
   call_fini(&c);
   return result;
 }
@@ -693,22 +691,20 @@ PyObject *pyddb_aggregate_explain(pyddb_source *source, bool analyze, PyObject *
   return nodes;
 }
 
-PyObject *pyddb_aggregate_explain_join(pyddb_source *source, const ddb_join *join, bool analyze,
-                                       PyObject *below, PyObject *const *args, Py_ssize_t count,
-                                       PyObject *kw) {
+PyObject *pyddb_aggregate_explain_join(pyddb_source *source, const ddb_join *join,
+                                       const ddb_cond *where, bool analyze, PyObject *below,
+                                       PyObject *const *args, Py_ssize_t count, PyObject *kw) {
   call c;
   if (call_init(&c, source, args, count, kw) < 0) {
     return NULL;
   }
-  PyObject *nodes = NULL;
   ddb_plan plan;
   ddb_error err;
-  if (pyddb_join_where(source->state, c.where, &c.query.where) == 0) {
-    pyddb_detach();
-    ddb_status status = ddb_join_explain_aggregate(join, &c.query, analyze, &plan, &err);
-    pyddb_attach();
-    nodes = nodes_of(&c, status, &plan, &err, below);
-  }
+  c.query.where = where;
+  pyddb_detach();
+  ddb_status status = ddb_join_explain_aggregate(join, &c.query, analyze, &plan, &err);
+  pyddb_attach();
+  PyObject *nodes = nodes_of(&c, status, &plan, &err, below);
   call_fini(&c);
   return nodes;
 }

@@ -19,6 +19,7 @@ typedef struct step {
   ddb_join_key *keys;
   ddb_join_column *columns;
   const ddb_cond *where;
+  ddb_cond *own; /* NULL; or `where`, when that was made here */
 } step;
 
 typedef struct chain {
@@ -147,6 +148,7 @@ static void chain_fini(chain *c) {
     }
     PyMem_Free(s->keys);
     PyMem_Free(s->columns);
+    ddb_cond_release(s->own);
   }
   if (c->is_open) {
     pyddb_view_close(c->base, &c->view);
@@ -156,6 +158,49 @@ static void chain_fini(chain *c) {
   }
   PyMem_Free(c->steps);
   PyMem_Free(c->texts);
+}
+
+/* `where` becomes this: takes it. */
+static void set_where(step *s, ddb_cond *where) {
+  ddb_cond_release(s->own);
+  s->own = where;
+  s->where = where;
+}
+
+/* Moves what of a step's condition is about the rows of the step before to that. */
+static ddb_status move_back(step *before, step *s, ddb_error *err) {
+  ddb_cond *left, *rest;
+  ddb_status status = ddb_join_split(&s->join, s->where, &left, &rest, err);
+  if (status != DDB_OK) {
+    return status;
+  }
+  if (left && before->where) {
+    ddb_cond *parts[2] = {(ddb_cond *)(uintptr_t)before->where, left};
+    ddb_cond *both = NULL;
+    status = ddb_cond_and(parts, 2, &both, err);
+    ddb_cond_release(left);
+    left = both;
+  }
+  if (status != DDB_OK) {
+    ddb_cond_release(rest);
+    return status;
+  }
+  if (left) {
+    set_where(before, left);
+  }
+  set_where(s, rest);
+  return DDB_OK;
+}
+
+static int move_all_back(chain *c) {
+  for (Py_ssize_t i = c->step_count - 1; i > 0; i--) {
+    ddb_error err;
+    if (c->steps[i].where && move_back(&c->steps[i - 1], &c->steps[i], &err) != DDB_OK) {
+      pyddb_raise(c->state, &err);
+      return -1;
+    }
+  }
+  return 0;
 }
 
 static int chain_init(chain *c, PyObject *module, PyObject *base, PyObject *steps) {
@@ -178,6 +223,10 @@ static int chain_init(chain *c, PyObject *module, PyObject *base, PyObject *step
       chain_fini(c);
       return -1;
     }
+  }
+  if (move_all_back(c) < 0) {
+    chain_fini(c);
+    return -1;
   }
   return 0;
 }
@@ -306,7 +355,8 @@ static PyObject *join_select(PyObject *module, PyObject *args) {
 }
 
 PyDoc_STRVAR(aggregate_doc, "_join_aggregate(base, steps, /, *args, **kwargs)\n--\n\n"
-                            "As aggregate(), over the rows; the steps' conditions hold too.");
+                            "As aggregate(), over the rows that the steps' conditions keep; it\n"
+                            "has no where.");
 
 static PyObject *join_aggregate(PyObject *module, PyObject *const *args, Py_ssize_t count,
                                 PyObject *kw) {
@@ -320,8 +370,10 @@ static PyObject *join_aggregate(PyObject *module, PyObject *const *args, Py_ssiz
   }
   pyddb_source rows_source = {.state = c.state};
   const ddb_join *join = run_before_last(&c);
-  PyObject *result =
-      join ? pyddb_aggregate_join(&rows_source, join, args + 2, count - 2, kw) : NULL;
+  PyObject *result = join
+                         ? pyddb_aggregate_join(&rows_source, join, c.steps[c.step_count - 1].where,
+                                                args + 2, count - 2, kw)
+                         : NULL;
   chain_fini(&c);
   return result;
 }
@@ -385,9 +437,10 @@ static PyObject *join_explain_aggregate(PyObject *module, PyObject *const *args,
   c.analyzes = analyze;
   pyddb_source rows_source = {.state = c.state};
   const ddb_join *join = run_before_last(&c);
-  PyObject *result = join ? pyddb_aggregate_explain_join(&rows_source, join, analyze, c.below,
-                                                         args + 3, count - 3, kw)
-                          : NULL;
+  PyObject *result =
+      join ? pyddb_aggregate_explain_join(&rows_source, join, c.steps[c.step_count - 1].where,
+                                          analyze, c.below, args + 3, count - 3, kw)
+           : NULL;
   chain_fini(&c);
   return result;
 }

@@ -646,8 +646,8 @@ PyObject *pyddb_rowset_out(pyddb_state *state, const ddb_rowset *rows, PyObject 
 extern const char pyddb_source_aggregate_doc[];
 
 /* Joins: see join.c. `source` stands for the rows: names are not checked by a schema of its own. */
-PyObject *pyddb_aggregate_join(pyddb_source *source, const ddb_join *join, PyObject *const *args,
-                               Py_ssize_t count, PyObject *kw);
+PyObject *pyddb_aggregate_join(pyddb_source *source, const ddb_join *join, const ddb_cond *where,
+                               PyObject *const *args, Py_ssize_t count, PyObject *kw);
 /* Plans as lists of nodes, which Plan is made of: see explain.c. `below` (NULL: none) takes the place of
  * a join's "rows". */
 PyObject *pyddb_plan_nodes(const ddb_plan *plan, PyObject *below);
@@ -656,9 +656,9 @@ PyObject *pyddb_explain_nodes(pyddb_source *source, const pyddb_query *query, bo
 /* The arguments are aggregate()'s. */
 PyObject *pyddb_aggregate_explain(pyddb_source *source, bool analyze, PyObject *const *args,
                                   Py_ssize_t count, PyObject *kw);
-PyObject *pyddb_aggregate_explain_join(pyddb_source *source, const ddb_join *join, bool analyze,
-                                       PyObject *below, PyObject *const *args, Py_ssize_t count,
-                                       PyObject *kw);
+PyObject *pyddb_aggregate_explain_join(pyddb_source *source, const ddb_join *join,
+                                       const ddb_cond *where, bool analyze, PyObject *below,
+                                       PyObject *const *args, Py_ssize_t count, PyObject *kw);
 /* NULL or a condition without callables. */
 int pyddb_join_where(pyddb_state *state, const pyddb_cond *where, const ddb_cond **out);
 PyObject *pyddb_source_join(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kw);

@@ -8,6 +8,8 @@
  */
 #include "pyddb.h"
 
+#define NEAR_COUNT_MAX 256u /* tables among which a name is looked for that was meant */
+
 #include <structmember.h>
 
 /* ---- Use ----------------------------------------------------------------------------------- */
@@ -108,6 +110,34 @@ PyObject *pyddb_table_view_new(pyddb_snapshot *snapshot, ddb_table *table) {
   return (PyObject *)view;
 }
 
+/* Raises, with the name that was probably meant. */
+static PyObject *raise_not_found(pyddb_snapshot *snapshot, PyObject *name) {
+  ddb_str names[NEAR_COUNT_MAX] = {{NULL, 0}};
+  size_t count = 0;
+  for (; count < snapshot->table_count && count < NEAR_COUNT_MAX; count++) {
+    names[count] = ddb_table_name(snapshot->tables[count]);
+  }
+  pyddb_text text;
+  size_t nearest = count;
+  if (PyUnicode_Check(name)) {
+    if (pyddb_text_init(&text, name) < 0) {
+      return NULL;
+    }
+    nearest = ddb_str_nearest(text.str, names, count);
+    pyddb_text_fini(&text);
+  }
+  PyObject *near = nearest < count ? pyddb_text_out(names[nearest]) : NULL;
+  if (near) {
+    pyddb_raise_format(snapshot->state, DDB_ERR_TABLE_NOT_FOUND,
+                       "the snapshot has no table %R; did you mean %R?", name, near);
+    Py_DECREF(near);
+  } else if (!PyErr_Occurred()) {
+    pyddb_raise_format(snapshot->state, DDB_ERR_TABLE_NOT_FOUND, "the snapshot has no table %R",
+                       name);
+  }
+  return NULL;
+}
+
 static PyObject *snapshot_subscript(PyObject *self, PyObject *name) {
   pyddb_snapshot *snapshot = (pyddb_snapshot *)self;
   if (atomic_load(&snapshot->closed)) {
@@ -115,9 +145,7 @@ static PyObject *snapshot_subscript(PyObject *self, PyObject *name) {
   }
   ddb_table *table = find(snapshot, name);
   if (!table) {
-    return PyErr_Occurred() ? NULL
-                            : pyddb_raise_format(snapshot->state, DDB_ERR_TABLE_NOT_FOUND,
-                                                 "the snapshot has no table %R", name);
+    return PyErr_Occurred() ? NULL : raise_not_found(snapshot, name);
   }
   return pyddb_table_view_new(snapshot, table);
 }

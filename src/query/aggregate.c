@@ -34,6 +34,17 @@ static ddb_status check_query(const ddb_aggregate_query *query, ddb_error *err) 
   if (query->group_count + query->aggregate_count == 0) {
     return ddb__fail(err, DDB_ERR_INVALID, "an aggregate query needs a group or an aggregate");
   }
+  for (size_t i = 0; i < query->group_count; i++) {
+    const ddb_group_field *group = &query->groups[i];
+    if (group->expr && !group->name.data) {
+      char text[128];
+      (void)ddb_expr_format(group->expr, text, sizeof text);
+      return ddb__fail(err, DDB_ERR_INVALID, "the group '%s' needs a name in the result", text);
+    }
+    if (!group->expr && !group->field.data) {
+      return ddb__fail(err, DDB_ERR_INVALID, "group %zu names no field", i);
+    }
+  }
   for (size_t i = 0; i < query->aggregate_count; i++) {
     const ddb_aggregate *aggregate = &query->aggregates[i];
     if ((unsigned)aggregate->kind > DDB_AGGREGATE_COLLECT) {

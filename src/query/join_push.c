@@ -6,6 +6,7 @@
  */
 #include "query/join_push.h"
 
+#include "base/status.h"
 #include "base/testing.h"
 #include "query/bound.h"
 #include "query/cond.h"
@@ -194,13 +195,14 @@ static ddb_cond *share(const ddb_cond *cond) {
 }
 
 /* Where a part goes: to one side, or (SIDE_BOTH) it stays with the pairs. */
-static side side_of(const ddb_join *join, const survey *part) {
+static side side_of(const ddb__join_push *push, const survey *part) {
+  const ddb_join *join = &push->join;
   bool can = !part->stays && (part->is_plain || !part->is_renamed);
-  if (can && part->sides == SIDE_LEFT && join->left) {
+  if (can && part->sides == SIDE_LEFT && (join->left || push->splits)) {
     return SIDE_LEFT;
   }
   bool inner = join->kind == DDB_JOIN_INNER || DDB__FAULT(JOIN_PUSHES_OUTER);
-  return can && part->sides == SIDE_RIGHT && inner ? SIDE_RIGHT : SIDE_BOTH;
+  return can && part->sides == SIDE_RIGHT && inner && !push->splits ? SIDE_RIGHT : SIDE_BOTH;
 }
 
 static ddb_status push_part(ddb__join_push *push, const ddb_cond *cond, ddb_error *err) {
@@ -209,7 +211,7 @@ static ddb_status push_part(ddb__join_push *push, const ddb_cond *cond, ddb_erro
   if (status) {
     return status;
   }
-  side to = side_of(&push->join, &part);
+  side to = side_of(push, &part);
   ddb_cond *pushed = NULL;
   if (to != SIDE_BOTH && part.is_renamed) {
     status = rename_cond(&push->join, cond, &pushed, err);
@@ -285,4 +287,25 @@ void ddb__join_push_fini(ddb__join_push *push) {
   ddb_cond_release(push->left);
   ddb_cond_release(push->right);
   *push = (ddb__join_push){0};
+}
+
+ddb_status ddb_join_split(const ddb_join *join, const ddb_cond *where, ddb_cond **left,
+                          ddb_cond **rest, ddb_error *err) {
+  if (!join || !join->columns || !where || !left || !rest) {
+    return ddb__fail(err, DDB_ERR_INVALID,
+                     "a split needs a join's columns, a condition and results");
+  }
+  ddb__join_push push = {.join = *join, .splits = true};
+  ddb_status status = each_part(&push, where, push_part, err);
+  if (status) {
+    ddb__join_push_fini(&push);
+    return status;
+  }
+  if (DDB__FAULT(JOIN_SPLIT_LOSES)) {
+    ddb_cond_release(push.left);
+    push.left = NULL;
+  }
+  *left = push.left;
+  *rest = push.where;
+  return DDB_OK;
 }

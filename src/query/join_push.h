@@ -23,6 +23,7 @@ typedef struct ddb__join_push {
   ddb_cond *where; /* of the pairs; NULL: all */
   ddb_cond *left;  /* what the join's sides have beside their own, or NULL */
   ddb_cond *right;
+  bool splits; /* ddb_join_split: the left side is anything */
 } ddb__join_push;
 
 /* `join` is checked, and what `where` (NULL: all) names. What both consist of must outlive it. */

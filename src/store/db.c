@@ -10,6 +10,8 @@
 
 #include <assert.h>
 
+#define NEAR_COUNT_MAX 256u /* tables among which a name is looked for that was meant */
+
 /* All databases of the process, for fork: the handlers take every catalogue and latch, so that the
  * child finds them free and what they guard whole. */
 static pthread_mutex_t registry_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -220,8 +222,22 @@ static ddb_table *find_locked(const ddb_db *db, ddb_str name) {
   return NULL;
 }
 
-static ddb_status not_found(ddb_str name, ddb_error *err) {
-  (void)ddb__fail(err, DDB_ERR_TABLE_NOT_FOUND, "no table '%.*s'", DDB__STR_ARG(name));
+/* Says which table was probably meant, where there are not too many to look through. */
+static ddb_status not_found_locked(const ddb_db *db, ddb_str name, ddb_error *err) {
+  ddb_str names[NEAR_COUNT_MAX] = {{NULL, 0}};
+  size_t count = 0;
+  for (size_t i = 0; err && i < db->table_count && count < NEAR_COUNT_MAX; i++) {
+    if (!is_gone(db->tables[i])) {
+      names[count++] = db->tables[i]->name;
+    }
+  }
+  size_t nearest = ddb_str_nearest(name, names, count);
+  if (nearest < count) {
+    (void)ddb__fail(err, DDB_ERR_TABLE_NOT_FOUND, "no table '%.*s'; did you mean '%.*s'?",
+                    DDB__STR_ARG(name), DDB__STR_ARG(names[nearest]));
+  } else {
+    (void)ddb__fail(err, DDB_ERR_TABLE_NOT_FOUND, "no table '%.*s'", DDB__STR_ARG(name));
+  }
   if (err) {
     ddb__error_text(err->table, sizeof err->table, name);
   }
@@ -365,15 +381,15 @@ void ddb__db_commit_raise(ddb_db *db, uint64_t commit) {
 ddb_status ddb_db_table_get(ddb_db *db, ddb_str name, ddb_table **out, ddb_error *err) {
   pthread_mutex_lock(&db->catalogue);
   ddb_table *table = find_locked(db, name);
+  ddb_status status = DDB_OK;
   if (table) {
     ddb__table_reference_locked(table);
+    *out = table;
+  } else {
+    status = not_found_locked(db, name, err);
   }
   pthread_mutex_unlock(&db->catalogue);
-  if (!table) {
-    return not_found(name, err);
-  }
-  *out = table;
-  return DDB_OK;
+  return status;
 }
 
 /* Publishes a last root, visible to all; the rows stay for those who still see them. */

@@ -230,6 +230,11 @@ static twin_cond *random_cond(const source *from, int depth) {
   for (size_t i = 0; i < cond->count; i++) {
     cond->values[i] = cond_literal(from, cond->field);
   }
+  bool of_text = cond->values[0].kind == DDB_STR_KIND || cond->values[0].kind == DDB_BYTES;
+  if (cond->kind == 0 && !of_text &&
+      (cond->op == DDB_OP_STARTSWITH || cond->op == DDB_OP_ENDSWITH)) {
+    cond->op = DDB_OP_CONTAINS; /* what begins a text must be one */
+  }
   if (support_below(from->random, 2)) {
     cond->about = (subject)support_below(from->random, SUBJECT_COUNT);
     cond->key = (int64_t)support_below(from->random, 5) - 2;

@@ -132,6 +132,14 @@ static void bad_arguments(void **state) {
   assert_int_equal(ddb_cond_compare(DDB_STR("a"), (ddb_op)77, &one, &cond, &error),
                    DDB_ERR_INVALID);
   assert_int_equal(ddb_cond_compare(DDB_STR("a"), DDB_OP_EQ, NULL, &cond, &error), DDB_ERR_INVALID);
+  const ddb_op parts[] = {DDB_OP_STARTSWITH, DDB_OP_ENDSWITH};
+  ddb_value no_parts[] = {ddb_int(3), ddb_null(), ddb_float(0.5)};
+  for (size_t i = 0; i < 6; i++) {
+    assert_int_equal(ddb_cond_compare(DDB_STR("a"), parts[i / 3], &no_parts[i % 3], &cond, &error),
+                     DDB_ERR_TYPE);
+    assert_string_equal(error.field, "a");
+  }
+  assert_string_equal(error.message, "what 'a' ends with is a str or bytes, not float");
   assert_int_equal(ddb_cond_compare(DDB_STR("a"), DDB_OP_EQ, &bad, &cond, &error), DDB_ERR_INVALID);
   assert_int_equal(ddb_cond_compare(DDB_STR("a"), DDB_OP_EQ, &hollow, &cond, &error),
                    DDB_ERR_INVALID);

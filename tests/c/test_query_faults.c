@@ -352,6 +352,39 @@ static bool run_join_early_end(void) {
   return nothing_wrong();
 }
 
+static void check_cond(ddb_cond *cond, const char *wanted) {
+  char text[64] = "";
+  if (cond) {
+    (void)ddb_cond_format(cond, text, sizeof text);
+  }
+  check(strcmp(text, wanted) == 0);
+  ddb_cond_release(cond);
+}
+
+/* `a` is the left side's under another name, `b` the right one's; and there is a part of both. */
+static bool run_join_split_loses(void) {
+  ddb_join_column columns[] = {{false, DDB_STR("a"), DDB_STR("x")},
+                               {true, DDB_STR("b"), DDB_STR("b")}};
+  ddb_join join = {.kind = DDB_JOIN_LEFT, .columns = columns, .column_count = 2};
+  ddb_value one = ddb_int(1);
+  ddb_cond *parts[3];
+  ddb_cond *where;
+  ddb_cond *left = NULL;
+  ddb_cond *rest = NULL;
+  ok(ddb_cond_compare(DDB_STR("x"), DDB_OP_LT, &one, &parts[0], NULL));
+  ok(ddb_cond_is_null(DDB_STR("b"), &parts[1], NULL));
+  ok(ddb_cond_or(parts, 2, &parts[2], NULL));
+  ok(ddb_cond_and(parts, 3, &where, NULL));
+  ok(ddb_join_split(&join, where, &left, &rest, NULL));
+  check_cond(left, "a < 1");
+  check_cond(rest, "(b.is_null() & (x < 1 | b.is_null()))");
+  for (int i = 0; i < 3; i++) {
+    ddb_cond_release(parts[i]);
+  }
+  ddb_cond_release(where);
+  return nothing_wrong();
+}
+
 /* ---- All of them ---------------------------------------------------------------------------- */
 
 static const fault_case cases[] = {
@@ -370,6 +403,7 @@ static const fault_case cases[] = {
     {DDB__FAULT_FIRSTS_BY_VALUE, run_firsts_by_value, 20},
     {DDB__FAULT_JOIN_PUSHES_OUTER, run_join_pushes_outer, 20},
     {DDB__FAULT_JOIN_EARLY_END, run_join_early_end, 20},
+    {DDB__FAULT_JOIN_SPLIT_LOSES, run_join_split_loses, 20},
 };
 enum { CASE_COUNT = sizeof cases / sizeof cases[0] };
 _Static_assert(CASE_COUNT == (int)FAULTS_OF_QUERIES, "a fault has no scenario");

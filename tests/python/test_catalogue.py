@@ -265,3 +265,28 @@ def test_objects_are_released() -> None:
 def test_databases_have_no_attributes_by_accident(db: DictDB) -> None:
     with pytest.raises(AttributeError):
         db.users  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_an_unknown_table_is_told_with_the_one_that_was_meant(db: DictDB) -> None:
+    db.create_table("users")
+    db.create_table("orders")
+    with db.snapshot() as snapshot:
+        for ask in (
+            lambda: db["usres"],
+            lambda: db.get_table("usres"),
+            lambda: db.drop_table("usres"),
+            lambda: snapshot["usres"],
+        ):
+            with pytest.raises(TableNotFoundError, match="'usres'; did you mean 'users'"):
+                ask()
+        for unknown in (lambda: db["ghost"], lambda: snapshot["ghost"], lambda: db[""]):
+            with pytest.raises(TableNotFoundError) as caught:
+                unknown()
+            assert "mean" not in str(caught.value)
+        db.drop_table("users")
+        with pytest.raises(TableNotFoundError) as caught:
+            db["usres"]
+        assert "mean" not in str(caught.value)
+        with pytest.raises(TableNotFoundError, match="did you mean 'users'"):
+            snapshot["usres"]
+        assert "usres" not in db

@@ -487,7 +487,47 @@ def test_rows_of_a_join_are_joined_again() -> None:
             lambda r: r["o.age"] is None and r["age"] < 4,
         ),
     ):
-        assert rows.select(where=where) == [row for row in every if holds(row)]
+        wanted = [row for row in every if holds(row)]
+        assert rows.select(where=where) == wanted
+        assert rows.where(rows["id"] >= 0).where(where).count() == len(wanted)
+        assert rows.aggregate(where=where, n=Count()) == {"n": len(wanted)}
+
+
+@pytest.mark.parametrize("how", ["inner", "left"])
+def test_what_is_about_the_first_tables_chooses_their_rows(how: Any) -> None:
+    people, pets = people_and_pets()
+    rows = (
+        people.join(pets, ("id", "owner"), how)
+        .join(people, ("pets.age", "id"), how, prefix="o.")
+        .join(pets, ("o.id", "owner"), how, prefix="p.")
+    )
+    every = rows.select()
+    for where, holds in (
+        (rows["age"] < 4, lambda r: r["age"] < 4),
+        (rows["pets.age"].is_null(), lambda r: r["pets.age"] is None),
+        ((rows["age"] < 9) & (rows["pets.age"] > 1), lambda r: r["age"] < 9 and r["pets.age"] > 1),
+        (
+            (rows["age"] < 4) & rows["p.age"].is_null(),
+            lambda r: r["age"] < 4 and r["p.age"] is None,
+        ),
+        (
+            (rows["o.age"] * 2 > rows["age"]) & (rows["age"] > 0),
+            lambda r: (r["o.age"] or 0) * 2 > r["age"] > 0,
+        ),
+    ):
+
+        def check(row: dict[str, Any], holds: Any = holds) -> bool:
+            try:
+                return bool(holds(row))
+            except TypeError:  # None is not less than anything
+                return False
+
+        wanted = [row for row in every if check(row)]
+        assert rows.select(where=where) == wanted
+        assert rows.aggregate(where=where, n=Count()) == {"n": len(wanted)}
+    plan = rows.explain((rows["age"] < 4) & (rows["p.age"] > 1))
+    conditions = [node.detail for node in plan.walk() if node.step == "filter"]
+    assert conditions == ["age < 4", "age > 1"]
 
 
 def test_a_join_of_many_looks_up_the_first_and_hashes_then() -> None:
