@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import threading
@@ -50,6 +51,12 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         (name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections
     ]
     return report
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What was imported stays: each gc.collect() of a test need not look at all of it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
