@@ -413,7 +413,7 @@ def kill_once(path: Path, durability: str, delay: float) -> int:
 
 
 def test_killed_again_and_again(tmp_path: Path) -> None:
-    rounds = int(os.environ.get("DICTDB_KILLS", "24"))
+    rounds = int(os.environ.get("DICTDB_KILLS", sized(24, sanitized=6)))
     rng = random.Random(11)
     path = tmp_path / "db"
     for n in range(rounds):
