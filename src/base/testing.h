@@ -16,6 +16,8 @@
   X(PIN_WITHOUT_HOLD, "a reader loads the root before its slot says so")                           \
   X(RETIRE_EARLY, "a node is retired one version early")                                           \
   X(HINT_RECORD_BIRTH, "an index entry is retired with its record's birth, not its row's")         \
+  X(PLACE_BY_KIND, "a key by its place is found by ints only, not by what equals them")            \
+  X(PLACE_RULE_MOVES, "a key that is off the rule moves it")                                       \
   X(OWNER_OUTSIDE_ROOT, "the exclusive owner is a flag beside the root")                           \
   X(CONVERT_UNDER_LOCK, "user data is converted while the write lock is held")                     \
   X(ABORT_PUBLISHES, "a failed statement publishes what it did before it failed")                  \

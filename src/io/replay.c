@@ -665,7 +665,7 @@ static void fetch(const ddb__replay *replay, const char *at, const char *end) {
               span.size <= op.size - span.offset;
   if (text || block->tags[at_key] == DDB_INT) {
     ddb__item item = {.shape = known->shape, .block = block};
-    ddb__write_fetch(&replay->write, &item, 0);
+    ddb__write_fetch(&replay->write, &item, FETCH_AHEAD);
   }
 }
 

@@ -11,6 +11,9 @@
 
 #include <assert.h>
 
+#include "base/testing.h"
+#include "store/value.h"
+
 #ifdef DDB_TESTING
 #define SEGMENT_SLOTS_MIN 4u
 #else
@@ -67,6 +70,8 @@ ddb_status ddb__keyindex_init(ddb__keyindex *index, ddb__heap *heap, ddb_error *
   directory->depth = 0;
   atomic_init(&directory->segments[0], segment);
   atomic_init(&index->directory, directory);
+  atomic_init(&index->offset, 0);
+  atomic_init(&index->by_place, false);
   index->count = 0;
   return DDB_OK;
 }
@@ -85,6 +90,42 @@ void ddb__keyindex_fini(ddb__keyindex *index, ddb__heap *heap) {
   ddb__free(heap, directory, directory_size(directory->depth));
   atomic_store_explicit(&index->directory, NULL, memory_order_relaxed);
 }
+
+/* ---- Keys by place (K5) ------------------------------------------------------------------- */
+
+/* The testing build's tables are small: half of their rows have entries, so that both ways are used
+ * everywhere. */
+#ifdef DDB_TESTING
+#define MAY_OMIT(seq) (((seq)&2) == 0)
+#else
+#define MAY_OMIT(seq) true
+#endif
+
+void ddb__keyindex_begin(ddb__keyindex *index, const ddb_value *key) {
+  /* A planted fault of hints needs hints. */
+  bool by_place = key->kind == DDB_INT && !DDB__FAULT(HINT_RECORD_BIRTH);
+  int64_t offset = by_place ? key->as.integer : 0;
+  atomic_store_explicit(&index->offset, offset, memory_order_relaxed);
+  atomic_store_explicit(&index->by_place, by_place, memory_order_relaxed);
+}
+
+bool ddb__keyindex_omits(const ddb__keyindex *index, const ddb_value *key, uint64_t seq) {
+  uint64_t offset = (uint64_t)atomic_load_explicit(&index->offset, memory_order_relaxed);
+  return key->kind == DDB_INT && (uint64_t)key->as.integer - offset == seq && MAY_OMIT(seq) &&
+         atomic_load_explicit(&index->by_place, memory_order_relaxed);
+}
+
+bool ddb__keyindex_place(const ddb__keyindex *index, const ddb_value *key, uint64_t *seq) {
+  int64_t number;
+  if (!atomic_load_explicit(&index->by_place, memory_order_relaxed) ||
+      (DDB__FAULT(PLACE_BY_KIND) && key->kind != DDB_INT) || !ddb__value_to_int(key, &number)) {
+    return false;
+  }
+  *seq = (uint64_t)number - (uint64_t)atomic_load_explicit(&index->offset, memory_order_relaxed);
+  return true;
+}
+
+/* ---- Segments ----------------------------------------------------------------------------- */
 
 /* Into a segment with room. Readers may be probing it (K2). */
 static void place(ddb__key_segment *segment, uint64_t hash, uint64_t seq) {

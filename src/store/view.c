@@ -93,7 +93,15 @@ static const ddb_record *row_with_key(const ddb__root *root, uint64_t seq, const
 
 const ddb_record *ddb__table_find(const ddb_table *table, const ddb__root *root,
                                   const ddb_value *key, uint64_t *seq) {
-  if (ddb__root_guess(root, key, seq) && !DDB__FAULT(HINT_RECORD_BIRTH)) {
+  uint64_t place = UINT64_MAX;
+  if (ddb__keyindex_place(&table->keys, key, &place)) {
+    *seq = place;
+    const ddb_record *record = row_with_key(root, place, key);
+    if (record) {
+      return record;
+    }
+  }
+  if (ddb__root_guess(root, key, seq) && *seq != place && !DDB__FAULT(HINT_RECORD_BIRTH)) {
     const ddb_record *record = row_with_key(root, *seq, key);
     if (record) {
       return record;

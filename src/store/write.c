@@ -121,7 +121,9 @@ void ddb__write_fetch(const ddb__write *write, const ddb__item *item, size_t ahe
   ddb_value key = item->shape->auto_key
                       ? ddb_int((int64_t)((uint64_t)write->next->next_key + ahead))
                       : ddb__block_value(item->block, item->shape->key_index);
-  ddb__keyindex_fetch(&write->table->keys, ddb_value_hash(&key));
+  if (!ddb__keyindex_omits(&write->table->keys, &key, write->next->rows.end + ahead)) {
+    ddb__keyindex_fetch(&write->table->keys, ddb_value_hash(&key));
+  }
 }
 
 bool ddb__write_find(const ddb__write *write, const ddb_value *key, uint64_t *seq,
@@ -217,6 +219,17 @@ static ddb_status resolve_key(const ddb__write *write, const ddb__item *item, dd
   return DDB_OK;
 }
 
+/* What leads to the row by its key, where that is not its place (K5). */
+static ddb_status add_hint(ddb__write *write, const ddb_value *key, uint64_t seq, ddb_error *err) {
+  ddb__keyindex *keys = &write->table->keys;
+  if (seq == 0 || DDB__FAULT(PLACE_RULE_MOVES)) {
+    ddb__keyindex_begin(keys, key);
+  }
+  return ddb__keyindex_omits(keys, key, seq)
+             ? DDB_OK
+             : ddb__keyindex_insert(keys, write->edit, ddb_value_hash(key), seq, err);
+}
+
 ddb_status ddb__write_insert(ddb__write *write, const ddb__item *item, ddb_value *key,
                              ddb_error *err) {
   ddb_value own;
@@ -235,7 +248,7 @@ ddb_status ddb__write_insert(ddb__write *write, const ddb__item *item, ddb_value
     ddb__free(&write->table->heap, record, ddb__record_size(record));
     return status;
   }
-  status = ddb__keyindex_insert(&write->table->keys, write->edit, ddb_value_hash(&own), seq, err);
+  status = add_hint(write, &own, seq, err);
   if (status == DDB_OK) { /* W3 */
     status = insert_entries(write, UINT64_MAX, seq, record, err);
   }
@@ -317,12 +330,13 @@ ddb_status ddb__write_replace(ddb__write *write, uint64_t seq, const ddb_record 
  * need record and hint. Room for two was reserved. */
 static void drop_row(ddb__write *write, uint64_t seq, const ddb_record *record) {
   ddb_value key = ddb__record_key(record);
-  uint64_t hash = ddb_value_hash(&key);
-  if (record->row_birth == write->next->version) {
-    ddb__keyindex_remove(&write->table->keys, hash, seq);
+  if (ddb__keyindex_omits(&write->table->keys, &key, seq)) {
+    /* there is no hint */
+  } else if (record->row_birth == write->next->version) {
+    ddb__keyindex_remove(&write->table->keys, ddb_value_hash(&key), seq);
   } else {
     uint64_t birth = DDB__FAULT(HINT_RECORD_BIRTH) ? record->birth : record->row_birth;
-    ddb__edit_retire_hint(write->edit, hash, seq, birth);
+    ddb__edit_retire_hint(write->edit, ddb_value_hash(&key), seq, birth);
   }
   ddb__edit_drop(write->edit, (void *)(uintptr_t)record, record->birth, ddb__record_size(record));
 }
@@ -364,7 +378,9 @@ static void remove_hints(ddb__write *write) {
     const ddb_record *record = ddb__rows_get(rows, seq);
     if (record) {
       ddb_value key = ddb__record_key(record);
-      ddb__keyindex_remove(&write->table->keys, ddb_value_hash(&key), seq);
+      if (!ddb__keyindex_omits(&write->table->keys, &key, seq)) {
+        ddb__keyindex_remove(&write->table->keys, ddb_value_hash(&key), seq);
+      }
     }
   }
 }

@@ -84,6 +84,49 @@ static bool run_hint_record_birth(void) {
   return nothing_wrong();
 }
 
+static bool key_finds(ddb_table *table, ddb_value key, int64_t id) {
+  ddb_view view;
+  const ddb_record *record = NULL;
+  ok(ddb_view_open(table, &view, NULL));
+  ok(ddb_view_get(&view, &key, &record, NULL));
+  bool found = record && ddb_record_get(record, DDB_STR("id")).as.integer == id;
+  ddb_view_close(&view);
+  return found;
+}
+
+static bool run_place_by_kind(void) {
+  world w = world_with_rows(10);
+  for (int64_t id = 1; id <= 10; id++) {
+    check(key_finds(w.table, ddb_float((double)id), id));
+  }
+  check(key_finds(w.table, ddb_bool(true), 1));
+  check(!key_finds(w.table, ddb_bool(false), 0));
+  check(rows_insert(w.table, 1, 1) == DDB_ERR_DUPLICATE_KEY);
+  return nothing_wrong();
+}
+
+/* Keys on the rule, then off it, then on it again. */
+static bool run_place_rule_moves(void) {
+  static const int64_t keys[] = {5, 6, 7, 8, 100, 3, 11, 12, 13, 9, 15, -4, 17, INT64_MAX};
+  enum { COUNT = sizeof keys / sizeof keys[0] };
+  world w = world_new();
+  for (size_t i = 0; i < COUNT; i++) {
+    ok(rows_insert(w.table, keys[i], 1));
+  }
+  for (size_t i = 0; i < COUNT; i++) {
+    check(key_finds(w.table, ddb_int(keys[i]), keys[i]));
+    check(rows_insert(w.table, keys[i], 1) == DDB_ERR_DUPLICATE_KEY);
+  }
+  check(!key_finds(w.table, ddb_int(10), 10)); /* 15 is where 10 would be */
+  check(!key_finds(w.table, ddb_int(INT64_MIN), 0));
+  ok(rows_delete(w.table, 7));
+  ok(rows_delete(w.table, 100));
+  check(!key_finds(w.table, ddb_int(7), 7) && !key_finds(w.table, ddb_int(100), 100));
+  ok(rows_insert(w.table, 7, 2)); /* off the rule this time */
+  check(key_finds(w.table, ddb_int(7), 7));
+  return nothing_wrong();
+}
+
 static bool run_owner_outside_root(void) {
   world w = world_with_rows(1);
   stop_thread reader = {read_one_row, w.table, 0};
@@ -603,6 +646,8 @@ static const fault_case cases[] = {
     {DDB__FAULT_PIN_WITHOUT_HOLD, run_pin_without_hold, 20},
     {DDB__FAULT_RETIRE_EARLY, run_retire_early, 20},
     {DDB__FAULT_HINT_RECORD_BIRTH, run_hint_record_birth, 20},
+    {DDB__FAULT_PLACE_BY_KIND, run_place_by_kind, 20},
+    {DDB__FAULT_PLACE_RULE_MOVES, run_place_rule_moves, 20},
     {DDB__FAULT_OWNER_OUTSIDE_ROOT, run_owner_outside_root, 20},
     {DDB__FAULT_ABORT_PUBLISHES, run_abort_publishes, 20},
     {DDB__FAULT_EDIT_IN_PLACE, run_edit_in_place, 20},
