@@ -48,8 +48,10 @@ static bool bigint_is_normal(const ddb_value *value) {
 
 static const char *sized_problem(const ddb_value *value, unsigned depth) {
   if (value->kind == DDB_STR_KIND) {
-    return ddb__text_valid((ddb_str){value->as.data, value->size}) ? NULL
-                                                                   : "text that is not UTF-8";
+    return ddb__text_is_ascii(value->as.data, value->size) ||
+                   ddb__text_valid((ddb_str){value->as.data, value->size})
+               ? NULL
+               : "text that is not UTF-8";
   }
   if (ddb__kind_is_container(value->kind)) {
     return container_problem(value->kind, value->as.data, value->size, depth + 1);
@@ -143,6 +145,9 @@ static const char *container_problem(uint8_t kind, const ddb__block *block, size
     return "a dict of a wrong size";
   }
   for (uint32_t i = 0; i < block->count; i++) {
+    if (block->tags[i] == DDB_INT || block->tags[i] == DDB_FLOAT) {
+      continue; /* any payload is one */
+    }
     const char *problem = item_problem(block, i, size - order_size, depth);
     if (problem) {
       return problem;

@@ -640,11 +640,12 @@ static const char *step(const char *at, const char *end) {
   return op.size < rest && op.size % 8 == 0 ? at + sizeof op + op.size : end;
 }
 
-/* The operation at `at` is some records ahead: if it is one more record for the open statement, begins
- * to bring in its slot of the key index. Nothing of it has been checked. */
+/* The operation at `at` is some records ahead: if it is one more record for the open statement, and they
+ * need entries, begins to bring in its slot of the key index. Nothing of it has been checked. */
 static void fetch(const ddb__replay *replay, const char *at, const char *end) {
   ddb__op op;
-  if ((size_t)(end - at) < sizeof op + sizeof(ddb__block) || !replay->writing) {
+  if ((size_t)(end - at) < sizeof op + sizeof(ddb__block) || !replay->writing ||
+      !replay->write.hinted) {
     return;
   }
   memcpy(&op, at, sizeof op);

@@ -24,6 +24,7 @@
 #include "store/bigint.h"
 #include "store/check.h"
 #include "store/sort.h"
+#include "store/text.h"
 
 #define DATA_CAPACITY_FIRST 1024
 #define ITEM_CAPACITY_FIRST 16
@@ -311,23 +312,7 @@ static ddb_status append_sized(ddb_builder *builder, const ddb_value *value, ddb
 /* Most strings: what they are takes no call to find out. */
 static inline bool is_short_ascii(const ddb_value *value) {
   const char *at = value->as.data;
-  size_t size = value->size;
-  uint64_t words[2];
-  if (at == NULL || size > 16 || size < 4) {
-    return false;
-  }
-  /* Both ends, which may overlap. */
-  if (size >= 8) {
-    memcpy(&words[0], at, 8);
-    memcpy(&words[1], at + size - 8, 8);
-  } else {
-    uint32_t ends[2];
-    memcpy(&ends[0], at, 4);
-    memcpy(&ends[1], at + size - 4, 4);
-    words[0] = ends[0];
-    words[1] = ends[1];
-  }
-  return ((words[0] | words[1]) & UINT64_C(0x8080808080808080)) == 0;
+  return at != NULL && value->size <= 16 && ddb__text_is_ascii(at, value->size);
 }
 
 ddb_status ddb_builder_append(ddb_builder *builder, const ddb_value *value, ddb_error *err) {

@@ -77,16 +77,16 @@ static ddb_status key_error(const ddb_table *table, ddb_status status, const cha
 }
 
 static ddb_status check_key(const ddb__write *write, const ddb_value *key, ddb_error *err) {
+  if (key->kind == DDB_INT && key->as.integer >= write->next->next_key &&
+      !write->next->keys_used_up) {
+    return DDB_OK; /* above every integer key that was ever there: saves a search in cold memory */
+  }
   /* Unlike itself: NaN, or a tuple that holds one. It could never be found again. */
   if (key->kind == DDB_NULL || key->kind == DDB_MISSING || !ddb_value_equal(key, key)) {
     return key_error(write->table, DDB_ERR_KEY, "unusable value", key, err);
   }
   if (!ddb__value_hashable(key)) {
     return key_error(write->table, DDB_ERR_KEY, "unhashable value", key, err);
-  }
-  if (key->kind == DDB_INT && key->as.integer >= write->next->next_key &&
-      !write->next->keys_used_up) {
-    return DDB_OK; /* above every integer key that was ever there: saves a search in cold memory */
   }
   uint64_t seq;
   const ddb_record *record;
@@ -98,8 +98,8 @@ static ddb_status check_key(const ddb__write *write, const ddb_value *key, ddb_e
 
 /* Automatic keys go on above every integer key that was ever there. */
 static void raise_next_key(ddb__root *root, const ddb_value *key) {
-  int64_t number;
-  if (ddb__value_to_int(key, &number) && number >= root->next_key) {
+  int64_t number = key->as.integer;
+  if ((key->kind == DDB_INT || ddb__value_to_int(key, &number)) && number >= root->next_key) {
     root->keys_used_up = number == INT64_MAX;
     root->next_key = number == INT64_MAX ? number : number + 1;
   }
@@ -225,9 +225,9 @@ static ddb_status add_hint(ddb__write *write, const ddb_value *key, uint64_t seq
   if (seq == 0 || DDB__FAULT(PLACE_RULE_MOVES)) {
     ddb__keyindex_begin(keys, key);
   }
-  return ddb__keyindex_omits(keys, key, seq)
-             ? DDB_OK
-             : ddb__keyindex_insert(keys, write->edit, ddb_value_hash(key), seq, err);
+  write->hinted = !ddb__keyindex_omits(keys, key, seq);
+  return write->hinted ? ddb__keyindex_insert(keys, write->edit, ddb_value_hash(key), seq, err)
+                       : DDB_OK;
 }
 
 ddb_status ddb__write_insert(ddb__write *write, const ddb__item *item, ddb_value *key,

@@ -27,6 +27,7 @@ typedef struct ddb__write {
   ddb__root *next; /* private copy of base, edited */
   ddb__edit *edit; /* the table's */
   bool changed;
+  bool hinted;       /* the last insert has put something into the key index */
   uint64_t *clashes; /* rows that met their like in a unique index */
   size_t clash_count;
   size_t clash_capacity;
