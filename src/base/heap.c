@@ -172,6 +172,22 @@ static bool system_memory(void) {
   return allocator.allocate == system_allocate;
 }
 
+/* `size`: huge pages. Past malloc, which would keep some regions of this size among small blocks, and
+ * so neither give them back nor leave them whole. */
+static void *map_aligned(size_t size) {
+  char *whole =
+      mmap(NULL, size + HUGE_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (whole == MAP_FAILED) {
+    return NULL;
+  }
+  size_t before = -(uintptr_t)whole & (HUGE_PAGE_SIZE - 1);
+  if (before > 0) {
+    (void)munmap(whole, before);
+  }
+  (void)munmap(whole + before + size, HUGE_PAGE_SIZE - before);
+  return whole + before;
+}
+
 void *ddb__heap_take_region(ddb__heap *heap, size_t size, size_t alignment, size_t *allocated,
                             uintptr_t *start) {
   if (!system_memory()) {
@@ -181,7 +197,7 @@ void *ddb__heap_take_region(ddb__heap *heap, size_t size, size_t alignment, size
     return memory;
   }
   *allocated = size;
-  void *memory = aligned_alloc(HUGE_PAGE_SIZE, size);
+  void *memory = map_aligned(size);
   if (memory != NULL) {
     (void)madvise(memory, size, MADV_HUGEPAGE); /* advice: it may be refused */
     count_bytes(heap, size);
@@ -191,7 +207,12 @@ void *ddb__heap_take_region(ddb__heap *heap, size_t size, size_t alignment, size
 }
 
 void ddb__heap_give_region(ddb__heap *heap, void *memory, size_t allocated) {
-  ddb__heap_give(heap, memory, allocated);
+  if (!system_memory()) {
+    ddb__heap_give(heap, memory, allocated);
+    return;
+  }
+  (void)munmap(memory, allocated);
+  count_bytes(heap, UINT64_C(0) - (uint64_t)allocated);
 }
 
 /* The testing build keeps each block apart, so that tools see every misuse. */
