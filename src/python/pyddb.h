@@ -286,6 +286,7 @@ typedef struct pyddb_names {
 #ifndef Py_GIL_DISABLED
   PyObject *pattern; /* a dict of the names; NULL: there is none yet */
   uint32_t uses;     /* until there is */
+  bool in_place;     /* values can be put into its copies without their names */
 #endif
 } pyddb_names;
 

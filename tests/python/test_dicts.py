@@ -14,6 +14,7 @@ import json
 import pickle
 import random
 import sys
+import weakref
 from typing import Any
 
 import pytest
@@ -221,6 +222,38 @@ def test_reference_counts_stay() -> None:
     after = sys.getrefcount(keys[0])
     assert abs(after - before) < 5
     assert table.select() == rows
+
+
+class Node:
+    """Something that a weak reference can be to."""
+
+
+def test_the_collector_knows_of_what_a_dict_holds() -> None:
+    """Whether the value that may be part of a circle comes first, between others or last."""
+    for names in ("abc", "bac", "bca"):
+        values = {"a": [], "b": "a text", "c": None}
+        table, _ = filled({name: values[name] for name in names})
+        for read in (
+            lambda table=table: table.select()[0],
+            lambda table=table: table.get(1),
+            lambda table=table: table.copy()[1],
+        ):
+            given, node = read(), Node()
+            node.record = given  # type: ignore[attr-defined]
+            given["a"].append(node)
+            gone = weakref.ref(node)
+            del given, node
+            gc.collect()
+            assert gone() is None, names
+
+
+def test_none_is_neither_lost_nor_kept() -> None:
+    """The places of a new dict hold None before its values are put there."""
+    table, rows = filled({"none": None, "text": "a text", "number": 5, "list": [None]})
+    before = sys.getrefcount(None)
+    for _ in range(50):
+        assert table.select() == rows
+    assert abs(sys.getrefcount(None) - before) < USES
 
 
 @pytest.mark.threads
