@@ -1137,6 +1137,13 @@ DDB_API ddb_status ddb_snapshot_save(ddb_snapshot *snapshot, const char *path,
                                      const ddb_save_options *options, ddb_error *err);
 DDB_API ddb_status ddb_db_save(ddb_db *db, const char *path, const ddb_save_options *options,
                                ddb_error *err);
+/* The same as a directory that ddb_db_open opens. It is made, if need be. INVALID: it has files already;
+ * IN_USE. After an error it has none, or only its lock; a process that was killed meanwhile leaves one
+ * that open refuses. */
+DDB_API ddb_status ddb_snapshot_save_directory(ddb_snapshot *snapshot, const char *path,
+                                               const ddb_save_options *options, ddb_error *err);
+DDB_API ddb_status ddb_db_save_directory(ddb_db *db, const char *path,
+                                         const ddb_save_options *options, ddb_error *err);
 /* A new database. Nothing of the file is trusted. Errors: CORRUPT (with offset), IO, NOMEM,
  * INTERRUPTED. */
 DDB_API ddb_status ddb_db_load(const char *path, ddb_progress progress, void *context, ddb_db **out,

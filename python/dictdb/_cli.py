@@ -233,9 +233,9 @@ def _add_convert_options(command: argparse.ArgumentParser) -> None:
 def _add_save_options(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     formats = _cli_commands.FORMATS
-    words = "its format: dictdb, json or pickle (default: by its suffix)"
+    words = "its format: dictdb, json, pickle or directory (default: by its suffix)"
     add("--to", metavar="FORMAT", choices=formats, help=words)
-    words = "1 to 19, for the format dictdb (default: none)"
+    words = "1 to 19, for the formats dictdb and directory (default: none)"
     add("--compression", metavar="LEVEL", type=_level, default=0, help=words)
     add("--force", action="store_true", help="replace TARGET if it is there")
 

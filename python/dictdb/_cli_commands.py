@@ -44,7 +44,7 @@ from dictdb._cli_show import (
 from dictdb._cli_where import Parser
 
 ROWS_MAX = 1000  # Of a table for people, unless --limit says otherwise
-FORMATS = ("dictdb", "json", "pickle")  # Of whole databases
+FORMATS = ("dictdb", "json", "pickle", "directory")  # Of whole databases
 TABLE_FORMATS = ("csv", "ndjson")  # Of one table
 EXPORT_FORMATS = ("csv", "ndjson", "json")
 # Those of Table.aggregate itself
@@ -437,24 +437,45 @@ def save(options: argparse.Namespace, read: Callable[[], DictDB], facts: dict[st
     """Write what `read` gives to the target, and tell of it; facts: what `--json` tells, too."""
     target = Path(options.target)
     file_format = options.to or _SUFFIXES.get(target.suffix.lower())
+    if options.to is None and options.target.endswith(os.sep):
+        file_format = "directory"
     if file_format in TABLE_FORMATS:
         raise UsageError(f"{file_format} holds one table: use dictdb export")
     if file_format is None:
-        raise UsageError(f"the suffix of {target.name!r} says no format: add --to FORMAT")
-    if options.compression and file_format != "dictdb":
-        raise UsageError("--compression is for the format dictdb")
-    refuse_to_replace(target, options.force)
+        raise UsageError(
+            f"the suffix of {target.name!r} says no format: add --to FORMAT,"
+            " or a / at its end for a directory"
+        )
+    if options.compression and file_format not in ("dictdb", "directory"):
+        raise UsageError("--compression is for the formats dictdb and directory")
+    if file_format == "directory":
+        _refuse_to_fill(target)
+    else:
+        refuse_to_replace(target, options.force)
     db = read()
     with progress("writing", target) as tell:
         db.save(target, file_format, compression=options.compression, progress=tell)
     records = sum(table.count() for table in db.tables.values())
     stored = target.stat().st_size
+    if target.is_dir():
+        stored = sum(file.stat().st_size for file in target.iterdir())
     if options.json:
         facts = {"path": options.target, "format": file_format, **facts, "tables": len(db)}
         print_json({**facts, "records": records, "stored_bytes": stored})
     else:
         words = f"{counted(len(db), 'table')}, {counted(records, 'record')}, {size(stored)}"
         print_line(f"{target}: {words}")
+
+
+def _refuse_to_fill(target: Path) -> None:
+    """Raise FailedError when no directory can be made: --force does not empty one."""
+    if target.is_dir():
+        if any(file.name != "LOCK" for file in target.iterdir()):
+            raise FailedError(f"the folder {str(target)!r} is not empty: name another one")
+    elif target.exists():
+        raise FailedError(f"{str(target)!r} is there already, and no folder")
+    if not target.parent.is_dir():
+        raise FailedError(f"there is no folder {str(target.parent)!r}: make it first")
 
 
 def refuse_to_replace(target: Path, force: bool) -> None:

@@ -77,9 +77,10 @@ class DictDB(_core.DictDB):
         Cancelling the task ends the save and waits for its end: the file is the old one or the
         new one, whole.
 
-        filename: the file to replace. file_format: ``"dictdb"``, ``"json"`` or ``"pickle"``, in
-        any case; ``None`` goes by the file's suffix. Raises InvalidArgumentError (an unknown
-        format) and StorageError (the file could not be written; the old one is untouched).
+        filename: the file to replace. file_format: ``"dictdb"``, ``"json"``, ``"pickle"`` or
+        ``"directory"``, in any case; ``None`` goes by the file's suffix. Raises
+        InvalidArgumentError (an unknown format, a directory that has files) and StorageError (the
+        file could not be written; the old one is untouched).
         """
         await _async.run(lambda progress: self.save(filename, file_format, progress=progress))
 

@@ -128,6 +128,8 @@ void ddb__wal_checkpoint_name(uint64_t number, char *out); /* the same */
  * journal. */
 ddb_status ddb__wal_open(ddb__wal *wal, const char *path, const ddb_open_options *options,
                          ddb_db **out, ddb_error *err);
+/* Makes the directory, or finds an empty one, and takes its lock. INVALID: it has files. */
+ddb_status ddb__wal_claim(ddb__wal *wal, const char *path, ddb_error *err);
 /* Loads what is there into a database in memory; changes nothing, locks nothing, and tries again when
  * whoever has it open changed something meanwhile. Fills commit (of the checkpoint) and number.
  * INVALID: no database is there. */

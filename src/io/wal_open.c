@@ -463,6 +463,27 @@ ddb_status ddb__wal_load(const char *path, const ddb_open_options *options, ddb_
   return status;
 }
 
+static ddb_status refuse_content(ddb__wal *wal, ddb_error *err) {
+  listing found = {.wal = wal};
+  DDB__TRY(list(wal, look, &found, err));
+  if (found.checkpoint || found.last) {
+    return ddb__fail(err, DDB_ERR_INVALID, "the directory '%.200s' has a database already",
+                     wal->path);
+  }
+  return found.stranger[0]
+             ? ddb__fail(err, DDB_ERR_INVALID, "the directory '%.200s' is not empty: it has '%s'",
+                         wal->path, found.stranger)
+             : DDB_OK;
+}
+
+ddb_status ddb__wal_claim(ddb__wal *wal, const char *path, ddb_error *err) {
+  DDB__TRY(open_directory(wal, path, err));
+  DDB__TRY(refuse_content(wal, err)); /* before a lock is put into it */
+  DDB__TRY(take_lock(wal, err));
+  DDB__TRY(refuse_content(wal, err));
+  return sync_parent(wal->path, err);
+}
+
 ddb_status ddb__wal_open(ddb__wal *wal, const char *path, const ddb_open_options *options,
                          ddb_db **out, ddb_error *err) {
   DDB__TRY(open_directory(wal, path, err));

@@ -14,7 +14,13 @@
 
 #define PROGRESS_NS 20000000u
 
-typedef enum format { FORMAT_JSON, FORMAT_NATIVE, FORMAT_PICKLE, FORMAT_UNKNOWN } format;
+typedef enum format {
+  FORMAT_JSON,
+  FORMAT_NATIVE,
+  FORMAT_PICKLE,
+  FORMAT_DIRECTORY,
+  FORMAT_UNKNOWN
+} format;
 
 /* What a call of save or load asks for. */
 typedef struct request {
@@ -53,7 +59,9 @@ int pyddb_progress_tell(void *context, uint64_t done, uint64_t total) {
 /* ---- Arguments ----------------------------------------------------------------------------- */
 
 static int refuse_format(pyddb_state *state, PyObject *given, const char *what) {
-  pyddb_raise_format(state, DDB_ERR_INVALID, "%s %R; the formats are: 'dictdb', 'json', 'pickle'",
+  pyddb_raise_format(state, DDB_ERR_INVALID,
+                     "%s %R; the formats are: 'dictdb', 'json', 'pickle', "
+                     "'directory'",
                      what, given);
   return -1;
 }
@@ -68,7 +76,7 @@ static int format_by_name(pyddb_state *state, PyObject *given, format *out) {
   if (!text) {
     return -1;
   }
-  static const char *const names[] = {"json", "dictdb", "pickle"};
+  static const char *const names[] = {"json", "dictdb", "pickle", "directory"};
   *out = FORMAT_UNKNOWN;
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
     if (PyUnicode_CompareWithASCIIString(text, names[i]) == 0) {
@@ -222,7 +230,8 @@ const char pyddb_save_doc[] =
     "Writes one instant of all tables to a file, which is replaced as a whole or not\n"
     "at all. Readers and writers are not held up.\n\n"
     "filename: str or Path. file_format: 'dictdb' (the native format: fast, exact),\n"
-    "'json' or 'pickle' (plain data), in any case; None: by the suffix .dictdb, .ddb,\n"
+    "'json', 'pickle' (plain data) or 'directory' (a new one, which open opens; a\n"
+    "directory with files is refused), in any case; None: by the suffix .dictdb, .ddb,\n"
     ".json, .pickle or .pkl, else 'dictdb'. compression: of native files, 0 (none) or\n"
     "a level of zstd, 1 to 19. progress: called now and then\n"
     "with (done, total), total 0 when it is not known; what it raises ends the save.\n"
@@ -245,7 +254,7 @@ static int take_compression(pyddb_state *state, PyObject *given, request *r) {
                        DDB_COMPRESSION_MAX, given);
     return -1;
   }
-  if (level && r->format != FORMAT_NATIVE) {
+  if (level && r->format != FORMAT_NATIVE && r->format != FORMAT_DIRECTORY) {
     pyddb_raise_format(state, DDB_ERR_INVALID, "only files of the format 'dictdb' are compressed");
     return -1;
   }
@@ -260,6 +269,10 @@ static ddb_status save_to(ddb_db *db, pyddb_snapshot *snapshot, const request *r
   if (r->format == FORMAT_NATIVE) {
     return snapshot ? ddb_snapshot_save(snapshot->snapshot, path, &options, err)
                     : ddb_db_save(db, path, &options, err);
+  }
+  if (r->format == FORMAT_DIRECTORY) {
+    return snapshot ? ddb_snapshot_save_directory(snapshot->snapshot, path, &options, err)
+                    : ddb_db_save_directory(db, path, &options, err);
   }
   return snapshot ? ddb_snapshot_save_json(snapshot->snapshot, path, pyddb_progress_tell, p, err)
                   : ddb_db_save_json(db, path, pyddb_progress_tell, p, err);
@@ -317,7 +330,8 @@ const char pyddb_load_doc[] =
     "load($type, filename, file_format=None, *, progress=None)\n--\n\n"
     "Returns a new database with what a file holds; files of the original DictDB are\n"
     "read too. Of the directory of an opened database it reads what is there, open or\n"
-    "not, and changes nothing. file_format: 'dictdb', 'json' or 'pickle'; None: by the\n"
+    "not, and changes nothing. file_format: 'dictdb', 'json', 'pickle' or 'directory';\n"
+    "None: that of a directory, by the\n"
     "suffix, else by what the file begins with. No code from the file is run, not of\n"
     "pickles either. The other arguments are those of save.\n\n"
     "Raises CorruptFileError (with offset, the byte position), MissingFileError (a\n"
@@ -336,7 +350,7 @@ static ddb_db *load_from(pyddb_state *state, const request *r, pyddb_progress *p
   ddb_status status;
   if (r->format == FORMAT_JSON) {
     status = ddb_db_load_json(path, pyddb_progress_tell, p, &db, &err);
-  } else if (is_directory(path)) {
+  } else if (r->format == FORMAT_DIRECTORY || is_directory(path)) {
     status = ddb_directory_load(path, pyddb_progress_tell, p, &db, &err);
   } else {
     status = ddb_db_load(path, pyddb_progress_tell, p, &db, &err);

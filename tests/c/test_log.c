@@ -378,6 +378,117 @@ static void test_every_byte_of_a_checkpoint(void **state) {
   assert_false(is_there(CHECKPOINT) || is_there(SEGMENT));
 }
 
+/* ---- Directories made of a database -------------------------------------------------------- */
+
+static void test_a_directory_is_made_and_opened(void **state) {
+  (void)state;
+  ddb_error err;
+  char source[200];
+  uint64_t seed = support_seed("made");
+  (void)snprintf(source, sizeof source, "%s.source", log_path);
+  ddb_db *db = log_open(source, DDB_DURABILITY_NONE);
+  for (int i = 0; i < 60; i++) {
+    (void)log_do(db, &seed);
+  }
+  uint64_t digest = log_digest(db);
+  const ddb_save_options options = {.compression = 3};
+  assert_ok(ddb_db_save_directory(db, log_path, &options, &err));
+  assert_int_equal(ddb_db_save_directory(db, log_path, NULL, &err), DDB_ERR_INVALID);
+  assert_non_null(strstr(err.message, "has a database already"));
+  ddb_db *opened = log_open(log_path, DDB_DURABILITY_COMMIT);
+  assert_int_equal(log_digest(opened), digest);
+  for (int i = 0; i < 30; i++) {
+    (void)log_do(opened, &seed);
+  }
+  digest = log_digest(opened);
+  assert_int_equal(ddb_db_save_directory(db, log_path, NULL, &err), DDB_ERR_INVALID);
+  log_close(opened);
+  assert_opens_as(digest); /* and goes on */
+  char file[300];
+  log_remove(log_path);
+  assert_int_equal(mkdir(log_path, 0700), 0);
+  write_file("letter.txt", "x", 1);
+  assert_int_equal(ddb_db_save_directory(db, log_path, NULL, &err), DDB_ERR_INVALID);
+  assert_non_null(strstr(err.message, "letter.txt"));
+  assert_false(is_there("LOCK"));
+  (void)snprintf(file, sizeof file, "%s/letter.txt", log_path);
+  assert_int_equal(ddb_db_save_directory(db, file, NULL, &err), DDB_ERR_IO);
+  assert_int_equal(err.os_error, ENOTDIR);
+  assert_int_equal(ddb_db_save_directory(db, "", NULL, &err), DDB_ERR_INVALID);
+  assert_int_equal(ddb_db_save_directory(db, NULL, NULL, NULL), DDB_ERR_INVALID);
+  assert_int_equal(unlink(file), 0);
+  assert_ok(ddb_db_save_directory(db, log_path, NULL, &err));
+  (void)snprintf(file, sizeof file, "%s/log-0000000000000001.ddl", log_path);
+  assert_int_equal(unlink(file), 0); /* as if killed before its end */
+  assert_int_equal(log_try_open(log_path, &opened, &err), DDB_ERR_CORRUPT);
+  log_close(db);
+  log_remove(source);
+}
+
+static void test_no_memory_for_a_directory(void **state) {
+  (void)state;
+  ddb_db *db;
+  assert_ok(ddb_db_new(&db, NULL));
+  ddb_table *table = log_table(db, "t");
+  assert_ok(rows_insert_many(table, 1, 50));
+  uint64_t digest = log_digest(db);
+  int64_t bytes = support_allocator_bytes();
+  for (long n = 1;; n++) {
+    support_allocator_fail(n);
+    ddb_status status = ddb_db_save_directory(db, log_path, NULL, NULL);
+    bool failed = support_allocator_failed();
+    assert_int_equal(support_allocator_bytes(), bytes);
+    if (!failed) {
+      assert_ok(status);
+      assert_true(n > 3);
+      break;
+    }
+    assert_int_equal(status, DDB_ERR_NOMEM);
+  }
+  assert_opens_as(digest);
+  ddb_table_release(table);
+  ddb_db_release(db);
+}
+
+#ifdef DDB_TESTING
+/* Every call fails once: told, and the directory can be used for the next try; or done. */
+static void test_every_call_of_a_directory_fails(void **state) {
+  (void)state;
+  static const int errors[] = {ENOSPC, EIO, EINTR, DDB__SYS_SHORT};
+  ddb_db *db;
+  assert_ok(ddb_db_new(&db, NULL));
+  ddb_table *table = log_table(db, "t");
+  assert_ok(rows_insert_many(table, 1, 50));
+  uint64_t digest = log_digest(db);
+  for (size_t e = 0; e < sizeof errors / sizeof errors[0]; e++) {
+    for (uint64_t n = 1;; n++) {
+      ddb_error err = {0};
+      log_remove(log_path);
+      ddb__test_sys_fail(n, errors[e], false);
+      ddb_status status = ddb_db_save_directory(db, log_path, NULL, &err);
+      ddb__sys_call failed = ddb__test_sys_failed();
+      ddb__test_sys_fail(0, 0, false);
+      if (status != DDB_OK) {
+        assert_int_equal(status, DDB_ERR_IO);
+        assert_int_equal(err.os_error, errors[e]);
+        assert_true(errors[e] != EINTR && errors[e] != DDB__SYS_SHORT);
+        assert_false(is_there("checkpoint-0000000000000001.dictdb") ||
+                     is_there("log-0000000000000001.ddl"));
+        assert_ok(ddb_db_save_directory(db, log_path, NULL, &err));
+      }
+      assert_opens_as(digest);
+      if (failed == DDB__SYS_COUNT) {
+        assert_ok(status);
+        assert_true(n > 15);
+        break;
+      }
+    }
+  }
+  ddb_table_release(table);
+  ddb_db_release(db);
+}
+#endif
+
 static void test_a_missing_segment(void **state) {
   (void)state;
   ddb_error err;
@@ -580,6 +691,11 @@ int main(void) {
       TEST(test_every_byte_of_a_log),
       TEST(test_every_byte_of_a_checkpoint),
       TEST(test_a_missing_segment),
+      TEST(test_a_directory_is_made_and_opened),
+      TEST(test_no_memory_for_a_directory),
+#ifdef DDB_TESTING
+      TEST(test_every_call_of_a_directory_fails),
+#endif
       TEST(test_what_the_log_says_of_itself),
       TEST(test_threads_commit_together),
       TEST(test_closing_under_commits),

@@ -341,7 +341,11 @@ def test_convert_replaces_only_if_told_to(shop: DictDB) -> None:
         ("query shop.dictdb users --aggregate 'sum(name)'", 1, "field 'name'"),
         ("convert shop.dictdb", 2, "required: TARGET"),
         ("convert shop.dictdb shop.txt", 2, "add --to FORMAT"),
-        ("convert shop.dictdb x.json --compression 3", 2, "--compression is for the format dictdb"),
+        (
+            "convert shop.dictdb x.json --compression 3",
+            2,
+            "--compression is for the formats dictdb and directory",
+        ),
         ("convert shop.dictdb x.dictdb --compression 20", 2, "not a level from 1 to 19: '20'"),
         ("convert shop.dictdb nowhere/x.json", 1, "there is no folder 'nowhere': make it first"),
         ("convert shop.dictdb . --to json", 1, "is a folder: name a file to write"),

@@ -16,6 +16,7 @@ import pytest
 import dictdb
 from command import SAYS_HOW_TO_DRAW, Done, run
 from dictdb import Backup, BackupManager, DictDB
+from test_save_load import same
 
 
 @pytest.fixture(autouse=True)
@@ -174,6 +175,24 @@ def test_restore(opened: DictDB) -> None:
     assert [backup["name"] for backup in listed["backups"]] == [b.name for b in backups()]
 
 
+def test_restore_to_a_directory(opened: DictDB) -> None:
+    said = printed(run("restore", "backups", "new.db/"))
+    assert said.startswith("new.db: ")
+    with DictDB.open("new.db") as db:
+        same(db, dictdb.restore("backups"))
+        db.create_table("more")
+    facts = parsed(run("convert", "new.db", "other", "--to", "directory", "--json"))
+    assert facts["format"] == "directory"
+    assert facts["stored_bytes"] > 64
+    assert "more" in DictDB.load("other")
+    done = run("restore", "backups", "new.db/", "--force")
+    assert done.status == 1
+    assert "the folder 'new.db' is not empty" in done.err
+    Path("file").write_text("")
+    assert "no folder" in run("restore", "backups", "file", "--to", "directory").err
+    assert "make it first" in run("restore", "backups", "nowhere/new/").err
+
+
 def test_restore_takes_what_the_list_shows() -> None:
     shown = printed(run("restore", "backups", "--list")).splitlines()
     assert shown[0].split() == ["number", "time", "kind", "size", "name"]
@@ -221,7 +240,11 @@ def test_restore_warns_of_what_it_cannot_know() -> None:
         ("restore backups x", 2, "add --to FORMAT"),
         ("restore backups x.csv", 2, "csv holds one table"),
         ("restore backups there.json", 1, "add --force"),
-        ("restore backups x.json --compression 3", 2, "--compression is for the format dictdb"),
+        (
+            "restore backups x.json --compression 3",
+            2,
+            "--compression is for the formats dictdb and directory",
+        ),
         ("restore damaged x.dictdb", 1, "nor can any backup before it"),
         ("info damaged.db", 1, "; restore it from a backup"),
     ],

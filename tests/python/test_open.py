@@ -26,6 +26,7 @@ from dictdb import (
     MissingFileError,
     ReadOnlyDatabaseError,
     UnsupportedTypeError,
+    verify,
 )
 from helpers import (
     check_python,
@@ -205,6 +206,48 @@ def test_what_the_log_says(tmp_path: Path) -> None:
     with DictDB.open(tmp_path / "db", "none") as db:
         assert db.log_info()["checkpoint_commit"] == 2
         assert db.log_info()["durability"] == "none"
+
+
+@pytest.mark.parametrize("snapshot", [False, True])
+def test_a_directory_of_any_database(tmp_path: Path, snapshot: bool) -> None:
+    db = DictDB()
+    table = db.create_table("t", schema={"n": int})
+    table.insert([{"n": n} for n in range(50)])
+    table.create_index("n", "sorted")
+    table.delete(where=table.id == 50)
+    target = tmp_path / "new.db"
+    told: list[tuple[int, int]] = []
+    if snapshot:
+        with db.snapshot() as seen:
+            table.insert({"n": 99})
+            seen.save(target, "directory", compression=3)
+        table.delete(where=table.n == 99)
+    else:
+        db.save(target, "Directory", progress=lambda done, total: told.append((done, total)))
+        assert told[-1] == (49, 49)
+    with DictDB.open(target) as opened:
+        assert opened["t"].all() == table.all()
+        assert opened["t"].indexed_fields() == ["n"]
+        assert opened["t"].insert({"n": 1}) == 51
+        with pytest.raises(InvalidArgumentError, match="has a database already"):
+            db.save(target, "directory")
+    assert verify(target)
+    assert len(DictDB.load(target, "directory")["t"]) == len(DictDB.load(target)["t"]) == 50
+    with pytest.raises(OSError, match="Not a directory"):
+        db.save(target / "LOCK", "directory")
+    with pytest.raises(InvalidArgumentError, match=r"not empty: it has 'new\.db'"):
+        db.save(tmp_path, "directory")
+
+    class Stop(Exception):
+        pass
+
+    def stop(done: int, total: int) -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        db.save(tmp_path / "none.db", "directory", progress=stop)
+    assert [path.name for path in (tmp_path / "none.db").iterdir()] == ["LOCK"]
+    db.save(tmp_path / "none.db", "directory")
 
 
 @pytest.mark.testing_build  # Its logs are short.
