@@ -1346,7 +1346,8 @@ typedef struct ddb_import_options {
  * A file as a new table, which appears with all its records at one instant, or not at all. CSV: a
  * schema's types say what a cell means; without one, an unquoted cell that is written as a number
  * would be (no leading zeros, no plus, no words) is an int or a float, any other text. Memory beside
- * the table's: one batch of records, the largest record. *count: its records; may be NULL. Errors: CORRUPT
+ * the table's: one batch of records, the largest record; in a database that was opened also the whole
+ * table once more, as its one entry of the log. *count: its records; may be NULL. Errors: CORRUPT
  * (a ragged row; with offset), those of ddb_table_insert, SCHEMA (a text that is not of its type), all
  * naming file and line; DUPLICATE_TABLE, INVALID (a bad option), IO, NOMEM, INTERRUPTED.
  */
