@@ -22,12 +22,16 @@ static ddb_status check_batch(const ddb_table *table, const ddb_builder *batch, 
   return DDB_OK;
 }
 
-ddb_status ddb_table_insert(ddb_table *table, ddb_builder *batch, ddb_value *keys, ddb_error *err) {
+/* A statement with the batch's records. */
+static ddb_status begin(ddb__write *write, ddb_table *table, const ddb_builder *batch,
+                        ddb_error *err) {
   ddb_status status = check_batch(table, batch, err);
+  return status == DDB_OK ? ddb__write_begin(write, table, err) : status;
+}
+
+ddb_status ddb_table_insert(ddb_table *table, ddb_builder *batch, ddb_value *keys, ddb_error *err) {
   ddb__write write;
-  if (status == DDB_OK) {
-    status = ddb__write_begin(&write, table, err);
-  }
+  ddb_status status = begin(&write, table, batch, err);
   if (status != DDB_OK) {
     return status;
   }
@@ -70,11 +74,8 @@ static ddb_status upsert_one(ddb__write *write, const ddb__item *item, ddb_confl
 
 ddb_status ddb_table_upsert(ddb_table *table, ddb_builder *batch, ddb_conflict conflict,
                             ddb_value *keys, ddb_action *actions, ddb_error *err) {
-  ddb_status status = check_batch(table, batch, err);
   ddb__write write;
-  if (status == DDB_OK) {
-    status = ddb__write_begin(&write, table, err);
-  }
+  ddb_status status = begin(&write, table, batch, err);
   if (status != DDB_OK) {
     return status;
   }
@@ -150,11 +151,8 @@ ddb_status ddb_table_upsert_returning(ddb_table *table, ddb_builder *batch, ddb_
   if (!table || !batch || !out || (unsigned)returning > DDB_RETURN_NEW) {
     return ddb__fail(err, DDB_ERR_INVALID, "an upsert needs a table, a batch and an outcome");
   }
-  ddb_status status = check_batch(table, batch, err);
   ddb__write write;
-  if (!status) {
-    status = ddb__write_begin(&write, table, err);
-  }
+  ddb_status status = begin(&write, table, batch, err);
   if (status) {
     return status;
   }
