@@ -205,7 +205,7 @@ static void test_explained(void **state) {
     for (bool failed = true; failed;) {
       failures++;
       support_allocator_fail(failures + 1);
-      ddb_status status = explain(&told, analyze, "index", "sorted (g): the least", 1);
+      ddb_status status = explain(&told, analyze, "count", "of all records", ROWS);
       status = status ? status : explain(&grouped, analyze, "scan", "", ROWS);
       failed = support_allocator_failed();
       assert_int_equal(status, failed ? DDB_ERR_NOMEM : DDB_OK);

@@ -304,6 +304,30 @@ static bool run_firsts_by_value(void) {
   return nothing_wrong();
 }
 
+/* The greatest of those that are not: the walk goes back from the end of the index. */
+static bool run_ends_of_some(void) {
+  world w = world_with_rows(TEXTS);
+  ok(ddb_table_index_create(w.table, DDB_STR("a"), DDB_INDEX_SORTED, NULL));
+  ddb_value last = ddb_int(TEXTS);
+  ddb_cond *where;
+  ok(ddb_cond_compare(DDB_STR("id"), DDB_OP_NE, &last, &where, NULL));
+  ddb_aggregate most = {.kind = DDB_AGGREGATE_MAX, .name = DDB_STR("n"), .field = DDB_STR("a")};
+  ddb_aggregate_query query = DDB_AGGREGATE_QUERY_INIT;
+  query.where = where;
+  query.aggregates = &most;
+  query.aggregate_count = 1;
+  ddb_view view;
+  ddb_rowset *rows = NULL;
+  ok(ddb_view_open(w.table, &view, NULL));
+  ok(ddb_view_aggregate(&view, &query, &rows, NULL));
+  check(ddb_record_get(ddb_rowset_record(rows, 0), DDB_STR("n")).as.integer ==
+        INT64_C(10) * (TEXTS - 1));
+  ddb_rowset_free(rows);
+  ddb_view_close(&view);
+  ddb_cond_release(where);
+  return nothing_wrong();
+}
+
 /* ---- Joins ---------------------------------------------------------------------------------- */
 
 /* 50 rows on the left, and those with an even id on the right: `a` of the right one as "b". */
@@ -413,6 +437,12 @@ static void test_scenarios_hold(void **state) {
   hold_all(cases, CASE_COUNT);
 }
 
+static void test_ends_of_some_are_walked_to(void **state) {
+  (void)state;
+  assert_true(holds_in_child(run_ends_of_some, DDB__FAULT_NONE, 60));
+  assert_false(holds_in_child(run_ends_of_some, DDB__FAULT_WALK_WRONG_WAY, 20));
+}
+
 static void test_faults_are_found(void **state) {
   (void)state;
   find_all(cases, CASE_COUNT);
@@ -422,6 +452,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_scenarios_hold),
       cmocka_unit_test(test_faults_are_found),
+      cmocka_unit_test(test_ends_of_some_are_walked_to),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
