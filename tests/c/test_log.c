@@ -392,7 +392,10 @@ static void test_a_directory_is_made_and_opened(void **state) {
   }
   uint64_t digest = log_digest(db);
   const ddb_save_options options = {.compression = 3};
-  assert_ok(ddb_db_save_directory(db, log_path, &options, &err));
+  ddb_snapshot *snapshot;
+  assert_ok(ddb_snapshot_open(db, &snapshot, NULL));
+  assert_ok(ddb_snapshot_save_directory(snapshot, log_path, &options, &err));
+  ddb_snapshot_close(snapshot);
   assert_int_equal(ddb_db_save_directory(db, log_path, NULL, &err), DDB_ERR_INVALID);
   assert_non_null(strstr(err.message, "has a database already"));
   ddb_db *opened = log_open(log_path, DDB_DURABILITY_COMMIT);
