@@ -648,7 +648,8 @@ static PyObject *explain_ends(call *c, const ddb_view *view, bool analyze) {
   ddb_status status = ddb_view_explain_aggregate(view, &c->query, false, &plan, &err);
   if (status == DDB_OK) {
     size_t count = 1;
-    while (strcmp(plan.nodes[count - 1].step, c->query.group_count > 0 ? "group" : "aggregate")) {
+    const char *last = c->query.group_count > 0 ? "group" : "aggregate";
+    while (strcmp(plan.nodes[count - 1].step, last) != 0) {
       count++;
     }
     plan.count = count;

@@ -223,7 +223,7 @@ static ddb_table *find_locked(const ddb_db *db, ddb_str name) {
 }
 
 /* Says which table was probably meant, where there are not too many to look through. */
-static ddb_status not_found_locked(const ddb_db *db, ddb_str name, ddb_error *err) {
+static void tell_not_found_locked(const ddb_db *db, ddb_str name, ddb_error *err) {
   ddb_str names[NEAR_COUNT_MAX] = {{NULL, 0}};
   size_t count = 0;
   for (size_t i = 0; err && i < db->table_count && count < NEAR_COUNT_MAX; i++) {
@@ -241,7 +241,6 @@ static ddb_status not_found_locked(const ddb_db *db, ddb_str name, ddb_error *er
   if (err) {
     ddb__error_text(err->table, sizeof err->table, name);
   }
-  return DDB_ERR_TABLE_NOT_FOUND;
 }
 
 static ddb_status reserve_locked(ddb_db *db, ddb_error *err) {
@@ -381,15 +380,17 @@ void ddb__db_commit_raise(ddb_db *db, uint64_t commit) {
 ddb_status ddb_db_table_get(ddb_db *db, ddb_str name, ddb_table **out, ddb_error *err) {
   pthread_mutex_lock(&db->catalogue);
   ddb_table *table = find_locked(db, name);
-  ddb_status status = DDB_OK;
   if (table) {
     ddb__table_reference_locked(table);
-    *out = table;
   } else {
-    status = not_found_locked(db, name, err);
+    tell_not_found_locked(db, name, err);
   }
   pthread_mutex_unlock(&db->catalogue);
-  return status;
+  if (!table) {
+    return DDB_ERR_TABLE_NOT_FOUND;
+  }
+  *out = table;
+  return DDB_OK;
 }
 
 /* Publishes a last root, visible to all; the rows stay for those who still see them. */
