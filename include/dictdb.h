@@ -441,7 +441,7 @@ typedef enum ddb_op {
   DDB_OP_LE,
   DDB_OP_GT,
   DDB_OP_GE,
-  DDB_OP_STARTSWITH, /* of str and bytes */
+  DDB_OP_STARTSWITH, /* of str and bytes; with a value of another kind: TYPE, or no match in _expr */
   DDB_OP_ENDSWITH,
   DDB_OP_CONTAINS /* substring of str and bytes; item of list, tuple, set; key of dict */
 } ddb_op;

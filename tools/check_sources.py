@@ -29,6 +29,7 @@ def expected_lists() -> dict[str, dict[str, list[str]]]:
     }
     source_lists["extension_sources"] = names("src/python", "*.c", relative_to="src")
     tests = names("tests/c", "*.c", relative_to="tests/c")
+    fuzz = names("tests/fuzz", "*.c", relative_to="tests/fuzz")
     package_patterns = ("dictdb/*.py", "dictdb/*.pyi", "dictdb/py.typed")
     return {
         "src/meson.build": source_lists,
@@ -37,8 +38,8 @@ def expected_lists() -> dict[str, dict[str, list[str]]]:
             "c_test_support": [name for name in tests if not name.startswith("test_")],
         },
         "tests/fuzz/meson.build": {
-            "fuzz_targets": names("tests/fuzz", "fuzz_*.c", relative_to="tests/fuzz"),
-            "fuzz_support": names("tests/fuzz", "support*.c", relative_to="tests/fuzz"),
+            "fuzz_targets": [name for name in fuzz if name.startswith("fuzz_")],
+            "fuzz_support": [name for name in fuzz if not name.startswith(("fuzz_", "seeds"))],
         },
         "benchmarks/meson.build": {
             "c_benchmarks": names("benchmarks", "*.c", relative_to="benchmarks")

@@ -130,21 +130,6 @@ static ddb_cond *cond_alloc(size_t bytes, ddb__cond_kind kind, size_t count, ddb
   return cond;
 }
 
-/* What a str or bytes begins or ends with is one too. */
-static ddb_status check_part(ddb_op op, ddb_str field, const ddb_value *value, ddb_error *err) {
-  bool is_part = op == DDB_OP_STARTSWITH || op == DDB_OP_ENDSWITH;
-  if (!is_part || value->kind == DDB_STR_KIND || value->kind == DDB_BYTES) {
-    return DDB_OK;
-  }
-  (void)ddb__fail(err, DDB_ERR_TYPE, "what '%.*s' %s is a str or bytes, not %s",
-                  DDB__STR_ARG(field), op == DDB_OP_STARTSWITH ? "starts with" : "ends with",
-                  ddb_kind_name((ddb_kind)value->kind));
-  if (err) {
-    ddb__error_text(err->field, sizeof err->field, field);
-  }
-  return DDB_ERR_TYPE;
-}
-
 static ddb_status leaf_new(ddb__cond_kind kind, ddb_op op, ddb_str field, const ddb_value *values,
                            size_t count, ddb_cond **out, ddb_error *err) {
   if (!out || (field.size > 0 && !field.data) || (count > 0 && !values)) {
@@ -154,11 +139,7 @@ static ddb_status leaf_new(ddb__cond_kind kind, ddb_op op, ddb_str field, const 
     return ddb__fail(err, DDB_ERR_LIMIT, "a condition on too many values: %zu", count);
   }
   ddb__literals in;
-  ddb_status status = count > 0 ? check_part(op, field, values, err) : DDB_OK;
-  if (status) {
-    return status;
-  }
-  status = ddb__literals_init(&in, values, count, err);
+  ddb_status status = ddb__literals_init(&in, values, count, err);
   if (!status) {
     leaf_layout at = leaf_measure(field, &in, kind == DDB__COND_IN || kind == DDB__COND_HAS_ANY);
     ddb_cond *cond = cond_alloc(at.size, kind, count, err);
@@ -174,13 +155,30 @@ static ddb_status leaf_new(ddb__cond_kind kind, ddb_op op, ddb_str field, const 
   return status;
 }
 
+/* What a str or bytes begins or ends with is one too. Values of expressions are not checked: whether
+ * they fit is known for each record, where what does not fit does not match. */
+static ddb_status check_part(ddb_op op, ddb_str field, const ddb_value *value, ddb_error *err) {
+  bool is_part = op == DDB_OP_STARTSWITH || op == DDB_OP_ENDSWITH;
+  if (!is_part || value->kind == DDB_STR_KIND || value->kind == DDB_BYTES) {
+    return DDB_OK;
+  }
+  (void)ddb__fail(err, DDB_ERR_TYPE, "what '%.*s' %s is a str or bytes, not %s",
+                  DDB__STR_ARG(field), op == DDB_OP_STARTSWITH ? "starts with" : "ends with",
+                  ddb_kind_name((ddb_kind)value->kind));
+  if (err) {
+    ddb__error_text(err->field, sizeof err->field, field);
+  }
+  return DDB_ERR_TYPE;
+}
+
 ddb_status ddb_cond_compare(ddb_str field, ddb_op op, const ddb_value *value, ddb_cond **out,
                             ddb_error *err) {
   if (!value || (unsigned)op > DDB_OP_CONTAINS) {
     return ddb__fail(err, DDB_ERR_INVALID, "a comparison needs a value and an operator, not %d",
                      (int)op);
   }
-  return leaf_new(DDB__COND_COMPARE, op, field, value, 1, out, err);
+  ddb_status status = check_part(op, field, value, err);
+  return status ? status : leaf_new(DDB__COND_COMPARE, op, field, value, 1, out, err);
 }
 
 ddb_status ddb_cond_in(ddb_str field, const ddb_value *values, size_t value_count, ddb_cond **out,
