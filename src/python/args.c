@@ -301,10 +301,23 @@ PyObject *pyddb_text_out(ddb_str text) {
   return PyUnicode_DecodeUTF8(text.data, (Py_ssize_t)text.size, "surrogatepass");
 }
 
+/* CPython 3.13 marks a str as interned after others can find it, without a lock: two threads must not
+ * intern the same new name. No Python code runs under the mutex. */
+static void intern(PyObject **name) {
+#ifdef Py_GIL_DISABLED
+  static PyMutex mutex;
+  PyMutex_Lock(&mutex);
+  PyUnicode_InternInPlace(name);
+  PyMutex_Unlock(&mutex);
+#else
+  PyUnicode_InternInPlace(name);
+#endif
+}
+
 PyObject *pyddb_name_out(ddb_str name) {
   PyObject *object = pyddb_text_out(name);
   if (object) {
-    PyUnicode_InternInPlace(&object);
+    intern(&object);
   }
   return object;
 }

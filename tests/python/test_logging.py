@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import signal
 import subprocess
 import sys
 import threading
@@ -329,6 +330,15 @@ def test_what_a_filter_raises_does_not_undo_the_statement(
     assert caught == [LookupError]
 
 
+@pytest.fixture
+def heeded_interrupts() -> Iterator[None]:
+    """A process that a shell started in the background ignores them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeded_interrupts")
 def test_ctrl_c_in_a_handler_comes_after_the_statement(users: Table) -> None:
     results: list[Any] = []
 
