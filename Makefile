@@ -18,6 +18,7 @@ BENCH_ARGS ?=
 FUZZ_SECONDS ?= 60
 FUZZ_ARGS ?=
 DICTDB_KILLS ?= 500
+SOAK_ROUNDS ?= 20
 
 bin := $(CURDIR)/$(VENV)/bin
 # The extension's builds are apart for each environment, since each may have its own interpreter.
@@ -27,6 +28,13 @@ python_t := $(cache)/python3.13t/bin/python3.13t
 python_tsan := $(cache)/python3.13t-tsan/bin/python3.13t
 venv_t := .venv-3.13t
 tsan_suppressions := $(cache)/python3.13t-tsan/share/suppressions_free_threading.txt
+
+# What tests draw at random is the commit's: it is the same wherever that commit is tested, and each
+# commit draws anew. DICTDB_SEED=... repeats another run.
+commit := $(shell git rev-parse --short=7 HEAD 2>/dev/null | cut -c 1-7)
+DICTDB_SEED ?= $(shell echo $$((0x0$(commit) + 1)))
+export DICTDB_SEED
+export PYTHONHASHSEED = $(shell echo $$(($(DICTDB_SEED) & 0xffffffff)))
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
@@ -63,6 +71,7 @@ help:
 	@echo 'make test-freethreaded  the Python tests on a free-threaded CPython, built once'
 	@echo 'make test-kills         a process that writes to an opened database is killed DICTDB_KILLS times'
 	@echo 'make fuzz               each fuzz target for a time (FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_ARGS=...)'
+	@echo 'make soak               all tests SOAK_ROUNDS=$(SOAK_ROUNDS) times, each time with other seeds'
 	@echo 'make bench              benchmarks (BENCH_ARGS=...)'
 	@echo 'make check              what to run before a commit: format, lint, types, quick tests'
 	@echo 'make format             format the C and the Python sources'
@@ -144,6 +153,18 @@ test-pythons:
 	    echo "test-pythons: no $$python here: left out"; \
 	  fi; \
 	done
+
+# Looks for tests that hold only by luck; goes on after a failure, and names the seed to repeat it.
+.PHONY: soak
+soak: install install-testing
+	@$(meson_setup) -Dtests=true -Dtesting=true -Dbuildtype=debugoptimized build/c-testing
+	@failed=0; for round in $$(seq $(SOAK_ROUNDS)); do \
+	  export DICTDB_SEED=$$((RANDOM * 32768 + RANDOM)); export PYTHONHASHSEED=$$DICTDB_SEED; \
+	  echo "== round $$round of $(SOAK_ROUNDS): DICTDB_SEED=$$DICTDB_SEED"; \
+	  $(meson_test) --quiet -C build/c-testing && \
+	  PYTHONPATH=$(site_testing) $(pytest) -q $(PYTEST_ARGS) && $(pytest) -q $(PYTEST_ARGS) || \
+	  failed=$$((failed + 1)); \
+	done; echo "$$failed of $(SOAK_ROUNDS) rounds failed"; test $$failed = 0
 
 # --- Sanitizers ---
 

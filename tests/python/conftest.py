@@ -26,6 +26,8 @@ settings.load_profile("tests")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if "DICTDB_SEED" in os.environ:
+        config.option.hypothesis_seed = os.environ["DICTDB_SEED"]
     config.addinivalue_line("markers", "testing_build: needs the build made with -Dtesting=true")
 
 

@@ -228,7 +228,8 @@ def test_every_damage_is_found(tmp_path: Path, rng: random.Random) -> None:
                 damaged[at] ^= 1 << rng.randrange(8)
             if rng.random() < 0.3:  # All of them would take long.
                 path.write_bytes(damaged)
-                if damaged.rstrip() == whole.rstrip():  # JSON without its last line's end.
+                # JSON without its last line's end, or with another of JSON's spaces there.
+                if damaged.rstrip(b" \t\r\n") == whole.rstrip(b" \t\r\n"):
                     assert restore(tmp_path / "set")["t"].select() == good
                     assert verify(path)
                     continue
