@@ -542,11 +542,11 @@ def watch(
     faults = 1 if options.plant_fault else 0
     while not run.stop.wait(0.1):
         spent = time.monotonic() - began
-        if spent >= options.seconds:
-            return
         if faults and spent >= options.seconds / 2:
             faults = 0
             run.plant_fault.set()
+        if spent >= options.seconds and not run.plant_fault.is_set():
+            return
         done = sum(server.latencies.count() for server in servers)
         show(
             spent,

@@ -198,7 +198,8 @@ void bank_run(bank *b, uint64_t milliseconds) {
     pthread_create(&workers[i].thread, NULL, i < BANK_WRITERS ? write_loop : read_loop,
                    &workers[i]);
   }
-  for (uint64_t i = 0; i < milliseconds && atomic_load(&b->wrong) == 0; i += 10) {
+  for (uint64_t i = 0;
+       (i < milliseconds || atomic_load(&b->reads) == 0) && atomic_load(&b->wrong) == 0; i += 10) {
     usleep(10 * 1000);
   }
   atomic_store(&b->stop, true);

@@ -343,9 +343,13 @@ static void test_nobody_starves(void **state) {
       {"a writer among statements", {.write = true, .statement = true}, {.write = true}},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    uint64_t longest_ms = longest_wait(cases[i].others, cases[i].own, (int)scale(100) + 1);
-    printf("%s: %llu ms at most\n", cases[i].name, (unsigned long long)longest_ms);
-    /* Four holds are 1.2 ms; the rest is for a machine that does other work. */
+    /* Four holds are 1.2 ms; the rest is for a machine that does other work: that may stop a thread
+     * now and then, an unfair lock does so each time. */
+    uint64_t longest_ms = UINT64_MAX;
+    for (int attempt = 0; attempt < 5 && longest_ms > 3000; attempt++) {
+      longest_ms = longest_wait(cases[i].others, cases[i].own, (int)scale(100) + 1);
+      printf("%s: %llu ms at most\n", cases[i].name, (unsigned long long)longest_ms);
+    }
     assert_in_range(longest_ms, 0, 3000);
   }
 }
@@ -476,7 +480,10 @@ static void test_lost_wakeups_are_found(void **state) {
   (void)state;
   assert_int_equal(count_stuck(DDB_WAIT_FOREVER), 0);
   ddb__test_fault_set(DDB__FAULT_LOST_WAKEUP);
-  int stuck = count_stuck(300 * MS);
+  int stuck = 0;
+  for (int attempt = 0; attempt < 50 && stuck == 0; attempt++) { /* until threads meet */
+    stuck = count_stuck(300 * MS);
+  }
   ddb__test_fault_set(DDB__FAULT_NONE);
   assert_true(stuck > 0);
 }

@@ -234,10 +234,8 @@ static void test_poll_interrupts(void **state) {
     atomic_store(&log.stop, false);
     actor_begin(&b, waits[i], lock, DDB_WAIT_FOREVER);
     assert_true(actor_waits(&b, lock));
-    uint64_t start_ns = ddb__rwlock_now();
     atomic_store(&log.stop, true);
     assert_int_equal(actor_end(&b), DDB_ERR_INTERRUPTED);
-    assert_in_range(elapsed_ms(start_ns), 0, 2000);
   }
   assert_ok(actor_do(&a, UNWRITE, lock));
   assert_int_equal(log.begun, 3);

@@ -315,6 +315,12 @@ static void chaos_close(chaos *c) {
   pthread_mutex_destroy(&c->mutex);
 }
 
+/* Whether what the run is for has come up by now, however slow the machine is. */
+static bool has_met_all(const chaos *c) {
+  return atomic_load(&c->done[DDB_OK]) > 100 && atomic_load(&c->done[DDB_ERR_DUPLICATE_KEY]) > 0 &&
+         (!c->without_memory || atomic_load(&c->done[DDB_ERR_NOMEM]) > 0);
+}
+
 static void run_chaos(const char *name, bool without_memory) {
   uint64_t seed = support_seed(name);
   int64_t before = support_allocator_bytes();
@@ -329,7 +335,7 @@ static void run_chaos(const char *name, bool without_memory) {
     actors[i] = (actor){.chaos = &c, .random = seed + 2 * i};
     assert_int_equal(pthread_create(&actors[i].thread, NULL, act, &actors[i]), 0);
   }
-  for (uint64_t i = 0; i < seconds * 100 && atomic_load(&c.wrong) == 0; i++) {
+  for (uint64_t i = 0; (i < seconds * 100 || !has_met_all(&c)) && atomic_load(&c.wrong) == 0; i++) {
     usleep(10 * 1000);
   }
   atomic_store(&c.stop, true);
@@ -341,9 +347,7 @@ static void run_chaos(const char *name, bool without_memory) {
   ddb__test_yield_set(0, 0);
 #endif
   assert_int_equal(atomic_load(&c.wrong), 0);
-  assert_true(atomic_load(&c.done[DDB_OK]) > 100);
-  assert_true(atomic_load(&c.done[DDB_ERR_DUPLICATE_KEY]) > 0);
-  assert_true((atomic_load(&c.done[DDB_ERR_NOMEM]) > 0) == without_memory);
+  assert_true(without_memory || atomic_load(&c.done[DDB_ERR_NOMEM]) == 0);
   chaos_close(&c);
   assert_true(support_allocator_bytes() - before <= 16 * 1024); /* threads' records */
 }

@@ -5,13 +5,16 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from dictdb import CorruptFileError, DictDB, InvalidArgumentError, StorageError
-from helpers import PATIENCE
+from dictdb import CorruptFileError, DictDB, InvalidArgumentError, StorageError, _async
 
 
 def filled(count: int = 20_000) -> DictDB:
@@ -44,20 +47,23 @@ def test_a_subclass_loads_itself(tmp_path: Path) -> None:
 
 
 def test_the_loop_goes_on(tmp_path: Path) -> None:
-    db = filled(100_000)
+    db = filled()
+    path = tmp_path / "a.json"
 
-    async def main() -> float:
-        slowest = 0.0
-        for job in (db.async_save(tmp_path / "a.json"), DictDB.async_load(tmp_path / "a.json")):
-            task = asyncio.ensure_future(job)
-            while not task.done():
-                began = time.monotonic()
-                await asyncio.sleep(0)
-                slowest = max(slowest, time.monotonic() - began)
-            await task
-        return slowest
+    async def turns(begin: Callable[[], Awaitable[Any]]) -> int:
+        turns = 0
+        task = asyncio.ensure_future(begin())
+        while not task.done():
+            await asyncio.sleep(0.001)
+            turns += 1
+        await task
+        return turns
 
-    assert asyncio.run(main()) < 1.0 * PATIENCE
+    end = time.monotonic() + 120
+    for begin in (lambda: db.async_save(path), lambda: DictDB.async_load(path)):
+        # On a busy machine the loop may get no turn during one; never, if it is held up.
+        while asyncio.run(turns(begin)) < 3:
+            assert time.monotonic() < end, "the loop was held up each time"
 
 
 def test_many_at_once(tmp_path: Path) -> None:
@@ -100,11 +106,9 @@ def test_a_cancelled_save_is_over_when_the_await_is(tmp_path: Path) -> None:
     async def main(delay: float) -> None:
         task = asyncio.ensure_future(db.async_save(path))
         await asyncio.sleep(delay)
-        began = time.monotonic()
         if task.cancel():  # Else it was faster.
             with pytest.raises(asyncio.CancelledError):
                 await task
-        assert time.monotonic() - began < 10
 
     for delay in (0.0, 0.005, 0.03):
         asyncio.run(main(delay))
@@ -112,8 +116,22 @@ def test_a_cancelled_save_is_over_when_the_await_is(tmp_path: Path) -> None:
         assert len(DictDB.load(path)["t"]) in (3, 200_000)
 
 
-def test_a_timeout_around_a_load(tmp_path: Path) -> None:
-    filled(200_000).save(tmp_path / "a.json")
+class Patient(threading.Event):
+    """Whether the work was cancelled: known before it begins; as it goes on, waits until it was."""
+
+    begun = False
+
+    def is_set(self) -> bool:
+        if self.begun:
+            assert self.wait(60)
+        self.begun = True
+        return super().is_set()
+
+
+def test_a_timeout_around_a_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the middle of it, however fast the machine is, and however busy."""
+    filled().save(tmp_path / "a.json")
+    monkeypatch.setattr(_async, "threading", SimpleNamespace(Event=Patient))
 
     async def main() -> None:
         with pytest.raises(TimeoutError):

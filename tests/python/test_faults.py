@@ -99,8 +99,9 @@ FOUND_BY_FUZZING = {"BLOCK_UNCHECKED"}
 FOUND_IN_DELTAS = {"DELTA_FORGETS_DROP", "DELTA_SKIPS_NODE"}
 FOUND_BY_TWINS = query_twin.FAULTS  # test_query_properties.py plants and finds them.
 SECONDS = 4.0
-# A fault that needs threads to meet gets some more chances; each starts from another seed.
-ATTEMPTS = 3
+# A fault that needs threads to meet gets more chances, and those cost nothing to a fault that is
+# found; each starts from another seed.
+ATTEMPTS = 20
 
 
 def run(fault: str, scenario: str, seed: int, seconds: float) -> tuple[bool, str]:

@@ -108,7 +108,7 @@ def test_read_update_read_from_four_threads() -> None:
     rounds = [0] * 4
 
     def work(number: int) -> None:
-        while time.monotonic() < end:
+        while time.monotonic() < end or rounds[number] <= 5:
             rows = table.select(where=table.n >= 0)
             assert all(row["n"] == row["m"] for row in rows)
             rounds[number] += 1
@@ -118,7 +118,6 @@ def test_read_update_read_from_four_threads() -> None:
                 assert len(table.select()) == table.count() == 50
 
     run_threads([lambda n=n: work(n) for n in range(4)], timeout=120)
-    assert min(rounds) > 5, rounds
 
 
 def test_ctrl_c_during_a_lock_wait() -> None:
@@ -134,8 +133,8 @@ def hold():
 thread = threading.Thread(target=hold)
 thread.start()
 held.wait()
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     {wait}
 except KeyboardInterrupt:
     print("interrupted", flush=True)
@@ -538,20 +537,22 @@ def test_neither_side_starves() -> None:
     counts = {"reads": 0, "writes": 0}
     end = time.monotonic() + (1.0 if not LONG else 10.0)
 
+    def going_on() -> bool:
+        """All of them, until each side had its turns: who starves ends by its timeout."""
+        return time.monotonic() < end or min(counts.values()) < 5
+
     def read() -> None:
-        while time.monotonic() < end:
+        while going_on():
             with table.lock.read_lock(timeout=20 * PATIENCE):
                 time.sleep(0.001)
                 counts["reads"] += 1
 
     def write() -> None:
-        while time.monotonic() < end:
+        while going_on():
             with table.lock.write_lock(timeout=20 * PATIENCE):
                 counts["writes"] += 1
 
     run_threads([read] * 4 + [write] * 2)
-    assert counts["writes"] >= 5
-    assert counts["reads"] >= 5
 
 
 def test_a_thread_that_ends_with_a_lock_does_not_stop_the_others_silently() -> None:
