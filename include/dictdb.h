@@ -936,7 +936,9 @@ typedef struct ddb_aggregate_query {
   { .limit = DDB_NO_LIMIT }
 
 /*
- * One row for each group: the group fields, as their first record has them, then the aggregates.
+ * One row for each group: the group fields, as their first record has them, then the aggregates. In
+ * `having` and `order`, a name that the rows do not have may be the field of a group with another name,
+ * and an expression of such names that of a group: this group's value is meant.
  * Groups are the same by ddb_value_compare: 1, 1.0 and True are one, as are NaN and NaN, null and
  * missing. Memory: in proportion to the groups; for COUNT_DISTINCT, MEDIAN, QUANTILE and COLLECT to
  * the values. Errors: FIELD_NOT_FOUND; INVALID (a name twice, a bad quantile); TYPE, naming field and type:

@@ -87,6 +87,7 @@
   X(JOIN_TWINS_LOST, "a join finds one match for each left record")                                \
   X(SUM_UNCOMPENSATED, "floats are added as they come")                                            \
   X(GROUP_BY_KIND, "1, 1.0 and True are different groups")                                         \
+  X(GROUP_HIDES_NAME, "what a group is of hides names of the result")                              \
   X(GROUP_BY_SIGN, "0.0 and -0.0 are different groups")                                            \
   X(MEDIAN_IS_LOW, "the median of an even number of values is the lower of the middle two")        \
   X(ORDER_NULLS_DEFAULT, "an order does not ask where nulls are wanted")                           \

@@ -375,18 +375,19 @@ ddb_status ddb__aggregation_rows(run *r, ddb_rowset **out, ddb_error *err) {
   for (uint32_t group = 0; group < group_count(r) && !status; group++) {
     status = append_group(r, group, rows, err);
   }
-  if (!status && query->having) {
-    status = ddb__rowset_refine(rows, query->having, NULL, 0, 0, DDB_NO_LIMIT, err);
+  if (!status) {
+    status = ddb__rowset_keep(rows, query->having, query->groups, query->group_count, err);
   }
   r->kept = rows->records.count;
   if (!status) {
-    status = ddb__rowset_refine(rows, NULL, query->order, query->order_count, query->offset,
-                                query->limit, err);
+    status = ddb__rowset_sort(rows, query->order, query->order_count, query->groups,
+                              query->group_count, err);
   }
   if (status) {
     ddb_rowset_free(rows);
     return status;
   }
+  ddb__rowset_slice(rows, query->offset, query->limit);
   *out = rows;
   return DDB_OK;
 }

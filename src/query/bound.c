@@ -13,6 +13,7 @@
 
 #include "base/heap.h"
 #include "base/status.h"
+#include "store/text.h"
 
 /* ---- Ranges of numbers -------------------------------------------------------------------- */
 
@@ -135,12 +136,8 @@ static void bind_number(ddb__bound_node *node, const ddb_cond *leaf) {
 
 ddb_status ddb__bound_field(const ddb__shapes *shapes, ddb_str name, uint32_t *field_id,
                             ddb_error *err) {
-  *field_id = ddb__shapes_field_find(shapes, name);
-  return *field_id == DDB__NO_FIELD ? ddb__shapes_field_check(shapes, name, err) : DDB_OK;
-}
-
-static bool names_equal(ddb_str a, ddb_str b) {
-  return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+  const ddb__scope scope = {.shapes = shapes};
+  return ddb__scope_field(&scope, name, field_id, err);
 }
 
 /* Are the values of an in few, and all ints or all strs? */
@@ -154,22 +151,23 @@ static bool are_few(const ddb_cond *leaf) {
 }
 
 /* The expressions belong to the node as soon as they are there: ddb__bound_fini sees to them. */
-static ddb_status bind_expr(ddb__bound_node *node, const ddb_cond *leaf, const ddb__shapes *shapes,
+static ddb_status bind_expr(ddb__bound_node *node, const ddb_cond *leaf, const ddb__scope *scope,
                             ddb_error *err) {
   node->kind = DDB__BOUND_EXPR;
   node->field_id = DDB__NO_FIELD;
-  ddb_status status = ddb__expr_bind(leaf->leaf.expr, shapes, &node->left, err);
-  return status || !leaf->leaf.right ? status
-                                     : ddb__expr_bind(leaf->leaf.right, shapes, &node->right, err);
+  ddb_status status = ddb__expr_bind_within(leaf->leaf.expr, scope, &node->left, err);
+  return status || !leaf->leaf.right
+             ? status
+             : ddb__expr_bind_within(leaf->leaf.right, scope, &node->right, err);
 }
 
-static ddb_status bind_leaf(ddb__bound_node *node, const ddb_cond *leaf, const ddb__shapes *shapes,
+static ddb_status bind_leaf(ddb__bound_node *node, const ddb_cond *leaf, const ddb__scope *scope,
                             ddb_error *err) {
   node->cond = leaf;
   if (leaf->leaf.expr) {
-    return bind_expr(node, leaf, shapes, err);
+    return bind_expr(node, leaf, scope, err);
   }
-  ddb_status status = ddb__bound_field(shapes, leaf->leaf.field, &node->field_id, err);
+  ddb_status status = ddb__scope_field(scope, leaf->leaf.field, &node->field_id, err);
   if (status) {
     return status;
   }
@@ -180,7 +178,7 @@ static ddb_status bind_leaf(ddb__bound_node *node, const ddb_cond *leaf, const d
     return DDB_OK;
   }
   node->kind = DDB__BOUND_LEAF;
-  node->is_key = names_equal(leaf->leaf.field, ddb__shapes_schema(shapes)->primary_key);
+  node->is_key = ddb__text_equal(leaf->leaf.field, ddb__shapes_schema(scope->shapes)->primary_key);
   if (leaf->kind == DDB__COND_NULL) {
     node->kind = DDB__BOUND_NULL;
   } else if (leaf->kind == DDB__COND_COMPARE && leaf->op <= DDB_OP_NE &&
@@ -215,12 +213,12 @@ bool ddb__bound_path(const ddb__bound_node *node, ddb__path *out) {
 
 /* ---- The tree ----------------------------------------------------------------------------- */
 
-static ddb_status bind_node(ddb__bound *bound, const ddb_cond *cond, const ddb__shapes *shapes,
+static ddb_status bind_node(ddb__bound *bound, const ddb_cond *cond, const ddb__scope *scope,
                             uint32_t *index, ddb_error *err);
 
 /* Binds the operands in two lists, so that those that cost little narrow the mask first. */
 static ddb_status bind_operands(ddb__bound *bound, ddb__bound_node *inner, const ddb_cond *cond,
-                                const ddb__shapes *shapes, ddb_error *err) {
+                                const ddb__scope *scope, ddb_error *err) {
   uint32_t heads[2] = {0, 0};
   uint32_t *tails[2] = {&heads[0], &heads[1]};
   ddb__cond_walk walk;
@@ -229,7 +227,7 @@ static ddb_status bind_operands(ddb__bound *bound, ddb__bound_node *inner, const
   ddb_status status;
   while (!(status = ddb__cond_walk_next(&walk, &operand, err)) && operand) {
     uint32_t index = 0;
-    status = bind_node(bound, operand, shapes, &index, err);
+    status = bind_node(bound, operand, scope, &index, err);
     if (status) {
       break;
     }
@@ -244,7 +242,7 @@ static ddb_status bind_operands(ddb__bound *bound, ddb__bound_node *inner, const
   return status;
 }
 
-static ddb_status bind_node(ddb__bound *bound, const ddb_cond *cond, const ddb__shapes *shapes,
+static ddb_status bind_node(ddb__bound *bound, const ddb_cond *cond, const ddb__scope *scope,
                             uint32_t *index, ddb_error *err) {
   *index = (uint32_t)bound->count;
   ddb__bound_node *node = &bound->nodes[bound->count++];
@@ -255,16 +253,16 @@ static ddb_status bind_node(ddb__bound *bound, const ddb_cond *cond, const ddb__
     return DDB_OK;
   }
   if (!ddb__cond_is_inner(cond)) {
-    return bind_leaf(node, cond, shapes, err);
+    return bind_leaf(node, cond, scope, err);
   }
   node->kind = cond->kind == DDB__COND_AND  ? DDB__BOUND_AND
                : cond->kind == DDB__COND_OR ? DDB__BOUND_OR
                                             : DDB__BOUND_NOT;
-  return bind_operands(bound, node, cond, shapes, err);
+  return bind_operands(bound, node, cond, scope, err);
 }
 
-ddb_status ddb__bound_init(ddb__bound *bound, const ddb_cond *cond, const ddb__shapes *shapes,
-                           ddb_error *err) {
+ddb_status ddb__bound_init_within(ddb__bound *bound, const ddb_cond *cond, const ddb__scope *scope,
+                                  ddb_error *err) {
   bound->nodes = bound->inline_nodes;
   bound->count = 0;
   bound->failure = DDB_OK;
@@ -277,11 +275,17 @@ ddb_status ddb__bound_init(ddb__bound *bound, const ddb_cond *cond, const ddb__s
     }
   }
   uint32_t root;
-  ddb_status status = bind_node(bound, cond, shapes, &root, err);
+  ddb_status status = bind_node(bound, cond, scope, &root, err);
   if (status) {
     ddb__bound_fini(bound);
   }
   return status;
+}
+
+ddb_status ddb__bound_init(ddb__bound *bound, const ddb_cond *cond, const ddb__shapes *shapes,
+                           ddb_error *err) {
+  const ddb__scope scope = {.shapes = shapes};
+  return ddb__bound_init_within(bound, cond, &scope, err);
 }
 
 void ddb__bound_fini(ddb__bound *bound) {

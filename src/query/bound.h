@@ -67,8 +67,10 @@ typedef struct ddb__bound {
 /* cond may be NULL: true. Errors: FIELD_NOT_FOUND (the table's schema lacks a name), NOMEM. */
 ddb_status ddb__bound_init(ddb__bound *bound, const ddb_cond *cond, const ddb__shapes *shapes,
                            ddb_error *err);
+ddb_status ddb__bound_init_within(ddb__bound *bound, const ddb_cond *cond, const ddb__scope *scope,
+                                  ddb_error *err);
 void ddb__bound_fini(ddb__bound *bound);
-/* The id of a field, checked against the schema; DDB__NO_FIELD when no record has ever had it. */
+/* ddb__scope_field, of a registry alone. */
 ddb_status ddb__bound_field(const ddb__shapes *shapes, ddb_str name, uint32_t *field_id,
                             ddb_error *err);
 

@@ -11,6 +11,7 @@
 #include "base/heap.h"
 #include "base/status.h"
 #include "query/literals.h"
+#include "store/text.h"
 #include "store/value.h"
 
 /* ---- Making ------------------------------------------------------------------------------- */
@@ -198,6 +199,20 @@ void ddb_expr_release(ddb_expr *expr) {
     release_one(next->operands[1], &dead);
     ddb__free(&ddb__heap_process, next, next->bytes);
   }
+}
+
+/* ---- Comparing ---------------------------------------------------------------------------- */
+
+/* NULL: no operand. Recurses over operands: X1. */
+static bool operands_equal(const ddb_expr *a, const ddb_expr *b) {
+  return a == b || (a && b && ddb__expr_equal(a, b));
+}
+
+bool ddb__expr_equal(const ddb_expr *a, const ddb_expr *b) {
+  return a->kind == b->kind && a->op == b->op && a->size == b->size &&
+         ddb__text_equal(a->name, b->name) && a->value.kind == b->value.kind &&
+         ddb__value_same(&a->value, &b->value) && operands_equal(a->operands[0], b->operands[0]) &&
+         operands_equal(a->operands[1], b->operands[1]);
 }
 
 /* ---- Text --------------------------------------------------------------------------------- */

@@ -54,6 +54,8 @@ struct ddb_expr {
 static inline bool ddb__expr_is_field(const ddb_expr *expr) {
   return expr->kind == DDB__EXPR_FIELD;
 }
+/* Do they say the same? */
+bool ddb__expr_equal(const ddb_expr *a, const ddb_expr *b);
 /* Sums in parentheses when `operand` says that a method, an index or an operator follows. */
 void ddb__expr_write(ddb__writer *to, const ddb_expr *expr, bool operand);
 
@@ -78,7 +80,21 @@ typedef struct ddb__expr_bound {
   ddb__expr_node nodes[];
 } ddb__expr_bound;
 
+/* What names mean: fields of a registry, and with groups what these are of as well, by the names that
+ * they have in the registry. A name that the registry has is its field. */
+typedef struct ddb__scope {
+  const ddb__shapes *shapes;
+  const ddb_group_field *groups;
+  size_t group_count;
+} ddb__scope;
+
+/* The id of a field, checked against the schema; DDB__NO_FIELD when no record has ever had it. */
+ddb_status ddb__scope_field(const ddb__scope *scope, ddb_str name, uint32_t *field_id,
+                            ddb_error *err);
 /* Errors: FIELD_NOT_FOUND (the table's schema lacks a field), NOMEM. */
+ddb_status ddb__expr_bind_within(const ddb_expr *expr, const ddb__scope *scope,
+                                 ddb__expr_bound **out, ddb_error *err);
+/* In a registry alone. */
 ddb_status ddb__expr_bind(const ddb_expr *expr, const ddb__shapes *shapes, ddb__expr_bound **out,
                           ddb_error *err);
 void ddb__expr_unbind(ddb__expr_bound *bound); /* NULL is allowed */

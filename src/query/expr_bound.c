@@ -10,27 +10,73 @@
  */
 #include "base/heap.h"
 #include "base/status.h"
-#include "query/bound.h"
+#include "base/testing.h"
 #include "query/expr.h"
+#include "store/text.h"
+
+/* ---- Names -------------------------------------------------------------------------------- */
+
+static ddb_str name_of_group(const ddb_group_field *group) {
+  return group->name.data ? group->name : group->field;
+}
+
+static bool is_of_field(const ddb_group_field *group, ddb_str name) {
+  ddb_str field = group->expr ? group->expr->name : group->field;
+  return (!group->expr || ddb__expr_is_field(group->expr)) && ddb__text_equal(field, name);
+}
+
+ddb_status ddb__scope_field(const ddb__scope *scope, ddb_str name, uint32_t *field_id,
+                            ddb_error *err) {
+  *field_id = ddb__shapes_field_find(scope->shapes, name);
+  for (size_t i = 0; i < scope->group_count && *field_id == DDB__NO_FIELD; i++) {
+    if (is_of_field(&scope->groups[i], name)) {
+      *field_id = ddb__shapes_field_find(scope->shapes, name_of_group(&scope->groups[i]));
+    }
+  }
+  return *field_id == DDB__NO_FIELD ? ddb__shapes_field_check(scope->shapes, name, err) : DDB_OK;
+}
+
+/* Are all its fields there? Recurses over operands: X1. */
+static bool has_fields(const ddb__scope *scope, const ddb_expr *expr) {
+  if (expr->kind == DDB__EXPR_FIELD) {
+    return ddb__shapes_field_find(scope->shapes, expr->name) != DDB__NO_FIELD;
+  }
+  return (!expr->operands[0] || has_fields(scope, expr->operands[0])) &&
+         (!expr->operands[1] || has_fields(scope, expr->operands[1]));
+}
+
+/* The group that is of this very expression, which the registry does not have the fields for; NULL:
+ * none. */
+static const ddb_group_field *group_of(const ddb__scope *scope, const ddb_expr *expr) {
+  for (size_t i = 0; i < scope->group_count; i++) {
+    const ddb_group_field *group = &scope->groups[i];
+    if (group->expr && ddb__expr_equal(group->expr, expr)) {
+      return has_fields(scope, expr) && !DDB__FAULT(GROUP_HIDES_NAME) ? NULL : group;
+    }
+  }
+  return NULL;
+}
 
 /* ---- Binding ------------------------------------------------------------------------------ */
 
 typedef struct binder {
-  const ddb__shapes *shapes;
+  const ddb__scope *scope;
   ddb__expr_bound *bound;
   ddb_value *steps; /* the next free */
   char *results;
   ddb_error *err;
 } binder;
 
-/* A chain of items that starts at a field: one node. *is_path: is it one? */
+/* A chain of items that starts at a field or a group: one node. *is_path: is it one? */
 static ddb_status bind_path(binder *b, const ddb_expr *expr, ddb__expr_node *node, bool *is_path) {
   uint32_t count = 0;
   const ddb_expr *root = expr;
-  for (; root->kind == DDB__EXPR_ITEM; root = root->operands[0]) {
+  const ddb_group_field *group = group_of(b->scope, root);
+  for (; !group && root->kind == DDB__EXPR_ITEM; group = group_of(b->scope, root)) {
+    root = root->operands[0];
     count++;
   }
-  *is_path = root->kind == DDB__EXPR_FIELD;
+  *is_path = group || root->kind == DDB__EXPR_FIELD;
   if (!*is_path) {
     return DDB_OK;
   }
@@ -42,7 +88,8 @@ static ddb_status bind_path(binder *b, const ddb_expr *expr, ddb__expr_node *nod
   node->path.step_count = count;
   node->path.steps = b->steps;
   b->steps += count;
-  return ddb__bound_field(b->shapes, root->name, &node->path.field_id, b->err);
+  ddb_str name = group ? name_of_group(group) : root->name;
+  return ddb__scope_field(b->scope, name, &node->path.field_id, b->err);
 }
 
 /* Results of variable size that are needed at one time. Recurses over operands: X1. */
@@ -75,8 +122,8 @@ static ddb_status bind_node(binder *b, const ddb_expr *expr, size_t result, uint
   return status;
 }
 
-ddb_status ddb__expr_bind(const ddb_expr *expr, const ddb__shapes *shapes, ddb__expr_bound **out,
-                          ddb_error *err) {
+ddb_status ddb__expr_bind_within(const ddb_expr *expr, const ddb__scope *scope,
+                                 ddb__expr_bound **out, ddb_error *err) {
   size_t count = expr->size;
   size_t result_count = count_results(expr);
   size_t steps_at = sizeof(ddb__expr_bound) + count * sizeof(ddb__expr_node);
@@ -91,7 +138,7 @@ ddb_status ddb__expr_bind(const ddb_expr *expr, const ddb__shapes *shapes, ddb__
   bound->bytes = bytes;
   bound->count = 0;
   bound->space = result_count > 0 ? (ddb__arith_space *)(void *)(memory + space_at) : NULL;
-  binder b = {shapes, bound, (ddb_value *)(void *)(memory + steps_at), memory + results_at, err};
+  binder b = {scope, bound, (ddb_value *)(void *)(memory + steps_at), memory + results_at, err};
   uint32_t root;
   ddb_status status = bind_node(&b, expr, 0, &root);
   if (status) {
@@ -100,6 +147,12 @@ ddb_status ddb__expr_bind(const ddb_expr *expr, const ddb__shapes *shapes, ddb__
   }
   *out = bound;
   return DDB_OK;
+}
+
+ddb_status ddb__expr_bind(const ddb_expr *expr, const ddb__shapes *shapes, ddb__expr_bound **out,
+                          ddb_error *err) {
+  const ddb__scope scope = {.shapes = shapes};
+  return ddb__expr_bind_within(expr, &scope, out, err);
 }
 
 void ddb__expr_unbind(ddb__expr_bound *bound) {

@@ -476,16 +476,14 @@ static ddb_status drop_repeats(joining *j, ddb_error *err) {
 
 static ddb_status finish_rows(joining *j, ddb_error *err) {
   const ddb_query *query = j->query;
-  ddb_status status = DDB_OK;
-  if (query->order_count > 0) {
-    status =
-        ddb__rowset_refine(j->rows, NULL, query->order, query->order_count, 0, DDB_NO_LIMIT, err);
-  }
+  ddb_status status = ddb__rowset_sort(j->rows, query->order, query->order_count, NULL, 0, err);
   if (!status && query->distinct && query->order_count > 0) {
     status = drop_repeats(j, err);
   }
-  return status ? status
-                : ddb__rowset_refine(j->rows, NULL, NULL, 0, query->offset, query->limit, err);
+  if (!status) {
+    ddb__rowset_slice(j->rows, query->offset, query->limit);
+  }
+  return status;
 }
 
 /* What distinct goes by; none: all fields. */

@@ -25,7 +25,7 @@
 
 /* ---- Keys --------------------------------------------------------------------------------- */
 
-ddb_status ddb__order_bind(ddb__order_key *keys, const ddb__shapes *shapes, const ddb_order *order,
+ddb_status ddb__order_bind(ddb__order_key *keys, const ddb__scope *scope, const ddb_order *order,
                            size_t count, ddb_error *err) {
   memset(keys, 0, count * sizeof *keys);
   for (size_t i = 0; i < count; i++) {
@@ -36,7 +36,8 @@ ddb_status ddb__order_bind(ddb__order_key *keys, const ddb__shapes *shapes, cons
     keys[i].descending = order[i].descending;
     ddb_nulls nulls = DDB__FAULT(ORDER_NULLS_DEFAULT) ? DDB_NULLS_DEFAULT : order[i].nulls;
     keys[i].nulls_last = ddb__order_nulls_last(nulls, order[i].descending);
-    ddb_status status = ddb__term_bind(&keys[i].term, shapes, order[i].field, order[i].expr, err);
+    ddb_status status =
+        ddb__term_bind_within(&keys[i].term, scope, order[i].field, order[i].expr, err);
     if (status) {
       return status;
     }

@@ -24,7 +24,7 @@ static inline bool ddb__order_nulls_last(ddb_nulls nulls, bool descending) {
 
 /* Makes keys[count] of what a query orders by. On failure, too, they are to be unbound. Errors:
  * INVALID, FIELD_NOT_FOUND, NOMEM. */
-ddb_status ddb__order_bind(ddb__order_key *keys, const ddb__shapes *shapes, const ddb_order *order,
+ddb_status ddb__order_bind(ddb__order_key *keys, const ddb__scope *scope, const ddb_order *order,
                            size_t count, ddb_error *err);
 void ddb__order_unbind(ddb__order_key *keys, size_t count);
 

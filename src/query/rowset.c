@@ -180,9 +180,14 @@ ddb_status ddb__rowset_append(ddb_rowset *rows, const ddb_record *record, ddb_er
 
 /* ---- Refining ----------------------------------------------------------------------------- */
 
-static ddb_status keep_matching(ddb_rowset *rows, const ddb_cond *having, ddb_error *err) {
+ddb_status ddb__rowset_keep(ddb_rowset *rows, const ddb_cond *having, const ddb_group_field *groups,
+                            size_t group_count, ddb_error *err) {
+  if (!having) {
+    return DDB_OK;
+  }
+  const ddb__scope scope = {rows->shapes, groups, group_count};
   ddb__bound bound;
-  ddb_status status = ddb__bound_init(&bound, having, rows->shapes, err);
+  ddb_status status = ddb__bound_init_within(&bound, having, &scope, err);
   if (status) {
     return status;
   }
@@ -224,8 +229,12 @@ static ddb_status sort_records(ddb_rowset *rows, ddb__order_key *keys, size_t ke
   return status;
 }
 
-static ddb_status sort_by(ddb_rowset *rows, const ddb_order *order, size_t order_count,
-                          ddb_error *err) {
+ddb_status ddb__rowset_sort(ddb_rowset *rows, const ddb_order *order, size_t order_count,
+                            const ddb_group_field *groups, size_t group_count, ddb_error *err) {
+  if (order_count == 0) {
+    return DDB_OK;
+  }
+  const ddb__scope scope = {rows->shapes, groups, group_count};
   size_t bytes = order_count * sizeof(ddb__order_key);
   ddb__order_key near[FIELDS_INLINE];
   ddb__order_key *keys =
@@ -233,7 +242,7 @@ static ddb_status sort_by(ddb_rowset *rows, const ddb_order *order, size_t order
   if (!keys) {
     return ddb__fail_memory(err, bytes);
   }
-  ddb_status status = ddb__order_bind(keys, rows->shapes, order, order_count, err);
+  ddb_status status = ddb__order_bind(keys, &scope, order, order_count, err);
   if (!status) {
     status = sort_records(rows, keys, order_count, err);
   }
@@ -244,15 +253,7 @@ static ddb_status sort_by(ddb_rowset *rows, const ddb_order *order, size_t order
   return status;
 }
 
-ddb_status ddb__rowset_refine(ddb_rowset *rows, const ddb_cond *having, const ddb_order *order,
-                              size_t order_count, uint64_t offset, uint64_t limit, ddb_error *err) {
-  ddb_status status = having ? keep_matching(rows, having, err) : DDB_OK;
-  if (!status && order_count > 0) {
-    status = sort_by(rows, order, order_count, err);
-  }
-  if (status) {
-    return status;
-  }
+void ddb__rowset_slice(ddb_rowset *rows, uint64_t offset, uint64_t limit) {
   ddb_records *records = &rows->records;
   size_t skipped = offset < records->count ? (size_t)offset : records->count;
   records->count -= skipped;
@@ -261,7 +262,6 @@ ddb_status ddb__rowset_refine(ddb_rowset *rows, const ddb_cond *having, const dd
     memmove((void *)(uintptr_t)records->items, (const void *)(uintptr_t)(records->items + skipped),
             records->count * sizeof *records->items);
   }
-  return DDB_OK;
 }
 
 /* ---- The public side ---------------------------------------------------------------------- */

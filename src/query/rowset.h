@@ -40,9 +40,13 @@ void ddb__rowset_block_fill(ddb__block *block, size_t size, const ddb_value *val
 ddb_status ddb__rowset_make(const ddb_shape *shape, ddb__arena *arena, const ddb_value *values,
                             ddb_record **out, ddb_error *err);
 ddb_status ddb__rowset_append(ddb_rowset *rows, const ddb_record *record, ddb_error *err);
-/* Keeps the records that `having` (NULL: all) holds for, in order, from `offset` on, `limit` of
- * them. */
-ddb_status ddb__rowset_refine(ddb_rowset *rows, const ddb_cond *having, const ddb_order *order,
-                              size_t order_count, uint64_t offset, uint64_t limit, ddb_error *err);
+/* Keeps the records that `having` (NULL: all) holds for. Where the rows are of groups, names in it, and
+ * in an order, are what a scope (expr.h) makes of them. */
+ddb_status ddb__rowset_keep(ddb_rowset *rows, const ddb_cond *having, const ddb_group_field *groups,
+                            size_t group_count, ddb_error *err);
+ddb_status ddb__rowset_sort(ddb_rowset *rows, const ddb_order *order, size_t order_count,
+                            const ddb_group_field *groups, size_t group_count, ddb_error *err);
+/* Keeps `limit` records from `offset` on. */
+void ddb__rowset_slice(ddb_rowset *rows, uint64_t offset, uint64_t limit);
 
 #endif

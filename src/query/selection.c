@@ -30,7 +30,8 @@ static ddb_status bind_order(ddb__selection *s, const ddb__shapes *shapes, const
   }
   s->keys = keys;
   s->key_count = count;
-  return ddb__order_bind(keys, shapes, query->order, count, err);
+  const ddb__scope scope = {.shapes = shapes};
+  return ddb__order_bind(keys, &scope, query->order, count, err);
 }
 
 static ddb_status bind_distinct(ddb__selection *s, const ddb__shapes *shapes,

@@ -19,12 +19,18 @@ typedef struct ddb__term {
 } ddb__term;
 
 /* `expr` may be NULL: the field `name` then counts. FIELD_NOT_FOUND, NOMEM. */
-static inline ddb_status ddb__term_bind(ddb__term *term, const ddb__shapes *shapes, ddb_str name,
-                                        const ddb_expr *expr, ddb_error *err) {
+static inline ddb_status ddb__term_bind_within(ddb__term *term, const ddb__scope *scope,
+                                               ddb_str name, const ddb_expr *expr, ddb_error *err) {
   term->field_id = DDB__NO_FIELD;
   term->expr = NULL;
-  return expr ? ddb__expr_bind(expr, shapes, &term->expr, err)
-              : ddb__bound_field(shapes, name, &term->field_id, err);
+  return expr ? ddb__expr_bind_within(expr, scope, &term->expr, err)
+              : ddb__scope_field(scope, name, &term->field_id, err);
+}
+
+static inline ddb_status ddb__term_bind(ddb__term *term, const ddb__shapes *shapes, ddb_str name,
+                                        const ddb_expr *expr, ddb_error *err) {
+  const ddb__scope scope = {.shapes = shapes};
+  return ddb__term_bind_within(term, &scope, name, expr, err);
 }
 
 static inline void ddb__term_unbind(ddb__term *term) {

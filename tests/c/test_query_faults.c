@@ -328,6 +328,44 @@ static bool run_ends_of_some(void) {
   return nothing_wrong();
 }
 
+/* ---- Names of a result ---------------------------------------------------------------------- */
+
+/* Groups of a + 1, by how many there are of each: `a` is the name of their number, too. */
+static bool run_group_hides_name(void) {
+  world w = world_new();
+  for (int64_t id = 1; id <= 5; id++) {
+    ok(rows_insert(w.table, id, id < 4 ? 1 : 2));
+  }
+  ddb_expr *a;
+  ddb_expr *one;
+  ddb_expr *next;
+  ddb_value value = ddb_int(1);
+  ok(ddb_expr_field(DDB_STR("a"), &a, NULL));
+  ok(ddb_expr_value(&value, &one, NULL));
+  ok(ddb_expr_arith(DDB_ARITH_ADD, a, one, &next, NULL));
+  ddb_group_field group = {.name = DDB_STR("g"), .expr = next};
+  ddb_aggregate count = {.kind = DDB_AGGREGATE_COUNT, .name = DDB_STR("a")};
+  ddb_order order = {.expr = next};
+  ddb_aggregate_query query = DDB_AGGREGATE_QUERY_INIT;
+  query.groups = &group;
+  query.group_count = 1;
+  query.aggregates = &count;
+  query.aggregate_count = 1;
+  query.order = &order;
+  query.order_count = 1;
+  ddb_view view;
+  ddb_rowset *rows = NULL;
+  ok(ddb_view_open(w.table, &view, NULL));
+  ok(ddb_view_aggregate(&view, &query, &rows, NULL));
+  check(ddb_rowset_count(rows) == 2 && number_at(rows, 0, DDB_STR("a")) == 2);
+  ddb_rowset_free(rows);
+  ddb_view_close(&view);
+  ddb_expr_release(next);
+  ddb_expr_release(one);
+  ddb_expr_release(a);
+  return nothing_wrong();
+}
+
 /* ---- Joins ---------------------------------------------------------------------------------- */
 
 /* 50 rows on the left, and those with an even id on the right: `a` of the right one as "b". */
@@ -425,6 +463,7 @@ static const fault_case cases[] = {
     {DDB__FAULT_FIRSTS_COUNT_NULLS, run_firsts_count_nulls, 20},
     {DDB__FAULT_FIRSTS_LAST_OF_TIES, run_firsts_last_of_ties, 20},
     {DDB__FAULT_FIRSTS_BY_VALUE, run_firsts_by_value, 20},
+    {DDB__FAULT_GROUP_HIDES_NAME, run_group_hides_name, 20},
     {DDB__FAULT_JOIN_PUSHES_OUTER, run_join_pushes_outer, 20},
     {DDB__FAULT_JOIN_EARLY_END, run_join_early_end, 20},
     {DDB__FAULT_JOIN_SPLIT_LOSES, run_join_split_loses, 20},

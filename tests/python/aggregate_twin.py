@@ -22,11 +22,13 @@ from dictdb import (
     Condition,
     Count,
     CountDistinct,
+    Field,
     First,
     Last,
     Max,
     Median,
     Min,
+    Order,
     Quantile,
     StdDev,
     Sum,
@@ -341,11 +343,20 @@ def random_aggregation(
             made.having, made.is_kept = random_cond(rng, rows, 1, exact)
         for _ in range(rng.choice((0, 1, 2))):
             item, meaning = random_order(rng, exact)
-            made.order_by.append(item)
+            made.order_by.append(_by_what_it_is_of(item, made.groups))
             made.orders.append(meaning)
         if rng.random() < 0.4:
             made.limit, made.offset = rng.choice((None, 0, 1, 3)), rng.choice((0, 0, 1, 4))
     return made
+
+
+def _by_what_it_is_of(item: Any, groups: list[tuple[str, Any, Reading]]) -> Any:
+    """An order by the name of every other group says what that is of instead."""
+    if isinstance(item, Order) and isinstance(item.key, Field):
+        for name, of, _ in groups[::2]:
+            if item.key.field_name == name:
+                return Order(of, descending=item.descending, nulls=item.nulls)
+    return item
 
 
 def _any(record: Record) -> bool:

@@ -348,6 +348,62 @@ def test_an_unknown_field_of_a_schema() -> None:
             function()
 
 
+def test_having_and_order_say_what_a_group_is_of(rng: random.Random) -> None:
+    """As by the name that it has in the result."""
+    table = make_table(
+        [
+            {"a": rng.choice([None, 3, -2, 2.5, "x"]), "d": rng.choice([{"k": [n % 4]}, {}, None])}
+            for n in range(300)
+        ]
+    )
+    a, path = table.a, table.d["k"]
+    for of in (a, a * 2 % 5, path, path[0], path.len_(), -(a + 1), a["k"][0]):
+        named = Field("x")
+        for made in (
+            lambda x: x > 1,
+            lambda x: ~(x == 2),
+            lambda x: (x + 1).is_in([1, 2, 3.5]),
+            lambda x: x.is_null() | x.between(0, 3),
+            lambda x: (Field("n") > 20) & (x != None),  # noqa: E711
+            lambda x: x[0] == 1,
+            lambda x: x < Field("n"),
+        ):
+            for keys in (
+                lambda x: [x],
+                lambda x: [x.desc(nulls="first"), "n"],
+                lambda x: [x * -1, "n"],
+            ):
+                got, expected = (
+                    table.aggregate(group_by={"x": of}, having=made(x), order_by=keys(x), n=Count())
+                    for x in (of, named)
+                )
+                assert exactly(got, expected), (of, made(of), keys(of))
+    assert table.aggregate(group_by=a.len_(), order_by=a.len_().desc(), n=Count()) == (
+        table.aggregate(group_by=a.len_(), order_by="-a.len_()", n=Count())
+    )
+    joined = table.join(table, "id", prefix="o.")
+    sums = joined["a"] + joined["o.a"]
+    assert joined.aggregate(group_by={"s": sums}, order_by=sums.desc(), having=sums > 0) == [
+        {"s": 6},
+        {"s": 5.0},
+    ]
+
+
+def test_names_of_the_result_come_before_what_groups_are_of() -> None:
+    table = make_table([{"a": 1, "b": 5}, {"a": 1, "b": 6}, {"a": 2, "b": 7}])
+    got = table.aggregate(group_by={"x": table.a + 1}, order_by=table.a + 1, a=Count())
+    assert got == [{"x": 3, "a": 1}, {"x": 2, "a": 2}]
+    got = table.aggregate(group_by={"x": "a"}, order_by="a", having=table.a < 2, a=Count())
+    assert got == [{"x": 2, "a": 1}]
+    got = table.aggregate(group_by={"a": "b", "b": "a"}, order_by=["b", "-a"])
+    assert [row["a"] for row in got] == [6, 5, 7]
+    for other in (table.a * 2, 1 + table.a, table.a + 1.0, table.b):
+        with pytest.raises(UnknownFieldError, match=r"no field '[ab]'"):
+            table.aggregate(group_by={"x": table.a + 1}, order_by=other)
+        with pytest.raises(UnknownFieldError, match=r"no field '[ab]'"):
+            table.aggregate(group_by={"x": table.a + 1}, having=other > 1)
+
+
 def test_an_unknown_name_of_the_result() -> None:
     """Of what the result is, and not of a table that nobody made."""
     table = make_table([{"g": 1, "v": 2}])
