@@ -27,8 +27,12 @@ BATCH: Final = 1000
 _BATCH_SIZE: Final = 1 << 19  # Bytes: lists of larger records are shorter.
 _PROTOCOL: Final = 4
 _VERSION: Final = 1
-# What statements raise for what a hostile file brings; RecursionError: a message would show it.
-_MISTAKES: Final = (_core.DictDBError, TypeError, ValueError, KeyError, RecursionError)
+# What statements raise for what a hostile file brings. ArithmeticError: it is compared with a NaN
+# that signals; RecursionError: a message would show it.
+_MISTAKES: Final = (
+    *(_core.DictDBError, TypeError, ValueError),
+    *(KeyError, ArithmeticError, RecursionError),
+)
 _PROPERTIES: Final = {"name": str, "primary_key": str, "next_key": int, "indexes": list}
 
 # ---- Saving ------------------------------------------------------------------------------------
@@ -120,10 +124,10 @@ def _load(cls: type[DictDB], file: BinaryIO, name: str, progress: Progress | Non
         return _original(cls, root, reader)
     if not isinstance(root, dict) or root.get("format") != "dictdb":
         raise reader.corrupt("neither a file of ours nor of the original", 0)
-    if root.get("version") != _VERSION:
+    version = root.get("version")
+    if type(version) is not int or version != _VERSION:
         raise reader.corrupt(
-            f"version {_told(root.get('version'))} of the format is not known here: "
-            f"this is {_VERSION}"
+            f"version {_told(version)} of the format is not known here: this is {_VERSION}"
         )
     return _Loader(cls, reader, size, progress).run()
 

@@ -14,10 +14,12 @@ Invariants
      again; one that is still being built (it would contain itself) is refused.
   4. Tuples that are hashed nest KEY_DEPTH deep at most: the interpreter hashes them by recursion,
      without asking whether the stack has room.
+  5. At most COLLISIONS keys of a dict or a set have one hash: each is compared with all of them.
 """
 
 from __future__ import annotations
 
+import collections
 import datetime
 import decimal
 import hashlib
@@ -33,6 +35,7 @@ from dictdb import _core
 ALLOWED: Final = 64
 SLACK: Final = 1 << 20
 KEY_DEPTH: Final = 100
+COLLISIONS: Final = 100
 _CHUNK: Final = 1 << 18
 _SHORT: Final = 128  # Bytes of what may be shared for nothing: names of fields are.
 _NODE: Final = 64
@@ -65,20 +68,19 @@ class Instance:
 # ---- Makers ------------------------------------------------------------------------------------
 
 
+# The makers of the standard library take any day for one of the month: replace() looks at it.
+
+
 def _date(state: bytes) -> datetime.date:
-    return datetime.date(_exactly(state, bytes))  # type: ignore[call-arg]
+    return datetime.date(_exactly(state, bytes)).replace()  # type: ignore[call-arg]
 
 
-def _datetime(state: bytes, zone: datetime.tzinfo | None = None) -> datetime.datetime:
-    if zone is None:
-        return datetime.datetime(_exactly(state, bytes))  # type: ignore[call-arg]
-    return datetime.datetime(_exactly(state, bytes), zone)  # type: ignore[call-arg, arg-type]
+def _datetime(state: bytes, *zone: datetime.tzinfo) -> datetime.datetime:
+    return datetime.datetime(_exactly(state, bytes), *zone).replace()  # type: ignore[arg-type]
 
 
-def _time(state: bytes, zone: datetime.tzinfo | None = None) -> datetime.time:
-    if zone is None:
-        return datetime.time(_exactly(state, bytes))
-    return datetime.time(_exactly(state, bytes), zone)  # type: ignore[arg-type]
+def _time(state: bytes, *zone: datetime.tzinfo) -> datetime.time:
+    return datetime.time(_exactly(state, bytes), *zone).replace()  # type: ignore[arg-type]
 
 
 def _timedelta(days: int, seconds: int, micros: int) -> datetime.timedelta:
@@ -106,16 +108,44 @@ def _exactly(value: Any, kind: type) -> Any:
     return value
 
 
-def _keys(items: list[Any]) -> list[Any]:
-    """What is to be hashed: invariant 4."""
-    if tuple in map(type, items):
+# Types whose hashes a file can choose. Those of smaller ints differ; those of texts are salted.
+_CHOSEN = frozenset((int, decimal.Decimal, tuple, frozenset, uuid.UUID))
+_SMALL: Final = sys.hash_info.modulus
+_Hashes = collections.Counter[int]
+
+
+def _hashes(items: list[Any]) -> list[int]:
+    """The hashes of those items that may have been made to collide. Invariant 4."""
+    kinds = set(map(type, items))
+    if tuple in kinds:
         level = [item for item in items if type(item) is tuple]
         for _ in range(KEY_DEPTH):
             level = [part for item in level for part in item if type(part) is tuple]
             if not level:
-                return items
-        raise _Refused("a key nests too deep")
-    return items
+                break
+        else:
+            raise _Refused("a key nests too deep")
+    if kinds.isdisjoint(_CHOSEN):
+        return []
+    chosen = [item for item in items if type(item) in _CHOSEN]
+    return [hash(item) for item in chosen if type(item) is not int or not abs(item) < _SMALL]
+
+
+def _spread(hashes: list[int], there: _Hashes) -> None:
+    """Count hashes among those that are there. Invariant 5."""
+    for value in hashes:
+        there[value] += 1
+        if there[value] > COLLISIONS:
+            raise _Refused("its keys collide")
+
+
+def _set(items: list[Any]) -> set[Any]:
+    _spread(_hashes(_exactly(items, list)), _Hashes())
+    return set(items)
+
+
+def _frozenset(items: list[Any]) -> frozenset[Any]:
+    return frozenset(_set(items))
 
 
 def _attribute(of: Any, name: Any) -> Named:
@@ -126,14 +156,12 @@ def _attribute(of: Any, name: Any) -> Named:
 
 _ZONE_CLASS = Named("ZoneInfo")
 _ZONE = Named("ZoneInfo", _zone)
-_SET = Named("set", lambda items: set(_keys(_exactly(items, list))))
-_FROZENSET = Named("frozenset", lambda items: frozenset(_keys(_exactly(items, list))))
 _UUID = Named("UUID")
 _NAMED: dict[tuple[str, str], Named] = {
     **{("builtins", kind): Named(kind) for kind in ("int", "str", "float", "bool", "list", "dict")},
     **{("builtins", kind): Named(kind) for kind in ("bytes", "tuple")},
-    ("builtins", "set"): _SET,
-    ("builtins", "frozenset"): _FROZENSET,
+    ("builtins", "set"): Named("set", _set),
+    ("builtins", "frozenset"): Named("frozenset", _frozenset),
     ("datetime", "date"): Named("date", _date),
     ("datetime", "datetime"): Named("datetime", _datetime),
     ("datetime", "time"): Named("time", _time),
@@ -227,6 +255,7 @@ class Reader:
         self._below: list[list[Any]] = []  # The stacks under open marks.
         self._memo: list[Any] = []
         self._unbuilt: list[Any] = []
+        self._colliding: dict[int, _Hashes] = {}  # By id, of what holds keys of _CHOSEN types.
         self._take = self._bytes.take
 
     @property
@@ -254,6 +283,7 @@ class Reader:
         self._begin = at = self.offset
         self._spent = 0
         self._stack, self._below, self._memo, self._unbuilt = [], [], [], []
+        self._colliding = {}
         try:
             while True:
                 at = self.offset
@@ -325,28 +355,39 @@ class Reader:
         items = self._marked()
         _exactly(self._stack[-1], list).extend(items)
 
+    def _add_keys(self, to: Any, keys: list[Any]) -> None:
+        """Call it before keys are added to a dict or a set."""
+        if hashes := _hashes(keys):
+            self._charge(_NODE * len(hashes))
+            _spread(hashes, self._colliding.setdefault(id(to), _Hashes()))
+
     def _set_item(self) -> None:
         key, value = self._last(2)
         self._charge(2 * _NODE)
-        _keys([key])
-        _exactly(self._stack[-1], dict)[key] = value
+        to = _exactly(self._stack[-1], dict)
+        self._add_keys(to, [key])
+        to[key] = value
 
     def _set_items(self) -> None:
         items = self._marked()
         if len(items) % 2:
             raise _Refused("a key has no value")
         self._charge(_NODE * len(items))
-        keys = _keys(items[::2])
-        _exactly(self._stack[-1], dict).update(zip(keys, items[1::2], strict=True))
+        to = _exactly(self._stack[-1], dict)
+        self._add_keys(to, items[::2])
+        to.update(zip(items[::2], items[1::2], strict=True))
 
     def _add_items(self) -> None:
         items = self._marked()
         self._charge(2 * _NODE * len(items))
-        _exactly(self._stack[-1], set).update(_keys(items))
+        to = _exactly(self._stack[-1], set)
+        self._add_keys(to, items)
+        to.update(items)
 
     def _frozenset(self) -> None:
         items = self._marked()
-        self._new(frozenset(_keys(items)), 4 * _NODE + 2 * _NODE * len(items))
+        self._charge(4 * _NODE + 2 * _NODE * len(items))
+        self._stack.append(_frozenset(items))
 
     # -- Things met again: invariant 3
 
@@ -372,12 +413,20 @@ class Reader:
 
     def _copy(self, value: Any) -> Any:
         kind = type(value)
-        if kind is dict:
+        if kind is dict or kind is set or (kind is frozenset and value):
             self._charge(_NODE * (4 + 2 * len(value)))
-            return {self._copy(key): self._copy(item) for key, item in value.items()}
-        if kind is list or kind is set or ((kind is tuple or kind is frozenset) and value):
-            self._charge(_NODE * (4 + 2 * len(value)))
-            return kind(self._copy(item) for item in value)
+            made = (
+                {self._copy(key): self._copy(item) for key, item in value.items()}
+                if kind is dict
+                else kind(self._copy(item) for item in value)
+            )
+            if id(value) in self._colliding:
+                self._colliding[id(made)] = self._colliding[id(value)].copy()
+            return made
+        if kind is list or (kind is tuple and value):
+            self._charge(2 * _NODE + 10 * len(value))
+            items = [self._copy(item) for item in value]
+            return items if kind is list else tuple(items)
         if kind is Instance:
             return Instance(value.kind, self._copy(value.state))
         size = sys.getsizeof(value)

@@ -9,8 +9,8 @@
 #include <math.h>
 
 static bool is_named(PyObject *name, const char *text) {
-  if (!PyUnicode_IS_COMPACT_ASCII(name)) {
-    return false;
+  if (!PyUnicode_IS_COMPACT_ASCII(name)) { /* of a subclass of str, perhaps */
+    return PyUnicode_CompareWithASCIIString(name, text) == 0;
   }
   size_t size = strlen(text);
   return (size_t)PyUnicode_GET_LENGTH(name) == size &&

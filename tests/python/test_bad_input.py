@@ -718,6 +718,17 @@ def test_no_name_is_near(typed: Any) -> None:
         assert "did you mean" not in str(caught.value)
 
 
+def test_names_of_arguments_may_be_of_a_subclass(users: Any) -> None:
+    class Name(str):
+        __slots__ = ()
+
+    assert users.select(**{Name("limit"): 1}) == users.select(limit=1)
+    with pytest.raises(TypeError, match="multiple values for argument 'columns'"):
+        users.select(None, **{Name("columns"): None})
+    with pytest.raises(TypeError, match="unexpected keyword argument 'lim\u0131t'"):
+        users.select(limıt=1)
+
+
 @pytest.mark.parametrize("wrong", ["x", True, [], 1j], ids=repr)
 def test_timeouts_are_numbers(users: Any, db: Any, wrong: Any) -> None:
     for call in (
