@@ -1116,6 +1116,33 @@ DDB_API ddb_status ddb_snapshot_tables(ddb_snapshot *snapshot, ddb_table ***out,
 DDB_API ddb_status ddb_snapshot_view(ddb_snapshot *snapshot, ddb_table *table, ddb_view *view,
                                      ddb_error *err);
 
+/* ---- What has changed ----------------------------------------------------------------------- */
+
+/*
+ * A table can have a mark: one version of it, which later ones are compared with. Nothing is noted when
+ * records are written: a difference costs the nodes of rows that the two versions do not share, and the
+ * records that differ. A table without a mark holds nothing for this; its records have all changed. What
+ * a mark sees stays in memory (old_bytes of ddb_memory), at most what the table held when it was marked.
+ * It is of the process: neither saved nor in the log. All functions: atomic.
+ */
+/* The view's version becomes the mark, in place of an older one; never of a later one, so that what
+ * another thread has marked meanwhile stays. INVALID, NOMEM, FORKED. */
+DDB_API ddb_status ddb_view_mark(const ddb_view *view, ddb_error *err);
+/* The table has no mark; NULL or none: nothing happens. Dropping a table does so too. */
+DDB_API void ddb_table_unmark(ddb_table *table);
+
+/* From the table's mark to a view. Of a mark that is later than the view: nothing. */
+typedef struct ddb_difference {
+  ddb_records written; /* inserted or changed since, in order; borrowed from the view */
+  ddb_records deleted; /* as the mark had them, whose keys the view lacks; borrowed from this */
+  ddb_view mark;
+} ddb_difference;
+/* *out: with the view still open, free it with ddb_difference_fini. INVALID, NOMEM. */
+DDB_API ddb_status ddb_view_difference(const ddb_view *view, ddb_difference *out, ddb_error *err);
+DDB_API void ddb_difference_fini(ddb_difference *difference); /* NULL is allowed */
+/* Would there be a record in it? Stops at the first. */
+DDB_API ddb_status ddb_view_is_changed(const ddb_view *view, bool *changed, ddb_error *err);
+
 /* ---- Files -------------------------------------------------------------------------------- */
 
 /* Called now and then during long work, with no lock held; non-zero stops it (INTERRUPTED).

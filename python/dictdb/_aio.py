@@ -190,6 +190,8 @@ _READS: dict[str, _IsShort] = {
     "get": _key,
     "size": _always,
     "explain": _never,
+    **dict.fromkeys(("has_changes", "get_dirty_records", "get_deleted_pks"), _never),
+    **dict.fromkeys(("clear_dirty_tracking", "stop_dirty_tracking"), _never),
 }
 _WRITES: dict[str, _IsShort] = {
     "insert": _record,

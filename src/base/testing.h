@@ -96,7 +96,9 @@
   X(CURSOR_DROPS_ROW, "a cursor loses the row after a full batch")                                 \
   X(STEP_LIMIT_UNORDERED, "an update with limit and order takes the first rows as they lie")       \
   X(DELTA_SKIPS_NODE, "a delta passes over the last child of a node that changed")                 \
-  X(DELTA_FORGETS_DROP, "a delta does not say that a table was dropped")
+  X(DELTA_FORGETS_DROP, "a delta does not say that a table was dropped")                           \
+  X(MARK_GOES_BACK, "an older version takes the place of the one that a table is compared with")   \
+  X(MARK_FORGETS_RETURN, "a key that was deleted and inserted again counts as deleted")
 
 typedef enum ddb__fault {
   DDB__FAULT_NONE,

@@ -686,6 +686,16 @@ extern const char pyddb_get_doc[], pyddb_select_doc[], pyddb_pluck_doc[], pyddb_
 PyObject *pyddb_source_field(PyObject *self, PyObject *name);
 PyObject *pyddb_source_attribute(PyObject *self, PyObject *name);
 
+/* What has changed: see mark.c. */
+PyObject *pyddb_source_has_changes(PyObject *self, PyObject *unused);
+PyObject *pyddb_source_get_dirty_records(PyObject *self, PyObject *unused);
+PyObject *pyddb_source_get_deleted_pks(PyObject *self, PyObject *unused);
+PyObject *pyddb_source_mark(PyObject *self, PyObject *unused);
+PyObject *pyddb_table_stop_dirty_tracking(PyObject *self, PyObject *unused);
+extern const char pyddb_has_changes_doc[], pyddb_get_dirty_records_doc[],
+    pyddb_get_deleted_pks_doc[], pyddb_mark_doc[], pyddb_clear_dirty_tracking_doc[],
+    pyddb_stop_dirty_tracking_doc[];
+
 /* Mappings for update on their way to ddb_changes: see changeset.c. */
 struct pyddb_entry;
 struct pyddb_row;

@@ -305,6 +305,11 @@ PyDoc_STRVAR(schema_fields_doc,
       {"indexes", pyddb_source_indexes, METH_NOARGS, pyddb_indexes_doc},                           \
       {"has_index", PYDDB_FAST(pyddb_source_has_index), PYDDB_FAST_FLAGS, pyddb_has_index_doc},    \
       {"_next_key", source_next_key, METH_NOARGS, next_key_doc},                                   \
+      {"has_changes", pyddb_source_has_changes, METH_NOARGS, pyddb_has_changes_doc},               \
+      {"get_dirty_records", pyddb_source_get_dirty_records, METH_NOARGS,                           \
+       pyddb_get_dirty_records_doc},                                                               \
+      {"get_deleted_pks", pyddb_source_get_deleted_pks, METH_NOARGS, pyddb_get_deleted_pks_doc},   \
+      {"_mark", pyddb_source_mark, METH_NOARGS, pyddb_mark_doc},                                   \
       {"field", PYDDB_FAST(source_field), PYDDB_FAST_FLAGS, field_doc},                            \
       {"primary_key_name", primary_key_name, METH_NOARGS, primary_key_name_doc},                   \
       {"schema_fields", schema_fields, METH_NOARGS, schema_fields_doc}, {                          \
@@ -336,6 +341,9 @@ static PyMethodDef table_methods[] = {
     {"create_index", PYDDB_FAST(create_index), PYDDB_FAST_FLAGS, pyddb_create_index_doc},
     {"drop_index", PYDDB_FAST(drop_index), PYDDB_FAST_FLAGS, pyddb_drop_index_doc},
     {"memory", table_memory, METH_NOARGS, memory_doc},
+    {"clear_dirty_tracking", pyddb_source_mark, METH_NOARGS, pyddb_clear_dirty_tracking_doc},
+    {"stop_dirty_tracking", pyddb_table_stop_dirty_tracking, METH_NOARGS,
+     pyddb_stop_dirty_tracking_doc},
     {"_view", table_view, METH_NOARGS, own_view_doc},
     {NULL, NULL, 0, NULL},
 };

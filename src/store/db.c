@@ -414,6 +414,9 @@ ddb_status ddb_db_table_drop(ddb_db *db, ddb_str name, ddb_error *err) {
   }
   /* Of two droppers one publishes; the other finds the table dropped, as if it had come later. */
   status = publish_drop(table, err);
+  if (status == DDB_OK) {
+    ddb_table_unmark(table);
+  }
   ddb_table_release(table);
   if (status == DDB_OK) {
     ddb__db_collect(db);

@@ -80,6 +80,7 @@ struct ddb_table {
   /* Under db->latch. */
   const ddb__root *visible; /* newest root without an owner */
   ddb__kept *kept;
+  ddb_view mark; /* mark.c: what is held to be compared with; its root is NULL: nothing is */
 
   ddb__pins pins;
 };
