@@ -45,7 +45,8 @@ def expected_lists() -> dict[str, dict[str, list[str]]]:
             "c_benchmarks": names("benchmarks", "*.c", relative_to="benchmarks")
         },
         "python/meson.build": {
-            "python_sources": names("python", *package_patterns, relative_to="python")
+            "python_sources": names("python", *package_patterns, relative_to="python"),
+            "storage_sources": names("python/dictdb/storage", "*.py", relative_to="python"),
         },
     }
 

