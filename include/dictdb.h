@@ -629,6 +629,10 @@ DDB_API void ddb_outcome_fini(ddb_outcome *outcome); /* NULL is allowed */
 DDB_API ddb_status ddb_table_upsert_returning(ddb_table *table, ddb_builder *batch,
                                               ddb_conflict conflict, ddb_returning returning,
                                               ddb_outcome *out, ddb_error *err);
+/* Says that a statement with this condition is about to come: when it is `primary key == value`, what
+ * finding the record has to wait for begins to come into the cache; said `again` a few hundred
+ * instructions later, the record itself. A hint: it waits for no lock, changes nothing and may do nothing. */
+DDB_API void ddb_table_expect(ddb_table *table, const ddb_cond *where, bool again);
 /* Merges the one CHANGES record of `changes` into every record that `where` (NULL: all) holds for.
  * *count: records matched (may be NULL). Nothing matched is not an error. */
 DDB_API ddb_status ddb_table_update(ddb_table *table, const ddb_builder *changes,

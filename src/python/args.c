@@ -12,9 +12,9 @@ static bool is_named(PyObject *name, const char *text) {
   if (!PyUnicode_IS_COMPACT_ASCII(name)) { /* of a subclass of str, perhaps */
     return PyUnicode_CompareWithASCIIString(name, text) == 0;
   }
-  size_t size = strlen(text);
-  return (size_t)PyUnicode_GET_LENGTH(name) == size &&
-         memcmp(PyUnicode_DATA(name), text, size) == 0;
+  const char *own = (const char *)PyUnicode_1BYTE_DATA(name);
+  return *own == *text && strcmp(own, text) == 0 &&
+         (size_t)PyUnicode_GET_LENGTH(name) == strlen(text); /* it may hold a NUL */
 }
 
 #define NEAR_COUNT_MAX 32

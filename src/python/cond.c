@@ -9,12 +9,48 @@
  * With callables among the operands, a Condition has two parts, which must both hold: a ddb_cond, so
  * that the library finds the candidates, and the code that is asked about them (code.c). An `and`
  * joins parts with parts. An `or` has a native part when all its operands have, and its code is the
- * whole of it. Of a `not` nothing is native. Callables may refer to the Condition: it is collected.
+ * whole of it. Of a `not` nothing is native. Callables may refer to the Condition: the collector knows
+ * of those that have code, and of no others. Most live for one statement: the memory of the last few
+ * that are gone is kept for the next ones.
  */
 #include "pyddb.h"
 
+/* ---- Memory -------------------------------------------------------------------------------- */
+
+static pyddb_cond *cond_alloc(pyddb_state *state) {
+#ifndef Py_GIL_DISABLED
+  pyddb_free_conds *free = &state->free_conds;
+  if (free->count > 0) {
+    return (pyddb_cond *)PyObject_Init((PyObject *)free->items[--free->count], state->cond_type);
+  }
+#endif
+  return PyObject_GC_New(pyddb_cond, state->cond_type);
+}
+
+static void cond_free(pyddb_cond *self) {
+#ifndef Py_GIL_DISABLED
+  pyddb_free_conds *free = &self->state->free_conds;
+  if (free->count < PYDDB_COND_WAYS) {
+    free->items[free->count++] = self;
+    return;
+  }
+#endif
+  PyObject_GC_Del(self);
+}
+
+void pyddb_conds_free(pyddb_state *state) {
+#ifndef Py_GIL_DISABLED
+  pyddb_free_conds *free = &state->free_conds;
+  while (free->count > 0) {
+    PyObject_GC_Del(free->items[--free->count]);
+  }
+#else
+  (void)state;
+#endif
+}
+
 PyObject *pyddb_cond_new(pyddb_state *state, ddb_cond *cond, PyObject *point_field) {
-  pyddb_cond *self = (pyddb_cond *)state->cond_type->tp_alloc(state->cond_type, 0);
+  pyddb_cond *self = cond_alloc(state);
   if (!self) {
     ddb_cond_release(cond);
     return NULL;
@@ -22,6 +58,7 @@ PyObject *pyddb_cond_new(pyddb_state *state, ddb_cond *cond, PyObject *point_fie
   self->state = state;
   self->cond = cond;
   self->point_field = Py_XNewRef(point_field);
+  self->code = NULL;
   return (PyObject *)self;
 }
 
@@ -35,6 +72,7 @@ static PyObject *coded_new(pyddb_state *state, ddb_cond *cond, PyObject *point_f
   PyObject *self = pyddb_cond_new(state, cond, point_field);
   if (self) {
     ((pyddb_cond *)self)->code = code;
+    PyObject_GC_Track(self);
   } else {
     Py_DECREF(code);
   }
@@ -49,11 +87,14 @@ static int cond_traverse(PyObject *self, visitproc visit, void *arg) {
 
 static void cond_dealloc(PyObject *self) {
   PyTypeObject *type = Py_TYPE(self);
-  PyObject_GC_UnTrack(self);
-  ddb_cond_release(((pyddb_cond *)self)->cond);
-  Py_XDECREF(((pyddb_cond *)self)->point_field);
-  Py_XDECREF(((pyddb_cond *)self)->code);
-  type->tp_free(self);
+  pyddb_cond *cond = (pyddb_cond *)self;
+  if (cond->code) {
+    PyObject_GC_UnTrack(self);
+    Py_CLEAR(cond->code);
+  }
+  ddb_cond_release(cond->cond);
+  Py_XDECREF(cond->point_field);
+  cond_free(cond);
   Py_DECREF(type);
 }
 

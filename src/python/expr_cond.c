@@ -47,6 +47,9 @@ static PyObject *compare(pyddb_expr *self, ddb_op op, PyObject *operand) {
     ddb_cond *cond = NULL;
     ddb_error err;
     ddb_status status = ddb_cond_compare(name.str, op, &value.value, &cond, &err);
+    if (self->keyed_by && op == DDB_OP_EQ) {
+      ddb_table_expect(self->keyed_by, cond, false);
+    }
     result = make_cond(self, status, cond, op == DDB_OP_EQ, &err);
     pyddb_text_fini(&name);
   }

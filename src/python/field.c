@@ -4,6 +4,10 @@
  *
  * A field knows nothing of its table: a condition made with one table's field works on another. The
  * table checks the name when the field is asked for (with a schema) and when a statement runs.
+ *
+ * A table keeps the Fields that it was asked for last, by the identity of the name, and gives the same
+ * ones again: they are immutable. The one of its primary key knows the table for as long as it is kept,
+ * so that comparing it can begin to fetch the record; whoever lets go of it takes that away.
  */
 #include "pyddb.h"
 
@@ -80,11 +84,79 @@ PyObject *pyddb_column_argument(pyddb_source *source, PyObject *object, const ch
                                                       : pyddb_field_argument(source, object, what);
 }
 
+/* ---- Fields of a table --------------------------------------------------------------------- */
+
+#ifndef Py_GIL_DISABLED
+
+/* Code asks with the same str object again and again. */
+static pyddb_expr **kept_at(pyddb_source *source, PyObject *name) {
+  uintptr_t address = (uintptr_t)name;
+  return &source->fields.last[((address >> 4) ^ (address >> 9)) % PYDDB_FIELD_WAYS];
+}
+
+/* A new reference; NULL without an exception: it is not kept. */
+static PyObject *field_kept(pyddb_source *source, PyObject *name) {
+  pyddb_expr *field = *kept_at(source, name);
+  return field && field->name == name ? Py_NewRef(field) : NULL;
+}
+
+static void let_go(pyddb_expr **kept) {
+  if (*kept) {
+    (*kept)->keyed_by = NULL;
+  }
+  Py_CLEAR(*kept);
+}
+
+/* A str of a class of its own could refer to the table. */
+static void field_keep(pyddb_source *source, pyddb_expr *field) {
+  if (!PyUnicode_CheckExact(field->name)) {
+    return;
+  }
+  pyddb_expr **kept = kept_at(source, field->name);
+  let_go(kept);
+  *kept = (pyddb_expr *)Py_NewRef(field);
+  if (!source->snapshot && PyUnicode_Compare(field->name, source->primary_key) == 0) {
+    field->keyed_by = source->table;
+  }
+}
+
+void pyddb_fields_fini(pyddb_fields *kept) {
+  for (size_t i = 0; i < PYDDB_FIELD_WAYS; i++) {
+    let_go(&kept->last[i]);
+  }
+}
+
+#else
+
+static PyObject *field_kept(pyddb_source *source, PyObject *name) {
+  (void)source;
+  (void)name;
+  return NULL;
+}
+
+static void field_keep(pyddb_source *source, pyddb_expr *field) {
+  (void)source;
+  (void)field;
+}
+
+void pyddb_fields_fini(pyddb_fields *kept) {
+  (void)kept;
+}
+
+#endif
+
 PyObject *pyddb_source_field(PyObject *self, PyObject *name) {
   pyddb_source *source = (pyddb_source *)self;
+  PyObject *field = field_kept(source, name);
+  if (field) {
+    return field;
+  }
   PyObject *checked = pyddb_field_argument(source, name, "field");
-  PyObject *field = checked ? pyddb_field_new(source->state, checked) : NULL;
+  field = checked ? pyddb_field_new(source->state, checked) : NULL;
   Py_XDECREF(checked);
+  if (field) {
+    field_keep(source, (pyddb_expr *)field);
+  }
   return field;
 }
 

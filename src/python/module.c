@@ -339,6 +339,7 @@ static void module_free(void *module) {
   }
   module_clear((PyObject *)module);
   spares_free(state);
+  pyddb_conds_free(state);
 }
 
 static PyModuleDef_Slot module_slots[] = {

@@ -42,6 +42,7 @@
 #include <stdint.h>
 
 #include "dictdb.h"
+#include "kept.h"
 
 /* ISO C has no cast from a function to an object pointer, but the slots are declared so. */
 #define PYDDB_SLOT(slot, function)                                                                 \
@@ -112,6 +113,7 @@ typedef struct pyddb_state {
   void *datetime_capi;         /* PyDateTime_CAPI of this interpreter */
   _Atomic(pyddb_foreign *) foreign;
   pyddb_spare spare[PYDDB_SPARE_COUNT];
+  pyddb_free_conds free_conds;
 } pyddb_state;
 
 extern struct PyModuleDef pyddb_module;
@@ -276,19 +278,7 @@ PyObject *pyddb_temporal_out(pyddb_state *state, const ddb_value *value);
 
 /* ---- Where records come from: a table, or a table as a snapshot sees it -------------------- */
 
-#define PYDDB_NAMES_WAYS 64
 #define PYDDB_SHAPE_WAYS 32
-
-/* Interned names of the fields of one shape: see record_out.c. Freed with the cache. */
-typedef struct pyddb_names {
-  const ddb_shape *shape;
-  PyObject *tuple;
-#ifndef Py_GIL_DISABLED
-  PyObject *pattern; /* a dict of the names; NULL: there is none yet */
-  uint32_t uses;     /* until there is */
-  bool in_place;     /* values can be put into its copies without their names */
-#endif
-} pyddb_names;
 
 typedef struct pyddb_shape_entry pyddb_shape_entry; /* see batch.c */
 typedef struct pyddb_snapshot pyddb_snapshot;
@@ -303,6 +293,7 @@ typedef struct pyddb_source {
   PyObject *field_names; /* frozenset of the schema's names; NULL: no schema */
   PyObject *weak_list;
   _Atomic(pyddb_names *) names[PYDDB_NAMES_WAYS];
+  pyddb_fields fields;
 } pyddb_source;
 
 typedef struct pyddb_table {
@@ -327,11 +318,6 @@ void pyddb_view_close(pyddb_source *source, ddb_view *view);
 pyddb_names *pyddb_names_get(pyddb_source *source, const ddb_shape *shape, pyddb_names **owned);
 void pyddb_names_free(pyddb_names *names); /* NULL is allowed */
 
-/* Short strs made lately. All NULL at first. Not shared. */
-#define PYDDB_TEXT_WAYS 16u
-typedef struct pyddb_texts {
-  PyObject *last[PYDDB_TEXT_WAYS];
-} pyddb_texts;
 void pyddb_texts_fini(pyddb_texts *texts);
 /* As pyddb_value_out, but a str may be one that was made before. texts may be NULL. */
 PyObject *pyddb_value_near(pyddb_state *state, const ddb_value *value, pyddb_texts *texts);
@@ -358,8 +344,9 @@ PyObject *pyddb_dict_of(pyddb_table *table, PyObject *mapping, const char *what)
 /* An Expression or a Field: one of the two is there. */
 typedef struct pyddb_expr {
   PyObject_HEAD PYDDB_APART pyddb_state *state;
-  PyObject *name; /* of a Field */
-  ddb_expr *expr; /* of any other expression */
+  PyObject *name;      /* of a Field */
+  ddb_expr *expr;      /* of any other expression */
+  ddb_table *keyed_by; /* the table that keeps this Field of its primary key: borrowed; or NULL */
 } pyddb_expr;
 
 /* It holds for the records that both `cond` and `code` hold for. */
@@ -414,6 +401,7 @@ int pyddb_schema_init(pyddb_state *state, PyObject *table, PyObject *object, pyd
 void pyddb_schema_fini(pyddb_state *state, pyddb_schema *schema);
 
 PyObject *pyddb_field_new(pyddb_state *state, PyObject *name);
+void pyddb_fields_fini(pyddb_fields *kept);
 /* An Expression over `expr`, whose reference it takes. */
 PyObject *pyddb_expr_new(pyddb_state *state, ddb_expr *expr);
 void pyddb_expr_dealloc(PyObject *self);
@@ -454,6 +442,7 @@ static inline bool pyddb_is_native(const pyddb_state *state, PyObject *object) {
 }
 /* A Condition, which takes `cond`. */
 PyObject *pyddb_cond_new(pyddb_state *state, ddb_cond *cond, PyObject *point_field);
+void pyddb_conds_free(pyddb_state *state);
 
 /* Code: see code.c. Each of these returns a new reference; NULL: an exception is set. */
 PyObject *pyddb_code_join(pyddb_state *state, bool is_and, PyObject *const *parts,

@@ -187,8 +187,24 @@ static PyObject *source_repr(PyObject *self) {
 }
 
 #if PY_VERSION_HEX < 0x030C0000
+/* What PyObject_GenericGetAttr does for an object without a dict of its own, and no more. NULL without
+ * an exception: there is no such attribute. */
+static PyObject *attribute_of_type(PyObject *self, PyObject *name) {
+  PyTypeObject *type = Py_TYPE(self);
+  PyObject *found = Py_XNewRef(_PyType_Lookup(type, name));
+  descrgetfunc get = found ? Py_TYPE(found)->tp_descr_get : NULL;
+  PyObject *attribute = get ? get(found, self, (PyObject *)type) : Py_XNewRef(found);
+  if (!attribute && found && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+    PyErr_Clear();
+  }
+  Py_XDECREF(found);
+  return attribute;
+}
+
 static PyObject *table_getattro(PyObject *self, PyObject *name) {
-  PyObject *attribute = _PyObject_GenericGetAttrWithDict(self, name, NULL, 1);
+  bool is_plain = Py_TYPE(self)->tp_dictoffset == 0 && PyUnicode_CheckExact(name);
+  PyObject *attribute = is_plain ? attribute_of_type(self, name)
+                                 : _PyObject_GenericGetAttrWithDict(self, name, NULL, 1);
   return attribute || PyErr_Occurred() ? attribute : pyddb_source_attribute(self, name);
 }
 #endif

@@ -54,6 +54,7 @@ void pyddb_source_fini(pyddb_source *source) {
   for (size_t i = 0; i < PYDDB_NAMES_WAYS; i++) {
     pyddb_names_free(atomic_exchange(&source->names[i], NULL));
   }
+  pyddb_fields_fini(&source->fields);
   ddb_table_release(source->table);
   Py_CLEAR(source->snapshot);
   Py_CLEAR(source->table_name);

@@ -464,6 +464,9 @@ PyObject *pyddb_table_update(PyObject *self, PyObject *const *args, Py_ssize_t c
   }
   if (PyDict_CheckExact(slots[0]) && !slots[2] && !slots[3] && !slots[4] &&
       pyddb_is_native(table->source.state, slots[1])) {
+    if (slots[1] && slots[1] != Py_None) {
+      ddb_table_expect(table->source.table, ((pyddb_cond *)slots[1])->cond, true);
+    }
     bool done;
     PyObject *result = update_plain(table, slots[0], slots[1], missing, &done);
     if (done) {

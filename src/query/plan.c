@@ -615,18 +615,31 @@ static ddb_status plan_candidates(ddb__plan *plan, bool count, const ddb__plan_o
   return status ? status : ddb__seqs_normalise(&plan->candidates, err);
 }
 
+/* The key that the condition asks for, when that is all it does; else NULL. */
+static const ddb_value *point_key(const ddb_table *table, const ddb_cond *where) {
+  if (!where || where->kind != DDB__COND_COMPARE || where->op != DDB_OP_EQ || where->leaf.expr) {
+    return NULL;
+  }
+  const ddb__schema *schema = ddb__shapes_schema(ddb__table_shapes(table));
+  const ddb_value *key = &where->leaf.values[0];
+  bool is_key = text_equal(where->leaf.field, schema->primary_key) && ddb__value_hashable(key);
+  return is_key ? key : NULL;
+}
+
 bool ddb__plan_point(const ddb__source *source, const ddb_cond *where, uint64_t *seq,
                      const ddb_record **record) {
-  if (!where || where->kind != DDB__COND_COMPARE || where->op != DDB_OP_EQ || where->leaf.expr) {
-    return false;
+  const ddb_value *key = point_key(source->table, where);
+  if (key) {
+    *record = ddb__table_find(source->table, source->root, key, seq);
   }
-  const ddb__schema *schema = ddb__shapes_schema(ddb__table_shapes(source->table));
-  const ddb_value *key = &where->leaf.values[0];
-  if (!text_equal(where->leaf.field, schema->primary_key) || !ddb__value_hashable(key)) {
-    return false;
+  return key != NULL;
+}
+
+void ddb_table_expect(ddb_table *table, const ddb_cond *where, bool again) {
+  const ddb_value *key = point_key(table, where);
+  if (key) {
+    ddb__table_expect(table, key, again);
   }
-  *record = ddb__table_find(source->table, source->root, key, seq);
-  return true;
 }
 
 static ddb_status init(ddb__plan *plan, const ddb__source *source, const ddb_cond *where,

@@ -47,6 +47,21 @@ const ddb_record *ddb__rows_get(const ddb__rows *rows, uint64_t seq) {
   return leaf ? leaf->slots[seq & FAN_MASK] : NULL;
 }
 
+static void fetch(const void *from, size_t size) {
+  for (size_t at = 0; at < size; at += 64) {
+    __builtin_prefetch((const char *)from + at);
+  }
+}
+
+void ddb__rows_fetch(const ddb__rows *rows, uint64_t seq, bool deeper) {
+  const ddb__rows_node *leaf = seq < rows->end ? leaf_of(rows, seq) : NULL;
+  if (leaf && deeper) {
+    fetch(leaf->slots[seq & FAN_MASK], 2 * 64);
+  } else if (leaf) {
+    fetch(leaf, sizeof *leaf);
+  }
+}
+
 const ddb_record *const *ddb__rows_run(const ddb__rows *rows, uint64_t seq, uint64_t *count) {
   assert(seq < rows->end);
   uint64_t rest = DDB__ROWS_FAN - (seq & FAN_MASK);
@@ -270,14 +285,6 @@ static void drop_chain(ddb__rows_node *node, uint32_t level, uint64_t seq, ddb__
   }
 }
 
-/* The leaf will be copied after the nodes above it: begin to bring all of it in. */
-static void fetch_leaf(const ddb__rows *rows, uint64_t seq) {
-  const char *leaf = (const char *)leaf_of(rows, seq);
-  for (size_t at = 0; at < sizeof(ddb__rows_node); at += 64) {
-    __builtin_prefetch(leaf + at);
-  }
-}
-
 /* Notes that the row differs from what the block's memo says. `first`: is it the first of its leaf?
  * Set for a block, used for its leaf (RN2). */
 static void mark_dirty(ddb__rows_node *node, uint32_t level, size_t slot, bool *first) {
@@ -293,7 +300,7 @@ static void mark_dirty(ddb__rows_node *node, uint32_t level, size_t slot, bool *
 ddb_status ddb__rows_set(ddb__rows *rows, ddb__edit *edit, uint64_t seq, const ddb_record *record,
                          ddb_error *err) {
   assert(ddb__rows_get(rows, seq));
-  fetch_leaf(rows, seq);
+  ddb__rows_fetch(rows, seq, false); /* it will be copied after the nodes above it */
   ddb_status status = ddb__edit_reserve(edit, rows->height, err);
   if (status != DDB_OK) {
     return status;

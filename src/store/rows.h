@@ -38,6 +38,9 @@ typedef struct ddb__rows {
 
 /* NULL: no such row. */
 const ddb_record *ddb__rows_get(const ddb__rows *rows, uint64_t seq);
+/* Starts to bring in what a change of the row reads: its leaf or, when `deeper`, for which the leaf is
+ * read, its record. */
+void ddb__rows_fetch(const ddb__rows *rows, uint64_t seq, bool deeper);
 /* The slots from `seq` (< end) to the end of its leaf, at most to rows->end: *count of them; NULL
  * entries are holes. Returns NULL where there is no leaf: the next *count rows are all holes. */
 const ddb_record *const *ddb__rows_run(const ddb__rows *rows, uint64_t seq, uint64_t *count);

@@ -30,6 +30,8 @@ void ddb__table_make_room(ddb_table *table, uint32_t scan);
  * table (of any version: it protects the index) and one on `root`. NULL: none. */
 const ddb_record *ddb__table_find(const ddb_table *table, const ddb__root *root,
                                   const ddb_value *key, uint64_t *seq);
+/* ddb_table_expect, of a hashable key. */
+void ddb__table_expect(ddb_table *table, const ddb_value *key, bool again);
 /* As ddb_db_table_create, with the number that the table has in a file; 0: the next one. */
 ddb_status ddb__db_table_create(ddb_db *db, ddb_str name, const ddb_table_options *options,
                                 uint32_t number, ddb_table **out, ddb_error *err);

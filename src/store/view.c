@@ -119,6 +119,20 @@ const ddb_record *ddb__table_find(const ddb_table *table, const ddb__root *root,
   return NULL;
 }
 
+void ddb__table_expect(ddb_table *table, const ddb_value *key, bool again) {
+  ddb__thread *thread = ddb__thread_self();
+  if (!thread || atomic_load_explicit(&thread->pin_word, memory_order_relaxed) != 0 ||
+      ddb__table_forked(table)) {
+    return;
+  }
+  const ddb__root *root = ddb__pin_short(table, thread);
+  uint64_t seq;
+  if (ddb__keyindex_place(&table->keys, key, &seq) || ddb__root_guess(root, key, &seq)) {
+    ddb__rows_fetch(&root->rows, seq, again);
+  }
+  ddb__unpin_short(thread);
+}
+
 ddb_status ddb_view_get(const ddb_view *view, const ddb_value *key, const ddb_record **out,
                         ddb_error *err) {
   if (!ddb__value_hashable(key)) {

@@ -55,11 +55,13 @@ static ddb_status update(ddb_table *table, const ddb_cond *where, const ddb_str 
   if (status != DDB_OK) {
     return status;
   }
+  ddb_table_expect(table, where, false);
   status = ddb_table_shape(table, DDB_SHAPE_CHANGES, fields, count, &shape, NULL);
   if (status == DDB_OK) {
     status = add_record(changes, shape, values, count);
   }
   if (status == DDB_OK) {
+    ddb_table_expect(table, where, true);
     status = ddb_table_update(table, changes, where, matched, NULL);
   }
   ddb_builder_free(changes);

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+# mypy: disable-error-code="index,misc,no-untyped-call,no-untyped-def,comparison-overlap"
+"""What is kept between calls so as not to make it again: nobody can tell but by the time."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from random import Random
+from typing import Any
+
+import pytest
+
+from dictdb import Condition, DictDB, Field, Table, UnknownFieldError
+
+
+def test_a_field_is_the_one_that_was_asked_for() -> None:
+    """Of more names than are kept, in any order, by any way to ask."""
+    table, random = Table("t"), Random(7)
+    names = [f"field_{i}" for i in range(60)] + ["count", "__len__", "é", "a b"]
+    for _ in range(2_000):
+        name = random.choice(names)
+        name = random.choice([name, "".join(list(name)), str(name.encode(), "utf-8")])
+        for field in (table[name], table.field(name), table.field(Field(name))):
+            assert type(field) is Field
+            assert field.field_name == name
+            assert hash(field) == hash(name)
+    for name in names[:60]:
+        assert getattr(table, name).field_name == name
+
+
+def test_attributes_come_before_fields() -> None:
+    class Mine(Table):
+        __slots__ = ()
+        constant = 7
+
+        @property
+        def doubled(self) -> int:
+            return 2 * len(self)
+
+        @property
+        def lacking(self) -> int:
+            raise AttributeError("not this one")
+
+        @property
+        def broken(self) -> int:
+            raise KeyError("broken")
+
+    class Open(Mine):
+        pass
+
+    for kind in (Mine, Open):
+        table = kind("t")
+        table.insert({"id": 1})
+        assert (table.constant, table.doubled, table.count()) == (7, 2, 1)
+        assert isinstance(table.lacking, Field)
+        assert isinstance(table["constant"], Field)
+        with pytest.raises(KeyError):
+            _ = table.broken
+        with pytest.raises(AttributeError):
+            _ = table.__nothing__
+        _ = table["__nothing__"]
+        with pytest.raises(AttributeError):
+            _ = table.__nothing__
+    opened = Open("t")
+    assert isinstance(opened.own, Field)
+    opened.own = 5
+    assert opened.own == 5
+    Mine.added = 6
+    assert opened.added == Mine("t").added == 6
+
+
+def test_a_schema_is_asked_each_time() -> None:
+    table = Table("t", schema={"id": int, "age": int})
+    for _ in range(3):
+        assert table.age.field_name == "age"
+        with pytest.raises(UnknownFieldError):
+            _ = table.agee
+        with pytest.raises(UnknownFieldError):
+            _ = table["agee"]
+
+
+def test_a_field_outlives_its_table() -> None:
+    tables = [DictDB().create_table("t", primary_key="key") for _ in range(3)]
+    fields = [table.key for table in tables]
+    other = Table("other", primary_key="key")
+    other.insert([{"key": i} for i in range(10)])
+    del tables
+    gc.collect()
+    for field in fields:
+        assert repr(field == 5) == "key == 5"
+        assert other.select(where=field == 5) == [{"key": 5}]
+
+
+def test_the_field_of_a_key_that_is_no_longer_kept() -> None:
+    table = Table("t")
+    table.insert([{"id": i, "a": 0} for i in range(100)])
+    field = table.id
+    for i in range(200):
+        assert table[f"other_{i}"].field_name == f"other_{i}"
+    assert table.update({"a": 1}, where=field == 7) == 1
+    assert table.get(7) == {"id": 7, "a": 1}
+
+
+def test_a_name_may_refer_to_the_table() -> None:
+    class Name(str):
+        table: Table
+
+    table = Table("t")
+    name = Name("a")
+    name.table = table
+    assert table[name].field_name == "a"
+    gone = weakref.ref(table)
+    del table, name
+    gc.collect()
+    assert gone() is None
+
+
+def test_updates_by_key_while_the_record_is_expected() -> None:
+    """Keys that are there or not, of all kinds; with views open, and of a dropped table."""
+    db = DictDB()
+    table = db.create_table("t")
+    table.insert([{"id": i, "a": 0} for i in range(1, 300)])
+    table.insert({"id": "x", "a": 0})
+    keys: list[Any] = [1, 299, 300, -1, 2**70, 5.0, 5.5, True, "x", "y", None, b"x", (1,), [1], {}]
+    for key in keys:
+        there = sum(record["id"] == key for record in table.select())
+        assert table.update({"a": 1}, where=table.id == key) == there, key
+    with db.snapshot() as snapshot:
+        assert snapshot["t"].count(where=snapshot["t"]["id"] == 5) == 1
+    for _ in table.iter(where=table.a == 0):
+        assert table.update({"a": 0}, where=table.id == 9) == 1
+    field = table.id
+    db.drop_table("t")
+    assert repr(field == 5) == "id == 5"
+    for _ in range(2):
+        with pytest.raises(Exception, match="'t'"):
+            table.update({"a": 1}, where=table.id == 5)
+
+
+def test_conditions_share_no_memory() -> None:
+    """Made and let go of in any order, with and without code, each says what it is about."""
+    table, random = Table("t"), Random(11)
+    kept: list[tuple[Condition, str]] = []
+    for i in range(3_000):
+        condition = table.a == i
+        text = f"a == {i}"
+        if i % 3 == 1:
+            condition, text = condition & (table.b < i), f"(a == {i} & b < {i})"
+        kept.append((condition, text))
+        if i % 5 == 0:
+            kept.append((Condition(len), "<built-in function len>"))
+        while len(kept) > random.randrange(60):
+            kept.pop(random.randrange(len(kept)))
+        assert all(text in repr(condition) or repr(condition) == text for condition, text in kept)
+
+
+def test_a_condition_that_refers_to_itself_is_collected() -> None:
+    class Holds:
+        condition: Condition
+
+        def __call__(self, record: object) -> bool:
+            return True
+
+    table = Table("t")
+    seen = []
+    for _ in range(40):
+        holds = Holds()
+        holds.condition = (table.a == 1) & Condition(holds)
+        seen.append(weakref.ref(holds))
+        del holds
+    gc.collect()
+    assert not any(ref() for ref in seen)
+    assert repr(table.a == 2) == "a == 2"
