@@ -41,7 +41,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
 
 from . import _async, _core, _set
-from ._core import DictDBError, InvalidArgumentError, Snapshot
+from ._core import DictDBError, InvalidArgumentError, Snapshot, UnsupportedTypeError
 from ._logging import logger
 from ._progress import Tell, shown
 
@@ -57,6 +57,7 @@ _FORMATS = ("json", "dictdb", "pickle")
 _COMPRESSION_MAX = 19
 # A backup that failed is tried again after this many seconds at least, doubled at each failure.
 _RETRY_DELAY = 0.25
+_LONGEST_WAIT = 86_400.0  # Seconds: longer ones are several.
 
 _stamp_lock = threading.Lock()
 _last_stamp = 0
@@ -74,7 +75,10 @@ def _seconds(name: str, value: float, *, zero: bool) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidArgumentError(f"{name} must be a number of seconds, not {value!r}")
     if not (value > 0 or (zero and value == 0)) or value > threading.TIMEOUT_MAX:
-        raise InvalidArgumentError(f"{name} must be {'0 or more' if zero else 'positive'}: {value}")
+        least = "0 or more" if zero else "positive"
+        raise InvalidArgumentError(
+            f"{name} must be {least}, and at most {threading.TIMEOUT_MAX:.0f}: {value}"
+        )
     return float(value)
 
 
@@ -208,6 +212,8 @@ class BackupManager:
         compression: int = 0,
         keep: Keep | None = None,
     ) -> None:
+        if not isinstance(db, _core.DictDB):
+            raise UnsupportedTypeError(f"db must be a DictDB, not {type(db).__name__!r}")
         self._compression = _count("compression", compression, 0, _COMPRESSION_MAX)
         self._format = _format(file_format, bool(incremental), compression)
         self._incremental = bool(incremental)
@@ -478,7 +484,7 @@ class BackupManager:
         try:
             for backup in self._unneeded():
                 backup.path.unlink(missing_ok=True)
-        except (DictDBError, OSError) as error:
+        except Exception as error:
             logger.warning("old backups in %s were not removed: %s", self._dir, error)
 
     def _unneeded(self) -> list[_set.Backup]:
@@ -486,7 +492,8 @@ class BackupManager:
         backups = _set.list_backups(self._dir)
         oldest = None
         if self._keep_age is not None:
-            oldest = datetime.now(UTC) - self._keep_age
+            now = datetime.now(UTC)
+            oldest = now - min(self._keep_age, now - datetime.min.replace(tzinfo=UTC))
         unneeded = []
         needed: set[int] = set()  # Sums of files that files which stay go on from.
         plain = False  # A delta of the original stays: so does all before it, up to a full backup.
@@ -553,7 +560,7 @@ class BackupManager:
                 rest = due - time.monotonic()
                 if rest <= 0:
                     return True
-                self._wake.wait(rest)
+                self._wake.wait(min(rest, _LONGEST_WAIT))
         return False
 
 

@@ -21,7 +21,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from dictdb import _async, _core, _pickles, _plain_delta
-from dictdb._core import CorruptFileError, DictDBError, InvalidArgumentError, MissingFileError
+from dictdb._core import (
+    CorruptFileError,
+    DictDBError,
+    InvalidArgumentError,
+    MissingFileError,
+    StorageError,
+)
 from dictdb._logging import logger
 from dictdb._progress import Steps, Tell, shown
 
@@ -117,6 +123,10 @@ def _folder_files(folder: Path) -> list[Path]:
         return list(folder.iterdir())
     except FileNotFoundError:
         raise MissingFileError(errno.ENOENT, f"there is no folder {str(folder)!r}") from None
+    except OSError as error:
+        raise StorageError(
+            error.errno, f"cannot list the folder {str(folder)!r}: {error.strerror}"
+        ) from error
     except ValueError as error:
         raise InvalidArgumentError(f"not the name of a folder: {str(folder)!r}") from error
 
@@ -253,7 +263,7 @@ def _keys_raise(db: DictDB, later: Backup) -> None:
 
 def restore(
     backup_dir: StrPath,
-    at: datetime | int | str | os.PathLike[str] | None = None,
+    at: Backup | datetime | int | str | os.PathLike[str] | None = None,
     *,
     progress: Progress | None = None,
 ) -> DictDB:
@@ -265,8 +275,8 @@ def restore(
     Parameters:
         backup_dir: the folder of a `BackupManager`.
         at: ``None``: the newest backup. A datetime (naive: local time): the newest one made at or
-            before it. An int: the one with this index in ``list_backups(backup_dir)``. A text or
-            a path: the file's name.
+            before it. An int: the one with this index in ``list_backups(backup_dir)``. One of
+            those itself; a text or a path: the file's name.
         progress: called now and then with the bytes read, and the bytes there are; what it raises
             ends the restore. True: a bar on standard error.
 
@@ -292,7 +302,7 @@ def restore(
 
 
 async def async_restore(
-    backup_dir: StrPath, at: datetime | int | str | os.PathLike[str] | None = None
+    backup_dir: StrPath, at: Backup | datetime | int | str | os.PathLike[str] | None = None
 ) -> DictDB:
     """Restore as `restore` does, without blocking the event loop.
 
@@ -303,6 +313,8 @@ async def async_restore(
 
 def find(backups: list[Backup], at: object) -> int:
     """The index of the backup that `at` names, as `restore` takes it."""
+    if isinstance(at, Backup):
+        at = at.name
     if at is None:
         return len(backups) - 1
     if isinstance(at, datetime):
@@ -319,7 +331,10 @@ def find(backups: list[Backup], at: object) -> int:
 
 
 def _find_time(backups: list[Backup], at: datetime) -> int:
-    moment = at.astimezone(UTC)
+    try:
+        moment = at.astimezone(UTC)
+    except (OverflowError, ValueError):  # At an end of what there is, some hours off UTC.
+        moment = (datetime.max if at.year > 5000 else datetime.min).replace(tzinfo=UTC)
     found = [index for index, backup in enumerate(backups) if backup.time <= moment]
     if not found:
         raise InvalidArgumentError(

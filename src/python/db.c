@@ -512,8 +512,11 @@ static PyObject *db_checkpoint(PyObject *self, PyObject *const *args, Py_ssize_t
 static PyObject *db_close(PyObject *self, PyObject *unused) {
   pyddb_db *db = (pyddb_db *)self;
   (void)unused;
+  ddb_log_info before; /* of one that was closed already nothing is told */
+  bool told = ddb_db_log_info(db->db, &before, NULL) == DDB_OK &&
+              !(before.read_only && before.failure.status == DDB_OK);
   PyObject *result = pyddb_close(db->state, db->db);
-  return ddb_db_is_kept(db->db) ? pyddb_log(db->state, "CLOSE", NULL, NULL, result) : result;
+  return told ? pyddb_log(db->state, "CLOSE", NULL, NULL, result) : result;
 }
 
 static PyObject *db_log_info(PyObject *self, PyObject *unused) {

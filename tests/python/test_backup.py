@@ -426,6 +426,21 @@ def test_wrong_arguments(db: DictDB, folder: Path, name: str, value: Any) -> Non
     assert not folder.exists()
 
 
+def test_what_is_no_database(folder: Path) -> None:
+    with pytest.raises(TypeError, match="db must be a DictDB, not 'dict'"):
+        BackupManager({}, folder)  # type: ignore[arg-type]
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("seconds", [threading.TIMEOUT_MAX, 1e9])
+def test_intervals_of_years(db: DictDB, folder: Path, seconds: float) -> None:
+    with BackupManager(db, folder, seconds, min_backup_interval=seconds) as manager:
+        assert manager.backup_now().exists()
+        manager.notify_change()
+        assert manager.consecutive_failures == 0
+    assert len(backups(folder)) == 2
+
+
 def test_a_format_in_any_case(db: DictDB, folder: Path) -> None:
     path = BackupManager(db, folder, file_format="JSON").backup_now()
     assert path.suffix == ".json"

@@ -96,6 +96,15 @@ def test_an_age_is_kept(tmp_path: Path) -> None:
     assert names(tmp_path) == [last.name], "the newest always stays"
 
 
+def test_an_age_beyond_the_calendar(tmp_path: Path) -> None:
+    db = DictDB()
+    manager = manager_of(db, tmp_path, keep=dt.timedelta.max)
+    for _ in range(2):
+        grow(db)
+        assert manager.backup_full().exists()
+    assert len(names(tmp_path)) == 2
+
+
 def test_an_age_and_the_deltas_within(tmp_path: Path) -> None:
     """The base is too old, but what goes on from it is not."""
     db = DictDB()

@@ -117,6 +117,7 @@ def test_tables_indexes_and_files_are_logged_at_info(db: DictDB, tmp_path: Path)
     with DictDB.open(tmp_path / "db") as opened:
         opened.checkpoint()
         opened.sync()  # Told at DEBUG.
+        opened.close()  # What closes it once more tells nothing.
     db.close()  # Nothing was opened.
     table.export_csv(tmp_path / "x.csv")
     table.export_ndjson(filepath=tmp_path / "x.ndjson", where=table.a == 2)

@@ -21,6 +21,7 @@ from dictdb import (
     DictDB,
     InvalidArgumentError,
     MissingFileError,
+    StorageError,
     _verify,
     list_backups,
     restore,
@@ -140,7 +141,7 @@ def test_at(tmp_path: Path) -> None:
     assert [backup.size for backup in backups] == [path.stat().st_size for path in paths]
     for n, backup in enumerate(backups):
         second = dt.timedelta(microseconds=1)
-        for at in (n, n - 5, backup.name, backup.path, backup.path.stem, backup.time):
+        for at in (n, n - 5, backup, backup.name, backup.path, backup.path.stem, backup.time):
             assert len(restore(tmp_path, at)["t"]) == n + 1
         assert len(restore(tmp_path, backup.time + second)["t"]) == n + 1
         local = backup.time.astimezone().replace(tzinfo=None)
@@ -154,6 +155,24 @@ def test_at(tmp_path: Path) -> None:
     for wrong in (5, -6, "dictdb_backup_1_000000.json", 1.5, True, b""):
         with pytest.raises(InvalidArgumentError):
             restore(tmp_path, wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("hours", [None, 0, 14, -14])
+def test_the_first_and_the_last_moment_of_all(tmp_path: Path, hours: int | None) -> None:
+    zone = None if hours is None else dt.timezone(dt.timedelta(hours=hours))
+    db = DictDB()
+    db.create_table("t").insert({"n": 1})
+    manager_of(db, tmp_path).backup_now()
+    assert restore(tmp_path, dt.datetime.max.replace(tzinfo=zone))["t"].count() == 1
+    with pytest.raises(InvalidArgumentError, match="no backup is as old as 1-01-01"):
+        restore(tmp_path, dt.datetime.min.replace(tzinfo=zone))
+
+
+def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    for call in (restore, list_backups):
+        with pytest.raises(StorageError, match=r"cannot list the folder '.*file'"):
+            call(tmp_path / "file")
 
 
 def test_nothing_to_restore(tmp_path: Path) -> None:
