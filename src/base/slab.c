@@ -24,8 +24,10 @@ typedef struct slab_page {
   uint16_t free_first; /* offset / 16 of the first free block; 0xffff: none */
   uint16_t fresh;      /* blocks never used yet start at this offset / 16 */
   uint16_t live;
+  uint16_t step; /* size of a block / 16 */
   uint8_t class;
 } slab_page;
+_Static_assert(sizeof(slab_page) == 32, "as slab.h says");
 
 typedef struct slab_region {
   void *memory; /* as allocated; NULL: given back, its page numbers wait to be used again */
@@ -272,7 +274,8 @@ static void region_give_back(ddb__slab *slab, slab_region *region) {
 
 /* ---- Blocks --------------------------------------------------------------------------------- */
 
-static uint32_t page_start(ddb__slab *slab, uint32_t class) {
+/* Apart from ddb__slab_take, which is short without it. */
+static uint32_t __attribute__((noinline)) page_start(ddb__slab *slab, uint32_t class) {
   if (slab->empty_first == NONE && !region_add(slab)) {
     return NONE;
   }
@@ -280,6 +283,7 @@ static uint32_t page_start(ddb__slab *slab, uint32_t class) {
   list_remove(slab, &slab->empty_first, number);
   slab_page *page = &slab->pages[number];
   page->class = (uint8_t) class;
+  page->step = (uint16_t)(class_size(class) / 16);
   page->free_first = NO_BLOCK;
   page->fresh = 0;
   page->live = 0;
@@ -289,8 +293,8 @@ static uint32_t page_start(ddb__slab *slab, uint32_t class) {
   return number;
 }
 
-static bool page_full(const slab_page *page, size_t size) {
-  return page->free_first == NO_BLOCK && page->fresh * (size_t)16 + size > PAGE_SIZE;
+static bool page_full(const slab_page *page) {
+  return page->free_first == NO_BLOCK && page->fresh + page->step > (int)(PAGE_SIZE / 16);
 }
 
 void *ddb__slab_take(ddb__slab *slab, size_t size) {
@@ -300,17 +304,16 @@ void *ddb__slab_take(ddb__slab *slab, size_t size) {
     return NULL;
   }
   slab_page *page = &slab->pages[number];
-  size_t block_size = class_size(class);
   char *block;
   if (page->free_first != NO_BLOCK) {
     block = (char *)page->address + page->free_first * (size_t)16;
     memcpy(&page->free_first, block, sizeof page->free_first);
   } else {
     block = (char *)page->address + page->fresh * (size_t)16;
-    page->fresh = (uint16_t)(page->fresh + block_size / 16);
+    page->fresh = (uint16_t)(page->fresh + page->step);
   }
   page->live++;
-  if (page_full(page, block_size)) {
+  if (page_full(page)) {
     list_remove(slab, &slab->partial[class], number);
   }
   return block;
@@ -322,9 +325,8 @@ bool ddb__slab_give(ddb__slab *slab, void *block) {
     return false;
   }
   slab_page *page = &slab->pages[number];
-  size_t block_size = class_size(page->class);
   assert(page->live > 0);
-  if (page_full(page, block_size)) {
+  if (page_full(page)) {
     list_push(slab, &slab->partial[page->class], number);
   }
   memcpy(block, &page->free_first, sizeof page->free_first);

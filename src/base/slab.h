@@ -8,7 +8,7 @@
  *
  *   region (2 to 32 MiB, one allocation) = pages of 64 KiB, each with blocks of one size class
  *   pages[]      what is known of each page, dense, apart from the pages: freeing a block touches
- *                the block and 24 bytes here
+ *                the block and 32 bytes here
  *   directory    address of a page -> its number (open addressing)
  *
  *   L1  A block belongs to the page its address lies in; a block that lies in none came from elsewhere.

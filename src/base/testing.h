@@ -74,6 +74,9 @@
   X(RENAME_UNSYNCED, "a file that was replaced is not synced with its directory")                  \
   X(RECOVERY_UNSYNCED, "what was recovered is built upon before it is on the disk")                \
   X(BLOCK_UNCHECKED, "the values of a file are taken as they come")                                \
+  X(PATTERN_BLIND,                                                                                 \
+    "a record with the kinds of the one before is taken without looking at its values")            \
+  X(RUN_KEYS_UNCHECKED, "a key at its row's place is not compared with those that were there")     \
   X(ARITH_WRAPS, "a sum of two ints that is too large for 64 bits wraps around")                   \
   X(ARITH_NULL_IS_ZERO, "null is 0 in a sum")                                                      \
   X(FLOOR_TRUNCATES, "// of ints rounds towards zero")                                             \

@@ -5,10 +5,13 @@
  * Invariants
  *   1. Nothing is read before it is known to lie inside: sizes first, then what they span.
  *   2. A container's items are checked before its order is, which compares them.
+ *   3. A pattern passes nothing that ddb__block_problem would not: it knows beforehand which values
+ *      to look at, and looks at them as that does.
  * Cost: linear but for the comparisons of neighbours in sets and dicts.
  */
 #include "io/block_check.h"
 
+#include "base/testing.h"
 #include "store/bigint.h"
 #include "store/check.h"
 #include "store/text.h"
@@ -162,4 +165,55 @@ static const char *container_problem(uint8_t kind, const ddb__block *block, size
 
 const char *ddb__block_problem(uint8_t kind, const ddb__block *block, size_t size) {
   return container_problem(kind, block, size, kind == DDB_MISSING ? 0 : 1);
+}
+
+/* ---- Records like the one before ---------------------------------------------------------- */
+
+void ddb__pattern_learn(ddb__pattern *pattern, const ddb__block *block) {
+  pattern->count = 0;
+  if (block->count > DDB__PATTERN_COUNT_MAX) {
+    return;
+  }
+  pattern->count = block->count;
+  pattern->look_count = 0;
+  memcpy(pattern->tags, block->tags, ddb__align8(block->count));
+  for (uint32_t i = 0; i < block->count; i++) {
+    if (block->tags[i] != DDB_INT && block->tags[i] != DDB_FLOAT) {
+      pattern->look[pattern->look_count++] = (uint8_t)i;
+    }
+  }
+}
+
+/* Is it a value of the usual kinds, in which item_problem would find nothing wrong? */
+static inline bool is_usual(const ddb__block *block, uint8_t kind, uint64_t payload, size_t fixed,
+                            size_t size) {
+  if (kind != DDB_STR_KIND) {
+    return (kind == DDB_NULL && payload == 0) || (kind == DDB_BOOL && payload <= 1);
+  }
+  ddb__span span;
+  memcpy(&span, &payload, sizeof span);
+  return span.offset >= fixed && span.offset <= size && span.size <= size - span.offset &&
+         ddb__text_is_ascii((const char *)block + span.offset, span.size);
+}
+
+bool ddb__pattern_fits(const ddb__pattern *pattern, const ddb__block *block, size_t size) {
+  uint32_t count = pattern->count;
+  size_t fixed = ddb__block_fixed_size(count);
+  if (count == 0 || size < fixed || block->count != count || block->size != size) {
+    return false;
+  }
+  for (size_t i = 0; i < count; i += 8) {
+    if (memcmp(&block->tags[i], &pattern->tags[i], 8) != 0) {
+      return false;
+    }
+  }
+  const uint64_t *payloads = ddb__block_payloads(block);
+  uint32_t look_count = DDB__FAULT(PATTERN_BLIND) ? 0 : pattern->look_count;
+  for (uint32_t i = 0; i < look_count; i++) {
+    uint32_t index = pattern->look[i];
+    if (!is_usual(block, pattern->tags[index], payloads[index], fixed, size)) {
+      return !ddb__block_problem(DDB_MISSING, block, size);
+    }
+  }
+  return true;
 }

@@ -7,6 +7,7 @@
  *   2. Records of one table gather in one open statement; it is committed before anything else
  *      touches the table, and at the latest after WRITE_COUNT_MAX.
  *   3. What is allocated is in proportion to bytes that have come.
+ *   4. `like` is the head of the last operation if that was a record, whose table and shape are then there.
  */
 #include "io/replay.h"
 
@@ -14,14 +15,13 @@
 
 #include "base/heap.h"
 #include "base/testing.h"
-#include "io/block_check.h"
 #include "io/try.h"
 #include "store/record.h"
 #include "store/table.h"
 #include "store/text.h"
 
 #define WRITE_COUNT_MAX 4096
-#define FETCH_AHEAD     8 /* operations: about the latency of memory */
+#define RUN_COUNT_MAX   256 /* records: what lies between two passes over them stays in the cache */
 
 bool ddb__replay_innocent(ddb_status status) {
   return status == DDB_OK || status == DDB_ERR_NOMEM || status == DDB_ERR_IO ||
@@ -166,6 +166,12 @@ static ddb_status find_table(ddb__replay *replay, uint32_t number, size_t *at) {
 
 /* ---- Records ------------------------------------------------------------------------------ */
 
+/* What comes next is likely to be like it (take_run). */
+static void learn(ddb__replay *replay, const ddb__op *op, const ddb__block *block) {
+  replay->like = *op;
+  ddb__pattern_learn(&replay->pattern, block);
+}
+
 static ddb_status apply_put(ddb__replay *replay, const ddb__op *op, const ddb__block *block) {
   if (op->shape >= replay->shape_count) {
     return corrupt(replay, "a record of a shape that is not there");
@@ -176,6 +182,7 @@ static ddb_status apply_put(ddb__replay *replay, const ddb__op *op, const ddb__b
     return corrupt(replay, "a record that does not have its shape");
   }
   DDB__TRY(write_on(replay, entry->table));
+  learn(replay, op, block);
   ddb__item item = {.shape = known->shape, .block = block};
   ddb_value key;
   replay->write_count++;
@@ -539,6 +546,7 @@ static ddb_status apply(ddb__replay *replay, const ddb__op *op, const ddb__block
     return corrupt(replay, problem);
   }
   replay->operations++;
+  replay->like.kind = 0; /* shapes and tables may change: but for a record, that sets it */
   if (replay->mode == DDB__REPLAY_DELTA && !replay->begun && op->kind != DDB__OP_BEFORE) {
     return corrupt(replay, "it does not begin with the tables that there are");
   }
@@ -629,45 +637,48 @@ static ddb_status carry_on(ddb__replay *replay, const char **data, size_t *size)
   }
 }
 
-/* Where the operation after the one at `at` begins, as far as the bytes tell. */
-static const char *step(const char *at, const char *end) {
-  ddb__op op;
-  if ((size_t)(end - at) < sizeof op) {
-    return end;
+/* Records that lie one behind the other, of one shape, like the one before them (block_check.h): takes
+ * them off the bytes. There may be none. */
+static size_t take_run(const ddb__replay *replay, const char **data, size_t *size,
+                       const ddb__block **blocks) {
+  size_t count = 0;
+  const char *at = *data;
+  const char *end = at + *size;
+  while (count < RUN_COUNT_MAX && (size_t)(end - at) >= sizeof(ddb__op)) {
+    const ddb__op *op = (const ddb__op *)(const void *)at;
+    const ddb__block *block = (const ddb__block *)(const void *)(at + sizeof *op);
+    if (op->kind != DDB__OP_PUT || op->table != replay->like.table ||
+        op->shape != replay->like.shape || op->size > (size_t)(end - at) - sizeof *op ||
+        op->size % 8 != 0 || op->size > DDB_RECORD_SIZE_MAX ||
+        !ddb__pattern_fits(&replay->pattern, block, op->size)) {
+      break;
+    }
+    blocks[count++] = block;
+    at += sizeof *op + op->size;
   }
-  memcpy(&op, at, sizeof op);
-  size_t rest = (size_t)(end - at) - sizeof op;
-  return op.size < rest && op.size % 8 == 0 ? at + sizeof op + op.size : end;
+  *data = at;
+  *size = (size_t)(end - at);
+  return count;
 }
 
-/* The operation at `at` is some records ahead: if it is one more record for the open statement, and they
- * need entries, begins to bring in its slot of the key index. Nothing of it has been checked. */
-static void fetch(const ddb__replay *replay, const char *at, const char *end) {
-  ddb__op op;
-  if ((size_t)(end - at) < sizeof op + sizeof(ddb__block) || !replay->writing ||
-      !replay->write.hinted) {
-    return;
+static ddb_status apply_run(ddb__replay *replay, const ddb__block *const *blocks, size_t count) {
+  const ddb__replay_shape *known = &replay->shapes[replay->like.shape];
+  DDB__TRY(write_on(replay, replay->tables[known->table].table));
+  replay->operations += count;
+  replay->records += count;
+  replay->write_count += (uint32_t)count;
+  if (replay->mode == DDB__REPLAY_SNAPSHOT) {
+    return ddb__write_insert_run(&replay->write, known->shape, blocks, count, replay->err);
   }
-  memcpy(&op, at, sizeof op);
-  const ddb__block *block = (const ddb__block *)(const void *)(at + sizeof op);
-  if (op.kind != DDB__OP_PUT || op.size > (size_t)(end - at) - sizeof op ||
-      op.shape >= replay->shape_count) {
-    return;
+  for (size_t i = 0; i < count; i++) {
+    if (replay->write.hinted && i + DDB__WRITE_AHEAD < count) {
+      ddb__item later = {.shape = known->shape, .block = blocks[i + DDB__WRITE_AHEAD]};
+      ddb__write_fetch(&replay->write, &later, DDB__WRITE_AHEAD);
+    }
+    ddb__item item = {.shape = known->shape, .block = blocks[i]};
+    DDB__TRY(ddb__write_put(&replay->write, &item, replay->err));
   }
-  const ddb__replay_shape *known = &replay->shapes[op.shape];
-  if (replay->tables[known->table].table != replay->write.table ||
-      block->count != known->shape->count || ddb__block_fixed_size(block->count) > op.size) {
-    return;
-  }
-  ddb__span span;
-  uint32_t at_key = known->shape->key_index;
-  memcpy(&span, &ddb__block_payloads(block)[at_key], sizeof span);
-  bool text = block->tags[at_key] == DDB_STR_KIND && span.offset <= op.size &&
-              span.size <= op.size - span.offset;
-  if (text || block->tags[at_key] == DDB_INT) {
-    ddb__item item = {.shape = known->shape, .block = block};
-    ddb__write_fetch(&replay->write, &item, FETCH_AHEAD);
-  }
+  return DDB_OK;
 }
 
 ddb_status ddb__replay_bytes(ddb__replay *replay, const char *data, size_t size, uint64_t offset) {
@@ -675,20 +686,19 @@ ddb_status ddb__replay_bytes(ddb__replay *replay, const char *data, size_t size,
     DDB__TRY(carry_on(replay, &data, &size));
   }
   replay->offset = offset;
-  const char *end = data + size;
-  const char *ahead = data;
-  for (int i = 0; i < FETCH_AHEAD; i++) {
-    ahead = step(ahead, end);
-  }
   while (size >= sizeof(ddb__op)) {
+    const ddb__block *blocks[RUN_COUNT_MAX];
+    size_t count = replay->like.kind ? take_run(replay, &data, &size, blocks) : 0;
+    if (count) {
+      DDB__TRY(blame(replay, apply_run(replay, blocks, count)));
+      continue;
+    }
     ddb__op op;
     memcpy(&op, data, sizeof op);
     DDB__TRY(check_head(replay, &op));
     if (size - sizeof op < op.size) {
       break;
     }
-    fetch(replay, ahead, end);
-    ahead = step(ahead, end);
     DDB__TRY(apply(replay, &op, (const ddb__block *)(const void *)(data + sizeof op)));
     data += sizeof op + op.size;
     size -= sizeof op + op.size;
@@ -709,5 +719,6 @@ ddb_status ddb__replay_flush(ddb__replay *replay, uint64_t offset) {
     return corrupt(replay, "the end is missing");
   }
   replay->shape_count = 0;
+  replay->like.kind = 0;
   return blame(replay, write_end(replay));
 }

@@ -14,6 +14,7 @@
 #define DDB_IO_REPLAY_H
 
 #include "dictdb.h"
+#include "io/block_check.h"
 #include "io/native.h"
 #include "store/write.h"
 
@@ -53,9 +54,11 @@ typedef struct ddb__replay {
   uint32_t write_count; /* records in it */
   uint64_t records;     /* put in all */
   uint64_t operations;
-  uint32_t scanned; /* the number of the last table that a scan met */
-  uint64_t offset;  /* of the operation's bytes in the file */
-  char *carry;      /* an operation that came in pieces: aligned as the allocator does */
+  ddb__op like;         /* the last operation, if it was a record; kind 0: it was none */
+  ddb__pattern pattern; /* of that record */
+  uint32_t scanned;     /* the number of the last table that a scan met */
+  uint64_t offset;      /* of the operation's bytes in the file */
+  char *carry;          /* an operation that came in pieces: aligned as the allocator does */
   size_t carry_size;
   size_t carry_capacity;
   uint64_t carry_offset;

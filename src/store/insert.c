@@ -5,9 +5,6 @@
 #include "store/outcome.h"
 #include "store/table_private.h"
 
-/* Records ahead whose slots of the key index are fetched: about the latency of memory. */
-#define FETCH_AHEAD 6
-
 /* Records of another table would carry its shapes. */
 static ddb_status check_batch(const ddb_table *table, const ddb_builder *batch, ddb_error *err) {
   size_t count = ddb_builder_count(batch);
@@ -37,9 +34,9 @@ ddb_status ddb_table_insert(ddb_table *table, ddb_builder *batch, ddb_value *key
   }
   size_t count = ddb_builder_count(batch);
   for (size_t i = 0; i < count && status == DDB_OK; i++) {
-    if (i + FETCH_AHEAD < count) {
-      ddb__item later = ddb__builder_item(batch, i + FETCH_AHEAD);
-      ddb__write_fetch(&write, &later, FETCH_AHEAD);
+    if (i + DDB__WRITE_AHEAD < count) {
+      ddb__item later = ddb__builder_item(batch, i + DDB__WRITE_AHEAD);
+      ddb__write_fetch(&write, &later, DDB__WRITE_AHEAD);
     }
     ddb__item item = ddb__builder_item(batch, i);
     ddb_value key;

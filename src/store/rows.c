@@ -195,6 +195,27 @@ ddb_status ddb__rows_append(ddb__rows *rows, ddb__edit *edit, const ddb_record *
   return DDB_OK;
 }
 
+ddb_status ddb__rows_append_run(ddb__rows *rows, ddb__edit *edit, ddb_record *const *records,
+                                size_t count, ddb_error *err) {
+  for (size_t i = 0; i < count;) {
+    ddb_status status = ddb__rows_append(rows, edit, records[i], err);
+    if (status != DDB_OK) {
+      return status;
+    }
+    i++;
+    size_t used = (size_t)rows->end & FAN_MASK; /* 0: that was the leaf's last one */
+    size_t room = used == 0 ? 0 : DDB__ROWS_FAN - used;
+    size_t more = room < count - i ? room : count - i;
+    if (more > 0) {
+      ddb__rows_node *leaf = (ddb__rows_node *)(uintptr_t)leaf_of(rows, rows->end - 1);
+      memcpy(&leaf->slots[used], &records[i], more * sizeof *records);
+      rows->end += more;
+      i += more;
+    }
+  }
+  return DDB_OK;
+}
+
 /* Would `node` hold nothing once the slot is emptied? Slots beyond end hold garbage: count none. */
 static bool empties(const ddb__rows_node *node, size_t slot) {
   for (size_t i = 0; i < DDB__ROWS_FAN; i++) {

@@ -54,6 +54,9 @@ const ddb_record *const *ddb__rows_block_leaf(const ddb__rows_node *block, size_
 /* Stores a record at rows->end and moves end. Reserves by itself. */
 ddb_status ddb__rows_append(ddb__rows *rows, ddb__edit *edit, const ddb_record *record,
                             ddb_error *err);
+/* The same for several, in order. After an error those before the new end are in. */
+ddb_status ddb__rows_append_run(ddb__rows *rows, ddb__edit *edit, ddb_record *const *records,
+                                size_t count, ddb_error *err);
 /* Replaces the record of a live row (NULL: deletes the row). The old record is *not* retired: it is
  * the caller's. */
 ddb_status ddb__rows_set(ddb__rows *rows, ddb__edit *edit, uint64_t seq, const ddb_record *record,

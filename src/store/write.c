@@ -105,15 +105,17 @@ static void raise_next_key(ddb__root *root, const ddb_value *key) {
   }
 }
 
-/* A majority vote over all inserts (Boyer and Moore): an odd key now and then changes nothing. */
-static void vote_offset(ddb__root *root, const ddb_value *key, uint64_t seq) {
+/* A majority vote over all inserts (Boyer and Moore): an odd key now and then changes nothing.
+ * `count` rows from `seq` on, whose keys follow each other. */
+static void vote_offset(ddb__root *root, const ddb_value *key, uint64_t seq, uint64_t count) {
   int64_t offset = key->kind == DDB_INT ? (int64_t)((uint64_t)key->as.integer - seq) : 0;
   if (key->kind == DDB_INT && offset == root->key_offset) {
-    root->key_votes++;
-  } else if (root->key_votes > 0) {
-    root->key_votes--;
+    root->key_votes += count;
+  } else if (root->key_votes >= count) {
+    root->key_votes -= count;
   } else {
     root->key_offset = offset;
+    root->key_votes = count - root->key_votes - 1;
   }
 }
 
@@ -255,8 +257,89 @@ ddb_status ddb__write_insert(ddb__write *write, const ddb__item *item, ddb_value
   if (status == DDB_OK) {
     write->next->count++;
     raise_next_key(write->next, &own);
-    vote_offset(write->next, &own, seq);
+    vote_offset(write->next, &own, seq, 1);
     *key = own;
+  }
+  return status;
+}
+
+/* How many of the blocks have integer keys that follow each other at their rows' places, above all keys
+ * that were ever there? Nothing has to be looked up for such, and no entry made. */
+static size_t count_in_place(const ddb__write *write, const ddb_shape *shape,
+                             const ddb__block *const *blocks, size_t count) {
+  const ddb__root *root = write->next;
+  if (root->rows.end == 0 || root->index_count > 0 || root->keys_used_up ||
+      DDB__FAULT(PLACE_RULE_MOVES)) {
+    return 0;
+  }
+  size_t i = 0;
+  for (; i < count; i++) {
+    ddb_value key = ddb__block_value(blocks[i], shape->key_index);
+    if (!ddb__keyindex_omits(&write->table->keys, &key, root->rows.end + i) ||
+        (key.as.integer < root->next_key && !DDB__FAULT(RUN_KEYS_UNCHECKED)) ||
+        key.as.integer == INT64_MAX) {
+      break;
+    }
+  }
+  return i;
+}
+
+#define RUN_COUNT_MAX 64
+
+static void free_made(ddb__write *write, ddb_record *const *records, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    ddb__free(&write->table->heap, records[i], ddb__record_size(records[i]));
+  }
+}
+
+/* Of count_in_place's blocks, at most RUN_COUNT_MAX. */
+static ddb_status insert_in_place(ddb__write *write, const ddb_shape *shape,
+                                  const ddb__block *const *blocks, size_t count, ddb_error *err) {
+  ddb__root *root = write->next;
+  ddb_record *records[RUN_COUNT_MAX];
+  for (size_t made = 0; made < count; made++) {
+    ddb__item item = {.shape = shape, .block = blocks[made]};
+    records[made] = make_record(write, &item, err);
+    if (!records[made]) {
+      free_made(write, records, made);
+      return DDB_ERR_NOMEM;
+    }
+  }
+  uint64_t seq = root->rows.end;
+  write->changed = true;
+  write->hinted = false;
+  ddb_status status = ddb__rows_append_run(&root->rows, write->edit, records, count, err);
+  if (status != DDB_OK) { /* the abort finds those that are in */
+    size_t done = (size_t)(root->rows.end - seq);
+    free_made(write, records + done, count - done);
+    return status;
+  }
+  ddb_value first = ddb__block_value(blocks[0], shape->key_index);
+  root->count += count;
+  root->next_key = first.as.integer + (int64_t)count;
+  vote_offset(root, &first, seq, count);
+  return DDB_OK;
+}
+
+ddb_status ddb__write_insert_run(ddb__write *write, const ddb_shape *shape,
+                                 const ddb__block *const *blocks, size_t count, ddb_error *err) {
+  assert(!shape->auto_key && shape->input_count == shape->count);
+  ddb_status status = DDB_OK;
+  for (size_t i = 0; i < count && status == DDB_OK;) {
+    size_t most = count - i < RUN_COUNT_MAX ? count - i : RUN_COUNT_MAX;
+    size_t in_place = count_in_place(write, shape, blocks + i, most);
+    if (in_place > 0) {
+      status = insert_in_place(write, shape, blocks + i, in_place, err);
+      i += in_place;
+      continue;
+    }
+    if (write->hinted && i + DDB__WRITE_AHEAD < count) {
+      ddb__item later = {.shape = shape, .block = blocks[i + DDB__WRITE_AHEAD]};
+      ddb__write_fetch(write, &later, DDB__WRITE_AHEAD);
+    }
+    ddb__item item = {.shape = shape, .block = blocks[i++]};
+    ddb_value key;
+    status = ddb__write_insert(write, &item, &key, err);
   }
   return status;
 }

@@ -30,13 +30,15 @@
 #define SUPPORT_SANITIZED 0
 #endif
 
-/* How many planted faults test_query_faults.c, test_log_crash.c, test_delta.c, tools/fuzz.py and the
- * twins in Python (tests/python/query_twin.py) find; test_store_faults.c finds the others. */
+/* How many planted faults test_query_faults.c, test_log_crash.c, test_delta.c, test_native.c,
+ * tools/fuzz.py and the twins in Python (tests/python/query_twin.py) find; test_store_faults.c finds
+ * the others. */
 enum {
   FAULTS_OF_QUERIES = 17,
   FAULTS_OF_LOGS = 11,
   FAULTS_OF_DELTAS = 2,
   FAULTS_OF_MARKS = 2,
+  FAULTS_OF_FILES = 2,
   FAULTS_OF_FUZZING = 1,
   FAULTS_OF_TWINS = 20
 };

@@ -8,11 +8,17 @@
 
 #include <zstd.h>
 
+#ifdef DDB_TESTING
+#include "fault_scenario.h"
+#endif
 #include "random_values.h"
+#include "rows.h"
 #include "storage_support.h"
 
+#include "io/block_check.h"
 #include "io/native.h"
 #include "io/syscalls.h"
+#include "store/record.h"
 #include "store/value.h"
 
 static const ddb_save_options plain = {0};
@@ -307,6 +313,236 @@ static void test_forged_operations(void **state) {
   ddb_db_release(db);
 }
 
+/* ---- Records like the one before ---------------------------------------------------------- */
+
+/* A record of a table in its own memory, so that sanitizers see what is read behind it. */
+static ddb__block *copy_block(const ddb_record *record) {
+  const ddb__block *block = &record->block;
+  ddb__block *copy = malloc(block->size);
+  memcpy(copy, block, block->size);
+  return copy;
+}
+
+/* A pattern passes exactly what has its kinds and no problem. */
+static bool pattern_agrees(const ddb__pattern *pattern, const ddb__block *block, size_t size) {
+  bool same = size >= ddb__block_fixed_size(pattern->count) && block->count == pattern->count &&
+              memcmp(block->tags, pattern->tags, ddb__align8(pattern->count)) == 0;
+  bool right = same && !ddb__block_problem(DDB_MISSING, block, size);
+  return ddb__pattern_fits(pattern, block, size) == right;
+}
+
+/* Each byte of the record takes each value, one at a time; then each size is told. */
+static bool pattern_holds(const ddb_record *record) {
+  ddb__pattern pattern;
+  ddb__block *block = copy_block(record);
+  size_t size = block->size;
+  ddb__pattern_learn(&pattern, block);
+  bool holds = ddb__pattern_fits(&pattern, block, size);
+  for (size_t i = 0; i < size && holds; i++) {
+    unsigned char *at = (unsigned char *)block + i;
+    unsigned char kept = *at;
+    for (unsigned value = 0; value < 256 && holds; value++) {
+      *at = (unsigned char)value;
+      holds = pattern_agrees(&pattern, block, size);
+    }
+    *at = kept;
+  }
+  for (size_t less = 0; less < size && holds; less += 8) {
+    holds = !ddb__pattern_fits(&pattern, block, less);
+  }
+  free(block);
+  return holds;
+}
+
+/* Values of the kinds that are usual, and of others. */
+static ddb_db *kinds(void) {
+  ddb_db *db = storage_db();
+  ddb_table *table = storage_table(db, "kinds", NULL);
+  INSERT(table, FIELD("a", storage_str("a text of some length")), FIELD("b", ddb_int(-5)),
+         FIELD("c", ddb_float(0.5)), FIELD("d", ddb_null()), FIELD("e", ddb_bool(true)),
+         FIELD("f", storage_str("")), FIELD("g", storage_str("sieben")));
+  INSERT(table, FIELD("a", storage_str("gr\xc3\xbc\xc3\x9f")), FIELD("b", storage_str("abc")));
+  INSERT(table, FIELD("a", ddb_value_make(DDB_BYTES, 2, (uint64_t)(uintptr_t) "\0\xff")),
+         FIELD("b", ddb_value_make(DDB_DATE, 0, 700000)));
+  INSERT(table, FIELD("b", ddb_int(1)));
+  ddb_table_release(table);
+  return db;
+}
+
+static bool run_patterns(void) {
+  ddb_db *db = kinds();
+  ddb_table *table;
+  ddb_view view;
+  uint64_t at = 0;
+  const ddb_record *record;
+  assert_ok(ddb_db_table_get(db, DDB_STR("kinds"), &table, NULL));
+  assert_ok(ddb_view_open(table, &view, NULL));
+  bool holds = true;
+  while (holds && (record = ddb_view_next(&view, &at)) != NULL) {
+    holds = pattern_holds(record);
+  }
+  ddb_view_close(&view);
+  ddb_table_release(table);
+  ddb_db_release(db);
+  return holds;
+}
+
+static void test_patterns(void **state) {
+  (void)state;
+  assert_true(run_patterns());
+}
+
+static void test_patterns_have_an_end(void **state) {
+  (void)state;
+  char names[DDB__PATTERN_COUNT_MAX + 1][8];
+  ddb_field fields[DDB__PATTERN_COUNT_MAX + 1];
+  for (size_t i = 0; i <= DDB__PATTERN_COUNT_MAX; i++) {
+    (void)snprintf(names[i], sizeof names[i], "f%zu", i);
+    fields[i] = (ddb_field){ddb_str_from(names[i]), ddb_int((int64_t)i)};
+  }
+  ddb_db *db = storage_db();
+  ddb_table *table = storage_table(db, "wide", NULL);
+  for (size_t count = DDB__PATTERN_COUNT_MAX - 2; count <= DDB__PATTERN_COUNT_MAX; count++) {
+    for (int i = 0; i < 5; i++) {
+      storage_insert(table, NULL, count, fields); /* and the key */
+    }
+  }
+  assert_survives(db, &plain);
+  ddb_table_release(table);
+  ddb_db_release(db);
+}
+
+#define FLOAT_KEY_MAX (INT64_C(1) << 52)
+
+/* Keys at their rows' places, off them, of other kinds, at the ends of what an int holds. */
+static ddb_value key_after(int64_t *last, uint64_t *seed, char *text, size_t text_size) {
+  switch (support_below(seed, 12)) {
+  case 0:
+    *last += 1 + (int64_t)support_below(seed, 3);
+    return ddb_int(*last);
+  case 1:
+    (void)snprintf(text, text_size, "k%lld", (long long)++*last);
+    return storage_str(text);
+  case 2:
+    ++*last; /* as far as a float tells neighbours apart */
+    return *last<FLOAT_KEY_MAX && * last> - FLOAT_KEY_MAX ? ddb_float((double)*last)
+                                                          : ddb_int(*last);
+  default:
+    return ddb_int(++*last);
+  }
+}
+
+static void fill_keyed(ddb_db *db, uint64_t *seed, int64_t first, size_t count) {
+  ddb_table *table = storage_table(db, "keyed", NULL);
+  int64_t last = first;
+  for (size_t i = 0; i < count && last < INT64_MAX - 4; i++) {
+    char text[32];
+    ddb_value key = i == 0 ? ddb_int(last) : key_after(&last, seed, text, sizeof text);
+    bool odd = support_below(seed, 10) == 0;
+    INSERT(table, FIELD("id", key), FIELD("n", odd ? ddb_null() : ddb_int((int64_t)i)));
+    if (support_below(seed, 9) == 0) {
+      int64_t gone = (int64_t)((uint64_t)last - support_below(seed, 2));
+      ddb_status status =
+          rows_delete(table, gone); /* it may have another kind, or never been there */
+      assert_true(status == DDB_OK || status == DDB_ERR_RECORD_NOT_FOUND);
+    }
+  }
+  ddb_table_release(table);
+}
+
+/* Every record is found by its key. */
+static void assert_keys_lead(ddb_db *db) {
+  ddb_table *table;
+  ddb_view view;
+  uint64_t at = 0;
+  const ddb_record *record;
+  assert_ok(ddb_db_table_get(db, DDB_STR("keyed"), &table, NULL));
+  assert_ok(ddb_view_open(table, &view, NULL));
+  while ((record = ddb_view_next(&view, &at)) != NULL) {
+    ddb_value key = ddb_record_get(record, DDB_STR("id"));
+    const ddb_record *found;
+    assert_ok(ddb_view_get(&view, &key, &found, NULL));
+    assert_ptr_equal(found, record);
+  }
+  ddb_view_close(&view);
+  ddb_table_release(table);
+}
+
+static void test_keys(void **state) {
+  (void)state;
+  uint64_t seed = support_seed("keys");
+  const int64_t firsts[] = {0, 1, -300, INT64_MAX - 40, INT64_MIN, INT64_C(1) << 53};
+  for (size_t i = 0; i < sizeof firsts / sizeof firsts[0]; i++) {
+    for (size_t count = 1; count < 700; count = 2 * count + support_below(&seed, 3)) {
+      ddb_db *db = storage_db();
+      fill_keyed(db, &seed, firsts[i], count);
+      free(save(db, &plain).data);
+      ddb_db *back = load(storage_target);
+      storage_assert_same(db, back);
+      assert_keys_lead(back);
+      ddb_db_release(back);
+      ddb_db_release(db);
+    }
+  }
+}
+
+/* The key of row `at`, a rare number, becomes the one that row at + 1 has at its place. */
+static bool twin_is_refused(size_t at) {
+  const int64_t rare = INT64_C(0x7a7b7c7d7e7f);
+  ddb_db *db = storage_db();
+  ddb_table *table = storage_table(db, "twins", NULL);
+  for (size_t i = 0; i < 16; i++) {
+    INSERT(table, FIELD("id", ddb_int(i == at ? rare : (int64_t)i)),
+           FIELD("text", storage_str("x")));
+  }
+  storage_text saved = save(db, &plain);
+  ddb_table_release(table);
+  ddb_db_release(db);
+  size_t start = sizeof(ddb__native_head) + sizeof(ddb__native_block);
+  int64_t twin = (int64_t)at + 1;
+  char *found = memmem(saved.data, saved.size, &rare, sizeof rare);
+  memcpy(found, &twin, sizeof twin);
+  char *file = malloc(saved.size);
+  size_t size =
+      forge(file, saved.data + start, saved.size - start, saved.size - start, DDB__CODEC_NONE);
+  ddb_error err = {0};
+  ddb_db *back;
+  ddb_status status = try_load(file, size, &err, &back);
+  if (status == DDB_OK) {
+    ddb_db_release(back);
+  }
+  free(file);
+  free(saved.data);
+  return status == DDB_ERR_CORRUPT && strstr(err.message, "duplicate value");
+}
+
+static bool run_twins(void) {
+  bool refused = true;
+  for (size_t at = 1; at < 15 && refused; at++) {
+    refused = twin_is_refused(at);
+  }
+  return refused;
+}
+
+static void test_twins_are_refused(void **state) {
+  (void)state;
+  assert_true(run_twins());
+}
+
+#ifdef DDB_TESTING
+static const fault_case faults[] = {
+    {DDB__FAULT_PATTERN_BLIND, run_patterns, 60},
+    {DDB__FAULT_RUN_KEYS_UNCHECKED, run_twins, 60},
+};
+enum { FAULT_COUNT = sizeof faults / sizeof faults[0] };
+_Static_assert(FAULT_COUNT == (int)FAULTS_OF_FILES, "a fault has no scenario");
+
+static void test_planted_faults(void **state) {
+  (void)state;
+  find_all(faults, FAULT_COUNT);
+}
+#endif
+
 typedef struct budget {
   uint64_t bytes;
   uint64_t most;
@@ -410,6 +646,8 @@ static void test_progress_can_stop(void **state) {
 static void test_no_memory(void **state) {
   (void)state;
   ddb_db *db = sample(1, 20);
+  uint64_t seed = 1;
+  fill_keyed(db, &seed, 1, 40);
   storage_write(storage_target, "old", 3);
   uint64_t bytes = ddb_process_memory();
   ddb_status status;
@@ -503,6 +741,9 @@ static void test_every_call_fails(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+#ifdef DDB_TESTING
+      cmocka_unit_test(test_planted_faults), /* first: it forks, while there is one thread */
+#endif
       cmocka_unit_test(test_round_trip),
       cmocka_unit_test(test_operations_larger_than_a_block),
       cmocka_unit_test(test_numbers_of_tables_stay),
@@ -510,6 +751,10 @@ int main(void) {
       cmocka_unit_test(test_other_files),
       cmocka_unit_test(test_a_later_version),
       cmocka_unit_test(test_forged_operations),
+      cmocka_unit_test(test_patterns),
+      cmocka_unit_test(test_patterns_have_an_end),
+      cmocka_unit_test(test_keys),
+      cmocka_unit_test(test_twins_are_refused),
       cmocka_unit_test(test_memory_is_paid_for),
       cmocka_unit_test(test_progress_can_stop),
       cmocka_unit_test(test_no_memory),

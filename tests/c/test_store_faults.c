@@ -678,8 +678,8 @@ static const fault_case cases[] = {
 enum { CASE_COUNT = sizeof cases / sizeof cases[0] };
 /* All but NONE, CONVERT_UNDER_LOCK, which is the extension's, and those of other programs. */
 _Static_assert(CASE_COUNT == DDB__FAULT_COUNT - 2 - FAULTS_OF_QUERIES - FAULTS_OF_LOGS -
-                                 FAULTS_OF_DELTAS - FAULTS_OF_MARKS - FAULTS_OF_FUZZING -
-                                 FAULTS_OF_TWINS,
+                                 FAULTS_OF_DELTAS - FAULTS_OF_MARKS - FAULTS_OF_FILES -
+                                 FAULTS_OF_FUZZING - FAULTS_OF_TWINS,
                "a fault has no scenario");
 
 static void test_scenarios_hold(void **state) {

@@ -99,6 +99,8 @@ FOUND_BY_FUZZING = {"BLOCK_UNCHECKED"}
 # Faults of deltas: tests/c/test_delta.c plants and finds them.
 FOUND_IN_DELTAS = {"DELTA_FORGETS_DROP", "DELTA_SKIPS_NODE"}
 FOUND_BY_MARKS = {"MARK_FORGETS_RETURN", "MARK_GOES_BACK"}
+# Faults of loading: tests/c/test_native.c plants and finds them.
+FOUND_IN_FILES = {"PATTERN_BLIND", "RUN_KEYS_UNCHECKED"}
 FOUND_BY_TWINS = query_twin.FAULTS  # test_query_properties.py plants and finds them.
 SECONDS = 4.0
 # A fault that needs threads to meet gets more chances, and those cost nothing to a fault that is
@@ -151,7 +153,7 @@ def test_every_planted_fault_is_listed() -> None:
     text = header.read_text(encoding="utf-8")
     body = text[text.index("define DDB__FAULT_MAP") : text.index("typedef enum ddb__fault")]
     listed = FOUND_IN_C | FOUND_BY_CRASHES | FOUND_IN_DELTAS | FOUND_BY_MARKS
-    listed |= FOUND_BY_FUZZING
+    listed |= FOUND_IN_FILES | FOUND_BY_FUZZING
     assert set(re.findall(r"X\((\w+),", body)) == set(FAULTS) | listed | set(FOUND_BY_TWINS)
     assert len(FAULTS) >= 12
     files = (ROOT / "tests" / "c").glob("test_*_faults.c")
@@ -163,3 +165,5 @@ def test_every_planted_fault_is_listed() -> None:
     assert set(re.findall(r"\{DDB__FAULT_(\w+), run_", found)) >= FOUND_IN_DELTAS
     found = (ROOT / "tests" / "c" / "test_mark.c").read_text(encoding="utf-8")
     assert set(re.findall(r"\{DDB__FAULT_(\w+), run_", found)) == FOUND_BY_MARKS
+    found = (ROOT / "tests" / "c" / "test_native.c").read_text(encoding="utf-8")
+    assert set(re.findall(r"\{DDB__FAULT_(\w+), run_", found)) == FOUND_IN_FILES
