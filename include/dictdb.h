@@ -854,6 +854,9 @@ DDB_API ddb_status ddb_view_columns(const ddb_view *view, ddb_str *names, size_t
 /* Records are immutable. Names and values borrow from the record. */
 DDB_API size_t ddb_record_count(const ddb_record *record); /* fields */
 DDB_API ddb_value ddb_record_value(const ddb_record *record, size_t index);
+/* The `count` values from `first` on, of which there are so many. */
+DDB_API void ddb_record_values(const ddb_record *record, size_t first, size_t count,
+                               ddb_value *out);
 DDB_API ddb_str ddb_record_name(const ddb_record *record, size_t index);
 /* MISSING when there is none. */
 DDB_API ddb_value ddb_record_get(const ddb_record *record, ddb_str name);

@@ -2,9 +2,8 @@
 /*
  * kept.h - what the binding keeps between calls so as not to make it again, on objects of pyddb.h.
  *
- *   Table, TableView   names and patterns of shapes (record_out.c), the last Fields asked for (field.c)
- *   module's state     Conditions that are free (cond.c)
- *   reader             short strs made lately (record_out.c)
+ *   Table, TableView   names and patterns of shapes, short strs (record_out.c), Fields (field.c)
+ *   module's state     memory of Conditions (cond.c)
  *
  * Thread-safety: names are published once and stay; whatever else changes is changed with the GIL held,
  * and is not there without one, where threads would count the references of the same objects.
@@ -36,9 +35,11 @@ typedef struct pyddb_names {
 #endif
 } pyddb_names;
 
-/* Short strs made lately. All NULL at first. Not shared. */
+/* Short strs made lately, and the names of the last shape, borrowed. All NULL at first. */
 typedef struct pyddb_texts {
   PyObject *last[PYDDB_TEXT_WAYS];
+  const ddb_shape *shape;
+  pyddb_names *names;
 } pyddb_texts;
 
 /* Fields asked for lately, each in the way of its name's address. All NULL at first. */

@@ -294,6 +294,9 @@ typedef struct pyddb_source {
   PyObject *weak_list;
   _Atomic(pyddb_names *) names[PYDDB_NAMES_WAYS];
   pyddb_fields fields;
+#ifndef Py_GIL_DISABLED
+  pyddb_texts texts;
+#endif
 } pyddb_source;
 
 typedef struct pyddb_table {
@@ -318,6 +321,8 @@ void pyddb_view_close(pyddb_source *source, ddb_view *view);
 pyddb_names *pyddb_names_get(pyddb_source *source, const ddb_shape *shape, pyddb_names **owned);
 void pyddb_names_free(pyddb_names *names); /* NULL is allowed */
 
+/* The table's, or `own`: those to use, while nobody else uses them. */
+pyddb_texts *pyddb_texts_of(pyddb_source *source, pyddb_texts *own);
 void pyddb_texts_fini(pyddb_texts *texts);
 /* As pyddb_value_out, but a str may be one that was made before. texts may be NULL. */
 PyObject *pyddb_value_near(pyddb_state *state, const ddb_value *value, pyddb_texts *texts);
@@ -599,7 +604,8 @@ typedef struct pyddb_reader {
   size_t *indexes;            /* of the columns in it; NULL: there are no columns */
   ddb_projection *projection; /* instead of indexes, with expressions */
   ddb_value *values;
-  pyddb_texts texts;
+  pyddb_texts *texts;
+  pyddb_texts own_texts;
 } pyddb_reader;
 
 int pyddb_reader_init(pyddb_reader *reader, pyddb_source *source, const pyddb_query *query);

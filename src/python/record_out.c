@@ -21,10 +21,11 @@
  * select. Where the array lies is known of the interpreters named at VALUES_AT and tried on each new
  * pattern; else, and for all that the collector must know of, it is PyDict_SetItem as ever.
  *
- * Texts: a reader keeps the last few short strs that it made, and gives the same object again for the
- * same text. strs are immutable, so nobody can tell but by asking for the identity.
+ * Texts: the last few short strs that were made are kept, and the same object is given again for the
+ * same text. strs are immutable, so nobody can tell but by asking for the identity. A table keeps them
+ * with the GIL, each reader its own without it.
  *
- * Thread-safety: names are shared; patterns are changed with the GIL held; texts belong to one reader.
+ * Thread-safety: names are shared; patterns and a table's texts are changed with the GIL held.
  */
 #include "pyddb.h"
 
@@ -35,9 +36,10 @@
 #define VALUES_AT 8
 #endif
 
-#define PATTERN_USES 64
-#define INSTANCES    40 /* after so many the interpreter leaves little room for further attributes */
-#define TEXT_MAX     64
+#define PATTERN_USES   64
+#define INSTANCES      40 /* after so many the interpreter leaves little room for further attributes */
+#define TEXT_MAX       64
+#define VALUES_AT_ONCE 16
 
 /* ---- Names --------------------------------------------------------------------------------- */
 
@@ -245,15 +247,6 @@ static PyObject *dict_new(pyddb_names *names, bool *in_place) {
   return PyDict_New();
 }
 
-/* Takes the value, of which the collector need not know. */
-static bool put_in_place(PyObject *dict, Py_ssize_t i, PyObject *object) {
-  PyObject **values = values_of(dict);
-  if (values) {
-    Py_XSETREF(values[i], object);
-  }
-  return values != NULL;
-}
-
 #else
 
 static PyObject *dict_new(pyddb_names *names, bool *in_place) {
@@ -262,16 +255,25 @@ static PyObject *dict_new(pyddb_names *names, bool *in_place) {
   return PyDict_New();
 }
 
-static bool put_in_place(PyObject *dict, Py_ssize_t i, PyObject *object) {
+static PyObject **values_of(PyObject *dict) {
   (void)dict;
-  (void)i;
-  (void)object;
-  return false;
+  return NULL;
 }
 
 #endif
 
 /* ---- Texts --------------------------------------------------------------------------------- */
+
+pyddb_texts *pyddb_texts_of(pyddb_source *source, pyddb_texts *own) {
+#ifndef Py_GIL_DISABLED
+  if (source->table) {
+    return &source->texts;
+  }
+#else
+  (void)source;
+#endif
+  return own;
+}
 
 void pyddb_texts_fini(pyddb_texts *texts) {
   for (size_t i = 0; i < PYDDB_TEXT_WAYS; i++) {
@@ -279,12 +281,33 @@ void pyddb_texts_fini(pyddb_texts *texts) {
   }
 }
 
+static inline uint64_t load_8(const char *from) {
+  uint64_t word;
+  memcpy(&word, from, sizeof word);
+  return word;
+}
+
+static inline uint32_t load_4(const char *from) {
+  uint32_t word;
+  memcpy(&word, from, sizeof word);
+  return word;
+}
+
+/* The same bytes? Of a few by both ends, which may overlap. size >= 4 */
+static inline bool bytes_equal(const char *a, const char *b, size_t size) {
+  if (size > 16) {
+    return memcmp(a, b, size) == 0;
+  }
+  if (size >= 8) {
+    return load_8(a) == load_8(b) && load_8(a + size - 8) == load_8(b + size - 8);
+  }
+  return load_4(a) == load_4(b) && load_4(a + size - 4) == load_4(b + size - 4);
+}
+
 /* By both ends. size >= 4 */
 static size_t text_way(const char *data, size_t size) {
-  uint32_t first;
-  uint32_t last;
-  memcpy(&first, data, 4);
-  memcpy(&last, data + size - 4, 4);
+  uint32_t first = load_4(data);
+  uint32_t last = load_4(data + size - 4);
   uint32_t mixed = (first ^ (last << 7 | last >> 25)) * UINT32_C(0x9e3779b1);
   return mixed >> 28 & (PYDDB_TEXT_WAYS - 1);
 }
@@ -296,7 +319,7 @@ static PyObject *text_of(pyddb_texts *texts, const ddb_value *value) {
   }
   PyObject **last = &texts->last[text_way(text.data, text.size)];
   if (*last && (size_t)PyUnicode_GET_LENGTH(*last) == text.size &&
-      memcmp(PyUnicode_1BYTE_DATA(*last), text.data, text.size) == 0) {
+      bytes_equal((const char *)PyUnicode_1BYTE_DATA(*last), text.data, text.size)) {
     return Py_NewRef(*last);
   }
   PyObject *object = pyddb_text_out(text);
@@ -314,8 +337,10 @@ PyObject *pyddb_value_near(pyddb_state *state, const ddb_value *value, pyddb_tex
 /* ---- Records ------------------------------------------------------------------------------- */
 
 static bool is_plain(uint8_t kind) {
-  return kind == DDB_NULL || kind == DDB_BOOL || kind == DDB_INT || kind == DDB_FLOAT ||
-         kind == DDB_STR_KIND;
+  const uint32_t plain = UINT32_C(1) << DDB_NULL | UINT32_C(1) << DDB_BOOL |
+                         UINT32_C(1) << DDB_INT | UINT32_C(1) << DDB_FLOAT |
+                         UINT32_C(1) << DDB_STR_KIND;
+  return kind < 32 && (plain >> kind & 1) != 0;
 }
 
 /* Takes the value; NULL: it could not be made. */
@@ -325,15 +350,36 @@ static int dict_set(PyObject *dict, PyObject *name, PyObject *object) {
   return result;
 }
 
+/* Puts these values under their names. What the collector must know of, and what can run Python code as
+ * it is made, goes by PyDict_SetItem, after which the values may lie elsewhere. */
+static int put_values(pyddb_state *state, PyObject *dict, bool in_place, PyObject *const *names,
+                      Py_ssize_t first, const ddb_value *values, size_t count, pyddb_texts *texts) {
+  PyObject **places = in_place ? values_of(dict) : NULL;
+  for (size_t i = 0; i < count; i++) {
+    PyObject *object = pyddb_value_near(state, &values[i], texts);
+    if (places && object && is_plain(values[i].kind)) {
+      Py_XSETREF(places[(size_t)first + i], object);
+      continue;
+    }
+    if (dict_set(dict, names[(size_t)first + i], object) < 0) {
+      return -1;
+    }
+    places = in_place ? values_of(dict) : NULL;
+  }
+  return 0;
+}
+
 /* Puts the values under their names; takes the dict. */
 static PyObject *dict_fill(pyddb_state *state, PyObject *dict, bool in_place,
                            const ddb_record *record, PyObject *names, pyddb_texts *texts) {
+  ddb_value values[VALUES_AT_ONCE];
   Py_ssize_t count = PyTuple_GET_SIZE(names);
-  for (Py_ssize_t i = 0; dict && i < count; i++) {
-    ddb_value value = ddb_record_value(record, (size_t)i);
-    PyObject *object = pyddb_value_near(state, &value, texts);
-    bool is_put = in_place && object && is_plain(value.kind) && put_in_place(dict, i, object);
-    if (!is_put && dict_set(dict, PyTuple_GET_ITEM(names, i), object) < 0) {
+  for (Py_ssize_t first = 0; dict && first < count; first += VALUES_AT_ONCE) {
+    Py_ssize_t left = count - first;
+    size_t some = left < VALUES_AT_ONCE ? (size_t)left : VALUES_AT_ONCE;
+    ddb_record_values(record, (size_t)first, some, values);
+    if (put_values(state, dict, in_place, &PyTuple_GET_ITEM(names, 0), first, values, some, texts) <
+        0) {
       Py_CLEAR(dict);
     }
   }
@@ -344,9 +390,24 @@ PyObject *pyddb_record_dict(pyddb_state *state, const ddb_record *record, PyObje
   return dict_fill(state, PyDict_New(), false, record, names, NULL);
 }
 
+/* As pyddb_names_get; neighbours mostly share their shape. */
+static inline pyddb_names *names_near(pyddb_source *source, const ddb_shape *shape,
+                                      pyddb_texts *texts, pyddb_names **owned) {
+  if (texts && texts->shape == shape) {
+    *owned = NULL;
+    return texts->names;
+  }
+  pyddb_names *names = pyddb_names_get(source, shape, owned);
+  if (texts && names && !*owned) {
+    texts->shape = shape;
+    texts->names = names;
+  }
+  return names;
+}
+
 PyObject *pyddb_record_out(pyddb_source *source, const ddb_record *record, pyddb_texts *texts) {
   pyddb_names *owned;
-  pyddb_names *names = pyddb_names_get(source, ddb_record_shape(record), &owned);
+  pyddb_names *names = names_near(source, ddb_record_shape(record), texts, &owned);
   if (!names) {
     return NULL;
   }

@@ -35,6 +35,7 @@ static int init_projection(pyddb_reader *reader) {
 
 int pyddb_reader_init(pyddb_reader *reader, pyddb_source *source, const pyddb_query *query) {
   *reader = (pyddb_reader){.source = source, .query = query};
+  reader->texts = pyddb_texts_of(source, &reader->own_texts);
   if (query->columns.exprs) {
     return init_projection(reader);
   }
@@ -52,7 +53,7 @@ void pyddb_reader_fini(pyddb_reader *reader) {
   PyMem_Free(reader->indexes);
   PyMem_Free(reader->values);
   ddb_projection_free(reader->projection);
-  pyddb_texts_fini(&reader->texts);
+  pyddb_texts_fini(&reader->own_texts);
   reader->indexes = NULL;
   reader->values = NULL;
   reader->projection = NULL;
@@ -78,11 +79,11 @@ static void find_columns(pyddb_reader *reader, const ddb_shape *shape) {
 /* A missing field reads as None. */
 static PyObject *column_out(pyddb_reader *reader, const ddb_record *record, Py_ssize_t i) {
   if (reader->projection) {
-    return pyddb_value_near(reader->source->state, &reader->values[i], &reader->texts);
+    return pyddb_value_near(reader->source->state, &reader->values[i], reader->texts);
   }
   size_t index = reader->indexes[i];
   ddb_value value = index == NO_COLUMN ? ddb_null() : ddb_record_value(record, index);
-  return pyddb_value_near(reader->source->state, &value, &reader->texts);
+  return pyddb_value_near(reader->source->state, &value, reader->texts);
 }
 
 static PyObject *columns_out(pyddb_reader *reader, const ddb_record *record) {
@@ -112,6 +113,9 @@ static PyObject *tuple_out(pyddb_reader *reader, const ddb_record *record) {
 }
 
 PyObject *pyddb_reader_read(pyddb_reader *reader, const ddb_record *record) {
+  if (reader->query->form == PYDDB_FORM_DICT) {
+    return pyddb_record_out(reader->source, record, reader->texts);
+  }
   if (reader->indexes && ddb_record_shape(record) != reader->shape) {
     find_columns(reader, ddb_record_shape(record));
   }
@@ -130,7 +134,7 @@ PyObject *pyddb_reader_read(pyddb_reader *reader, const ddb_record *record) {
   case PYDDB_FORM_DICT:
     break;
   }
-  return pyddb_record_out(reader->source, record, &reader->texts);
+  Py_UNREACHABLE();
 }
 
 /* Items not reached stay NULL, and the list is dropped. */

@@ -55,6 +55,9 @@ void pyddb_source_fini(pyddb_source *source) {
     pyddb_names_free(atomic_exchange(&source->names[i], NULL));
   }
   pyddb_fields_fini(&source->fields);
+#ifndef Py_GIL_DISABLED
+  pyddb_texts_fini(&source->texts);
+#endif
   ddb_table_release(source->table);
   Py_CLEAR(source->snapshot);
   Py_CLEAR(source->table_name);
@@ -245,18 +248,19 @@ PyObject *pyddb_source_size(PyObject *self, PyObject *unused) {
 
 static PyObject *list_of_records(pyddb_source *source, const ddb_view *view) {
   PyObject *list = PyList_New(0);
-  pyddb_texts texts = {0};
+  pyddb_texts own = {0};
+  pyddb_texts *texts = pyddb_texts_of(source, &own);
   pyddb_breath breath = {0};
   uint64_t position = 0;
   const ddb_record *record;
   while (list && (record = ddb_view_next(view, &position))) {
-    PyObject *dict = pyddb_record_out(source, record, &texts);
+    PyObject *dict = pyddb_record_out(source, record, texts);
     if (!dict || PyList_Append(list, dict) < 0 || pyddb_breathe(&breath) < 0) {
       Py_CLEAR(list);
     }
     Py_XDECREF(dict);
   }
-  pyddb_texts_fini(&texts);
+  pyddb_texts_fini(&own);
   return list;
 }
 
@@ -299,16 +303,17 @@ PyObject *pyddb_source_copy(PyObject *self, PyObject *unused) {
   }
   ddb_str key_name = ddb_table_primary_key(source->table);
   PyObject *dict = PyDict_New();
-  pyddb_texts texts = {0};
+  pyddb_texts own = {0};
+  pyddb_texts *texts = pyddb_texts_of(source, &own);
   pyddb_breath breath = {0};
   uint64_t position = 0;
   const ddb_record *record;
   while (dict && (record = ddb_view_next(&view, &position))) {
-    if (put_record(source, dict, key_name, record, &texts) < 0 || pyddb_breathe(&breath) < 0) {
+    if (put_record(source, dict, key_name, record, texts) < 0 || pyddb_breathe(&breath) < 0) {
       Py_CLEAR(dict);
     }
   }
-  pyddb_texts_fini(&texts);
+  pyddb_texts_fini(&own);
   pyddb_view_close(source, &view);
   return dict;
 }

@@ -211,6 +211,13 @@ ddb_value ddb_record_value(const ddb_record *record, size_t index) {
   return ddb__record_at(record, (uint32_t)index);
 }
 
+void ddb_record_values(const ddb_record *record, size_t first, size_t count,
+                       ddb_value *restrict out) {
+  for (size_t i = 0; i < count; i++) {
+    out[i] = ddb__record_at(record, (uint32_t)(first + i));
+  }
+}
+
 ddb_str ddb_record_name(const ddb_record *record, size_t index) {
   return record->shape->names[index];
 }

@@ -172,3 +172,45 @@ def test_a_condition_that_refers_to_itself_is_collected() -> None:
     gc.collect()
     assert not any(ref() for ref in seen)
     assert repr(table.a == 2) == "a == 2"
+
+
+def test_texts_are_not_mixed_up() -> None:
+    """Texts that differ in one place, or in their length alone, from statement to statement."""
+    random, table = Random(13), Table("t")
+    texts = ["", "a", "é", "ab"]
+    for size in (3, 4, 5, 7, 8, 9, 15, 16, 17, 18, 63, 64, 65, 70):
+        base = "".join(random.choice("ab") for _ in range(size))
+        texts += [base, base[:-1] + "é", base[:-1] + "\0"]
+        texts += [base[:i] + "X" + base[i + 1 :] for i in range(size)]
+    records = [{"id": i, "a": text, "b": random.choice(texts)} for i, text in enumerate(texts)]
+    table.insert(records)
+    table.create_index("a")
+    for _ in range(3):
+        for record in random.sample(records, 200):
+            assert table.select(where=table.a == record["a"]) == [record]
+            assert table.pluck("b", where=table.a == record["a"]) == [record["b"]]
+        assert table.select() == table.all() == list(table.copy().values()) == records
+    other = Table("other")
+    other.insert(records[::-1])
+    assert other.select() == records[::-1]
+    assert table.select(order_by="-id") == records[::-1]
+
+
+@pytest.mark.parametrize("count", [1, 2, 15, 16, 17, 32, 33, 40])
+def test_records_of_many_fields(count: int) -> None:
+    """Plain values and others in any mixture, before and after a pattern of their names is made."""
+    random, table = Random(count), Table("t")
+    values: list[Any] = [None, True, 5, 2**70, 1.5, "text", "", [1], {"a": [2]}, (3,), {4}, b"x"]
+    records = [
+        {"id": i, **{f"f{k}": random.choice(values) for k in range(count)}} for i in range(150)
+    ]
+    table.insert(records)
+    for _ in range(2):
+        got = table.select()
+        assert got == records
+        assert [[*map(type, r.values())] for r in got] == [
+            [*map(type, r.values())] for r in records
+        ]
+        got[0]["more"] = got
+        got[1].clear()
+        assert [table.get(i) for i in range(150)] == records
