@@ -241,6 +241,25 @@ def _method(name: str, is_short: _IsShort, is_write: bool) -> Any:
     return method
 
 
+def _streamed(original: Any, owner: str, result: str) -> Any:
+    """A method that reads or writes a file, and is ended by a cancellation: without progress=."""
+    name = original.__name__
+
+    async def method(self: AsyncTable | AsyncDatabase, *args: Any, **kwargs: Any) -> Any:
+        function = getattr(self._table if isinstance(self, AsyncTable) else self._db, name)
+        if isinstance(self, AsyncTable) and _core._is_locked(self._table):
+            return function(*args, **kwargs)
+        return await _async.run(lambda progress: function(*args, progress=progress, **kwargs))
+
+    method.__name__ = name
+    method.__qualname__ = f"{owner}.{name}"
+    method.__doc__ = f"What `{owner[5:]}.{name}` does; cancellable: {result}."
+    signature = inspect.signature(original)
+    kept = [each for each in signature.parameters.values() if each.name != "progress"]
+    method.__signature__ = signature.replace(parameters=kept)
+    return method
+
+
 class AsyncTable:
     """The methods of a table for asyncio, with the same arguments: what `Table.aio` is.
 
@@ -271,6 +290,9 @@ class AsyncTable:
 
 for _name, _short in {**_READS, **_WRITES}.items():
     setattr(AsyncTable, _name, _method(_name, _short, _name in _WRITES))
+for _exporter in (_core.Table.export_csv, _core.Table.export_ndjson):
+    _made = _streamed(_exporter, "AsyncTable", "the file is the old one or the new one, whole")
+    setattr(AsyncTable, _made.__name__, _made)
 
 
 class AsyncCursor:
@@ -391,3 +413,8 @@ class AsyncDatabase:
     async def close(self) -> None:
         """What `DictDB.close` does."""
         await _async.call(self._db.close, (), {})
+
+
+for _importer in (_core.DictDB.import_csv, _core.DictDB.import_ndjson):
+    _made = _streamed(_importer, "AsyncDatabase", "the table is there whole, or not at all")
+    setattr(AsyncDatabase, _made.__name__, _made)

@@ -177,6 +177,25 @@ class AsyncTable:
     async def drop_index(
         self, field: _core._IndexFields, index_type: _core._IndexType | None = None
     ) -> None: ...
+    async def export_csv(
+        self,
+        filepath: _core._Path,
+        *,
+        records: Iterable[_core._Record] | None = None,
+        columns: Iterable[_core._FieldName] | None = None,
+        where: _core._Where | None = None,
+        delimiter: str = ",",
+        encoding: str = "utf-8",
+        null: str = "",
+    ) -> int: ...
+    async def export_ndjson(
+        self,
+        filepath: _core._Path,
+        *,
+        records: Iterable[_core._Record] | None = None,
+        columns: Iterable[_core._FieldName] | None = None,
+        where: _core._Where | None = None,
+    ) -> int: ...
 
 class AsyncCursor(Generic[_R]):
     def __aiter__(self) -> Self: ...
@@ -203,6 +222,29 @@ class AsyncDatabase:
     async def save(
         self, filename: _async.StrPath, file_format: str | None = None, *, compression: int = 0
     ) -> None: ...
+    async def import_csv(
+        self,
+        filepath: _core._Path,
+        table_name: str,
+        *,
+        primary_key: str = "id",
+        delimiter: str = ",",
+        has_header: bool = True,
+        encoding: str = "utf-8",
+        schema: _core._Schema | None = None,
+        infer_types: bool = True,
+        skip_validation: bool = False,
+        null: str = "",
+    ) -> int: ...
+    async def import_ndjson(
+        self,
+        filepath: _core._Path,
+        table_name: str,
+        *,
+        primary_key: str = "id",
+        schema: _core._Schema | None = None,
+        skip_validation: bool = False,
+    ) -> int: ...
     async def sync(self) -> None: ...
     async def checkpoint(self) -> None: ...
     async def close(self) -> None: ...

@@ -10,13 +10,15 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import pytest
 
 import dictdb
-from dictdb import Append, Count, DictDB, DuplicateKeyError, Max, Table, _aio
+from dictdb import Append, Count, DictDB, DuplicateKeyError, Max, Table, _aio, _async
 from helpers import ROOT, SANITIZER
+from test_async import Patient
 
 T = TypeVar("T")
 MANY = 3000
@@ -163,6 +165,10 @@ def test_signatures_are_the_tables() -> None:
         own = inspect.signature(getattr(_aio.AsyncTable, name))
         assert own == inspect.signature(getattr(dictdb._core.Table, name))
         assert getattr(_aio.AsyncTable, name).__doc__
+    own = inspect.signature(_aio.AsyncDatabase.import_csv)
+    table = inspect.signature(dictdb._core.DictDB.import_csv)
+    assert list(table.parameters) == [*own.parameters, "progress"]
+    assert "cancellable" in (_aio.AsyncTable.export_ndjson.__doc__ or "")
     assert repr(Table("t").aio) == "<AsyncTable 't'>"
 
 
@@ -449,6 +455,52 @@ def test_a_database_is_opened_and_closed(tmp_path: Path) -> None:
 
     run(main)
     assert DictDB.load(tmp_path / "x.dictdb")["t"].count() == 1
+
+
+def test_text_files_in_threads(tmp_path: Path) -> None:
+    async def main(executor: CountingExecutor) -> None:
+        db = DictDB()
+        table = db.create_table("t")
+        table.insert([{"code": "007", "n": n} for n in range(50)])
+        for kind in ("csv", "ndjson"):
+            path = tmp_path / f"x.{kind}"
+            exported = getattr(table.aio, f"export_{kind}")(path, where=table.n < 20)
+            assert await exported == 20
+            assert await getattr(db.aio, f"import_{kind}")(path, kind) == 20
+            assert db[kind].all() == table.all()[:20]
+        assert executor.handed == 4
+        with table.lock.write_lock():  # What this thread holds
+            assert await table.aio.export_csv(tmp_path / "own.csv") == 50
+        with pytest.raises(dictdb.DuplicateTableError):
+            await db.aio.import_csv(tmp_path / "x.csv", "csv")
+        with pytest.raises(TypeError, match="progress"):
+            await table.aio.export_csv(tmp_path / "x.csv", progress=True)  # type: ignore[call-arg]
+
+    run(main)
+
+
+@pytest.mark.parametrize("kind", ["csv", "ndjson"])
+def test_cancelled_text_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    db = DictDB()
+    table = db.create_table("t")
+    table.insert([{"text": "x" * 100, "n": n} for n in range(20_000)])
+    path = tmp_path / f"x.{kind}"
+    getattr(table, f"export_{kind}")(path)
+    before = path.read_bytes()
+    monkeypatch.setattr(_async, "threading", SimpleNamespace(Event=Patient))
+
+    async def main(executor: CountingExecutor) -> None:
+        for work in (
+            getattr(table.aio, f"export_{kind}")(path, where=table.n < 19_999),
+            getattr(db.aio, f"import_{kind}")(path, "again"),
+        ):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(work, 0.001)
+
+    run(main)
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+    assert path.read_bytes() == before
+    assert db.list_tables() == ["t"]
 
 
 @pytest.mark.parametrize("turns", [0, 1, 5, 50])
