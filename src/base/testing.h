@@ -54,12 +54,15 @@
   X(WALK_WRONG_WAY, "an index is read forwards whichever way the order goes")                      \
   X(FIRSTS_COUNT_NULLS, "an index that counts a field's values counts null too")                   \
   X(FIRSTS_LAST_OF_TIES, "of the greatest values of an index the last is given")                   \
+  X(FIRSTS_OF_FEWER, "an index's different values are taken for those of more fields")             \
+  X(FIRSTS_CUT_EARLY, "of the first different values of an index the last is left out")            \
   X(FIRSTS_BY_VALUE, "the first rows of an index's values stay in the order of the values")        \
   X(PLAN_NOT_IS_OR, "the planner takes the candidates of an or for those of its negation")         \
   X(PLAN_OR_FORGETS, "the planner leaves an operand of an or without an index out")                \
   X(PLAN_PATH_BLIND,                                                                               \
     "the planner takes an index over one path for those over others of its field")                 \
   X(BUILD_MISSES_CHANGES, "a new index misses what was written while it was built")                \
+  X(WALK_BEGINS_AT_NULL, "a walk for the least value that is not null begins at null")             \
   X(WALK_TIES_BACKWARDS, "an index read backwards gives equal rows backwards too")                 \
   X(WALK_FORGETS_ROWS, "an order given up on begins again at its first row")                       \
   X(LOG_ACK_EARLY, "a commit returns when it is written, not when it is on the disk")              \

@@ -21,7 +21,6 @@
 #include "base/heap.h"
 #include "base/status.h"
 #include "base/testing.h"
-#include "query/firsts.h"
 #include "store/rows.h"
 
 /* Candidates of one step from which it is worth while to look at a second one. */
@@ -148,6 +147,7 @@ static ddb_status plan_leaf(const planner *p, const ddb__bound_node *node, bool 
       match.index = &root->indexes[i];
       match.equal_count = 0;
       match.negated = negated;
+      match.skips_nulls = false;
       match.low = node->cond;
       match.high = NULL;
       status = offer(p, &match, 0, out);
@@ -235,6 +235,7 @@ static bool find_match(const operands *of, const ddb__index *index, uint32_t equ
   match->index = index;
   match->equal_count = 0;
   match->negated = false;
+  match->skips_nulls = false;
   match->low = match->high = NULL;
   *covers = 0;
   while (match->equal_count < equals_max && match->equal_count < def->field_count) {
@@ -568,6 +569,7 @@ static void plan_order(ddb__plan *plan, const ddb__plan_order *order) {
     if (!match_order(&of, &root->indexes[i], order, &plan->order, &covers)) {
       continue;
     }
+    plan->order.skips_nulls = order->skips_nulls && !plan->order.low;
     plan->order_rows = ddb__range_rows(&plan->order, &root->rows);
     double rows = (double)plan->order_rows;
     plan->is_ordered = walk_pays(plan, order, rows, known < rows ? known : rows);
@@ -650,7 +652,7 @@ static ddb_status init(ddb__plan *plan, const ddb__source *source, const ddb_con
   plan->by_candidates = false;
   plan->is_counted = false;
   plan->is_ordered = false;
-  plan->firsts = NULL;
+  plan->is_firsts = false;
   steps_init(plan);
   plan->found = NULL;
   plan->found_count = 0;
@@ -690,23 +692,37 @@ ddb_status ddb__plan_init_count(ddb__plan *plan, const ddb__source *source, cons
   return init(plan, source, where, true, NULL, err);
 }
 
-ddb_status ddb__plan_firsts(ddb__plan *plan, const ddb__path *path, ddb_error *err) {
-  const ddb__root *root = plan->source.root;
-  const ddb__index *index = ddb__firsts_index(root, path);
-  if (!index) {
-    return DDB_OK;
+/* By the fields of one index, or as the plan's own step has it. */
+static bool told_by(const ddb__plan *plan, const ddb__index *index, ddb__match *match) {
+  const ddb__bound_node *top = &plan->bound.nodes[0];
+  bool is_and = top->kind == DDB__BOUND_AND;
+  const operands of = {&plan->bound, is_and ? top->first : 0, is_leaf(top) ? top : NULL};
+  const planner p = {&plan->source, &plan->bound, NULL, NULL};
+  uint64_t covers;
+  if ((is_and || is_leaf(top)) &&
+      find_match(&of, index, DDB_INDEX_FIELD_COUNT_MAX, match, &covers) &&
+      (is_and ? covers_all(&p, top, covers) : covers == 1) && ddb__range_is_exact(match)) {
+    return true;
   }
-  bool given_up;
-  ddb_status status =
-      ddb__firsts_collect(index, &root->rows, true, &plan->candidates, &given_up, err);
-  if (status || given_up) {
-    plan->candidates.count = 0;
-    return status;
+  const ddb__step *step = plan->root != DDB__NO_STEP ? &plan->steps.items[plan->root] : NULL;
+  bool same = step && step->kind == DDB__STEP_MATCH && step->is_exact && step->match.index == index;
+  if (same) {
+    *match = step->match;
   }
-  plan->firsts = index;
-  plan->by_candidates = true;
-  plan->is_ordered = false;
-  return DDB__FAULT(FIRSTS_BY_VALUE) ? DDB_OK : ddb__seqs_normalise(&plan->candidates, err);
+  return same;
+}
+
+bool ddb__plan_told_by(const ddb__plan *plan, const ddb__index *index, ddb__match *match) {
+  const ddb__bound_node *top = &plan->bound.nodes[0];
+  bool is_point = plan->by_candidates && plan->root == DDB__NO_STEP;
+  if (index->def->kind != DDB_INDEX_SORTED || is_point) {
+    return false;
+  }
+  if (top->kind == DDB__BOUND_CONST) {
+    *match = (ddb__match){.index = index};
+    return top->flip;
+  }
+  return told_by(plan, index, match);
 }
 
 void ddb__plan_fini(ddb__plan *plan) {

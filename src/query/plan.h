@@ -62,7 +62,8 @@ typedef struct ddb__steps {
 typedef struct ddb__plan_order {
   const ddb__order_key *keys;
   size_t key_count;
-  uint64_t keep; /* UINT64_MAX: all */
+  uint64_t keep;    /* UINT64_MAX: all */
+  bool skips_nulls; /* of the one key: an index that is walked leaves these rows out */
 } ddb__plan_order;
 
 #define DDB__PLAN_WANTED_MAX 8u
@@ -75,11 +76,12 @@ typedef struct ddb__plan {
   bool is_counted;
   bool is_ordered; /* else the rows come in order of insertion */
   bool descending;
-  ddb__match order;         /* is_ordered: the index that is walked */
-  uint64_t order_rows;      /* in its range */
-  uint64_t visits;          /* of the walk: about so many rows are looked at */
-  uint64_t visits_max;      /* with more than this, a sort is better after all */
-  const ddb__index *firsts; /* the candidates are the first row of each of its values; NULL: not */
+  ddb__match order;    /* is_ordered: the index that is walked */
+  uint64_t order_rows; /* in its range */
+  uint64_t visits;     /* of the walk: about so many rows are looked at */
+  uint64_t visits_max; /* with more than this, a sort is better after all */
+  bool is_firsts;      /* the candidates are the first row of each value of an index, ... */
+  ddb__match firsts;   /* ... in these ranges of it */
   uint64_t matched;
   uint32_t root; /* step; DDB__NO_STEP: a scan */
   ddb__steps steps;
@@ -100,10 +102,9 @@ ddb_status ddb__plan_init(ddb__plan *plan, const ddb__source *source, const ddb_
 /* As ddb__plan_init; when is_ordered is true then, the scan gives the rows in this order. */
 ddb_status ddb__plan_init_ordered(ddb__plan *plan, const ddb__source *source, const ddb_cond *where,
                                   const ddb__plan_order *order, ddb_error *err);
-/* Of a plan without a condition, for a user that wants the first row of each value of the path, null
- * included, and no others: takes them for candidates, in order of insertion, when an index tells
- * them. NOMEM. */
-ddb_status ddb__plan_firsts(ddb__plan *plan, const ddb__path *path, ddb_error *err);
+/* Are the rows that match just those in ranges of the index, a sorted one, each once? Then *match are
+ * these. */
+bool ddb__plan_told_by(const ddb__plan *plan, const ddb__index *index, ddb__match *match);
 void ddb__plan_fini(ddb__plan *plan);
 /* A plan to count the rows with: when the indexes tell how many match, is_counted is true, `matched`
  * is that number and nothing is left to scan. */

@@ -259,6 +259,11 @@ bool ddb__range_init(ddb__range *range, const ddb__match *match, const ddb__rows
   if (!match->low) {
     some = set_equal(&m, NULL) && some;
     range->from_start = range->to_end = match->equal_count == 0; /* the places hold as well */
+    if (match->skips_nulls && !DDB__FAULT(WALK_BEGINS_AT_NULL)) {
+      ddb_value null = ddb_null();
+      range->from_start = false;
+      set_place(&m, &range->from, &null, false, 1);
+    }
   } else if (match->high) {
     some = set_both(&m) && some;
   } else if (match->low->kind == DDB__COND_IN && match->low->count == 0) {
@@ -270,11 +275,19 @@ bool ddb__range_init(ddb__range *range, const ddb__match *match, const ddb__rows
 }
 
 /* The entries' places may not hold for what is open. */
+void ddb__range_ranks(const ddb__match *match, const ddb__range *range, uint64_t *from,
+                      uint64_t *to) {
+  const ddb__tree *tree = &match->index->tree;
+  *from = range->from_start ? 0 : ddb__tree_rank(tree, &range->from.tree);
+  *to = range->to_end ? tree->count : ddb__tree_rank(tree, &range->to.tree);
+}
+
 static uint64_t rows_between(const ddb__match *match, const ddb__range *range) {
   const ddb__tree *tree = &match->index->tree;
   if (range->from_start || range->to_end) {
-    uint64_t from = range->from_start ? 0 : ddb__tree_rank(tree, &range->from.tree);
-    uint64_t to = range->to_end ? tree->count : ddb__tree_rank(tree, &range->to.tree);
+    uint64_t from;
+    uint64_t to;
+    ddb__range_ranks(match, range, &from, &to);
     return to > from ? to - from : 0;
   }
   return ddb__tree_count_between(tree, &range->from.tree, &range->to.tree);

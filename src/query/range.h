@@ -30,6 +30,7 @@ typedef struct ddb__match {
   const ddb__index *index;
   uint8_t equal_count;
   bool negated;         /* of a single leaf */
+  bool skips_nulls;     /* of the next field, when nothing is known of it */
   const ddb_cond *low;  /* of the next field; NULL: nothing is known of it */
   const ddb_cond *high; /* a second one, when `low` is > or >= and this is < or <= */
   const ddb_cond *equals[DDB_INDEX_FIELD_COUNT_MAX];
@@ -59,6 +60,9 @@ size_t ddb__range_count(const ddb__match *match);
 /* False: the range is empty. index < ddb__range_count. */
 bool ddb__range_init(ddb__range *range, const ddb__match *match, const ddb__rows *rows,
                      size_t index);
+/* The entries before it begins, and before it ends. */
+void ddb__range_ranks(const ddb__match *match, const ddb__range *range, uint64_t *from,
+                      uint64_t *to);
 /* Entries in all ranges of the match. */
 uint64_t ddb__range_rows(const ddb__match *match, const ddb__rows *rows);
 /* Their rows; count: ddb__range_rows of the match. */

@@ -8,6 +8,7 @@
 #include "base/heap.h"
 #include "base/status.h"
 #include "base/testing.h"
+#include "query/firsts.h"
 #include "query/parallel.h"
 
 /* ---- Columns ------------------------------------------------------------------------------ */
@@ -95,18 +96,42 @@ static uint64_t kept(const ddb__selection *s) {
   return open ? UINT64_MAX : s->left + s->to_skip + s->walked;
 }
 
-/* One column of all rows, in order of insertion or by that column: the first row of each of its values
- * is enough. With a limit the first rows of a scan may be, too. */
-static ddb_status plan_firsts(ddb__selection *s, const ddb_query *query, ddb_error *err) {
-  ddb__path path;
-  ddb__path key;
-  bool one = s->is_distinct && s->distinct_count == 1 && !query->where &&
-             query->limit == DDB_NO_LIMIT && ddb__term_path(&s->distinct_columns[0].new, &path);
-  if (one && s->key_count > 0) {
-    one =
-        s->key_count == 1 && ddb__term_path(&s->keys[0].term, &key) && ddb__path_equal(&key, &path);
+/* All keys go one way, with nulls where that has them. */
+static bool has_one_direction(const ddb__selection *s) {
+  bool has = true;
+  for (size_t i = 0; i < s->key_count && has; i++) {
+    has = s->keys[i].descending == s->keys[0].descending &&
+          s->keys[i].nulls_last == s->keys[i].descending;
   }
-  return one ? ddb__plan_firsts(&s->plan, &path, err) : DDB_OK;
+  return has;
+}
+
+/* Different values of fields: the first row of each is enough. With a limit and no order the first
+ * rows of a scan may be, too. */
+static ddb_status plan_firsts(ddb__selection *s, const ddb_query *query, ddb_error *err) {
+  ddb__path paths[DDB_INDEX_FIELD_COUNT_MAX];
+  ddb__path order[DDB_INDEX_FIELD_COUNT_MAX];
+  bool may = s->is_distinct && s->distinct_count > 0 &&
+             s->distinct_count <= DDB_INDEX_FIELD_COUNT_MAX &&
+             s->key_count <= DDB_INDEX_FIELD_COUNT_MAX &&
+             (s->key_count > 0 || query->limit == DDB_NO_LIMIT);
+  for (size_t i = 0; may && i < s->distinct_count; i++) {
+    may = ddb__term_path(&s->distinct_columns[i].new, &paths[i]);
+  }
+  for (size_t i = 0; may && i < s->key_count; i++) {
+    may = ddb__term_path(&s->keys[i].term, &order[i]);
+  }
+  if (!may) {
+    return DDB_OK;
+  }
+  bool cut = has_one_direction(s) && s->left <= UINT64_MAX - s->to_skip;
+  const ddb__firsts wanted = {.paths = paths,
+                              .path_count = s->distinct_count,
+                              .order = order,
+                              .order_count = s->key_count,
+                              .descending = s->key_count > 0 && s->keys[0].descending,
+                              .most = cut ? s->left + s->to_skip : UINT64_MAX};
+  return ddb__firsts_plan(&s->plan, &wanted, err);
 }
 
 ddb_status ddb__selection_init(ddb__selection *s, const ddb__source *source, const ddb_query *query,
@@ -140,7 +165,7 @@ ddb_status ddb__selection_init(ddb__selection *s, const ddb__source *source, con
     status = bind_distinct(s, shapes, query, err);
   }
   if (!status) {
-    ddb__plan_order order = {s->keys, s->key_count, kept(s)};
+    const ddb__plan_order order = {s->keys, s->key_count, kept(s), false};
     status = ddb__plan_init_ordered(&s->plan, &s->source, query->where,
                                     s->key_count > 0 ? &order : NULL, err);
     planned = status == DDB_OK;

@@ -172,6 +172,7 @@ static ddb_status tell_walk(const ddb__teller *t, const ddb__plan *plan, uint64_
     return DDB_ERR_NOMEM;
   }
   ddb__tell_put_match(node, t, plan->source.table, &plan->order);
+  ddb__tell_put(node, plan->order.skips_nulls ? ", without null" : "");
   ddb__tell_put(node, plan->descending ? ", backwards" : "");
   ddb__tell_put(node, plan->is_ordered ? "" : ", given up");
   return DDB_OK;
@@ -182,8 +183,7 @@ static ddb_status tell_firsts(const ddb__teller *t, const ddb__plan *plan) {
   if (!node) {
     return DDB_ERR_NOMEM;
   }
-  const ddb__match all = {.index = plan->firsts};
-  ddb__tell_put_match(node, t, plan->source.table, &all);
+  ddb__tell_put_match(node, t, plan->source.table, &plan->firsts);
   ddb__tell_put(node, ": the first of each value");
   return DDB_OK;
 }
@@ -198,7 +198,7 @@ ddb_status ddb__tell_access(ddb__teller *t, const ddb__plan *plan, bool was_orde
     if (!status && !plan->is_ordered) {
       status = ddb__tell(t, "scan", all, all) ? DDB_OK : DDB_ERR_NOMEM;
     }
-  } else if (plan->firsts) {
+  } else if (plan->is_firsts) {
     status = tell_firsts(t, plan);
   } else if (plan->by_candidates && plan->root == DDB__NO_STEP) {
     status = tell_key(t, plan->where, 1, plan->candidates.count);
@@ -214,6 +214,9 @@ ddb_status ddb__tell_access(ddb__teller *t, const ddb__plan *plan, bool was_orde
 }
 
 uint64_t ddb__tell_matches(const ddb__plan *plan) {
+  if (plan->is_firsts) {
+    return plan->candidates.count;
+  }
   if (plan->bound.nodes[0].kind == DDB__BOUND_CONST && plan->bound.nodes[0].flip) {
     return plan->by_candidates ? plan->candidates.count : plan->source.root->count;
   }

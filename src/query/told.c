@@ -7,16 +7,35 @@
 #include "query/told.h"
 
 #include "query/firsts.h"
-#include "query/selection.h"
+#include "query/order.h"
 
 typedef ddb__aggregation run;
 
+/* What the aggregate reads, when it is a field or a path into one that there is. */
+static bool path_of(const run *r, size_t aggregate, ddb__path *out) {
+  const ddb__input *input = &r->inputs[r->reads[aggregate]];
+  const ddb__path *path = input->expr ? ddb__expr_path(input->expr) : NULL;
+  *out = path ? *path : (ddb__path){.field_id = input->field_id};
+  return (path || !input->expr) && out->field_id != DDB__NO_FIELD;
+}
+
+/* Of some rows, indexes over several fields may tell too. */
+static bool is_indexed(const run *r, const ddb__root *root, size_t aggregate) {
+  ddb__path path;
+  bool is = false;
+  for (uint32_t i = 0; i < root->index_count && path_of(r, aggregate, &path); i++) {
+    const ddb__index_def *def = root->indexes[i].def;
+    for (uint32_t at = 0; at < def->field_count && def->kind == DDB_INDEX_SORTED; at++) {
+      is = is || ddb__path_equal(&def->paths[at], &path);
+    }
+  }
+  return is;
+}
+
 /* The index that tells of the aggregate's field; NULL: none does. */
 static const ddb__index *index_for(const run *r, const ddb__root *root, size_t aggregate) {
-  const ddb__input *input = &r->inputs[r->reads[aggregate]];
-  ddb__path path = {.field_id = input->field_id};
-  const ddb__path *inside = input->expr ? ddb__expr_path(input->expr) : &path;
-  if (!inside || inside->field_id == DDB__NO_FIELD) {
+  ddb__path path;
+  if (!path_of(r, aggregate, &path)) {
     return NULL;
   }
   switch (r->query->aggregates[aggregate].kind) {
@@ -24,7 +43,7 @@ static const ddb__index *index_for(const run *r, const ddb__root *root, size_t a
   case DDB_AGGREGATE_MIN:
   case DDB_AGGREGATE_MAX:
   case DDB_AGGREGATE_COUNT_DISTINCT:
-    return ddb__firsts_index(root, inside);
+    return ddb__firsts_index(root, &path);
   default:
     return NULL;
   }
@@ -35,11 +54,13 @@ static bool counts_records(const run *r, size_t aggregate) {
   return r->reads[aggregate] == DDB__NO_INPUT;
 }
 
-/* With a condition, of records and ends only; and not with one that can fail, which would fail on rows
- * that a walk does not come by. */
-static bool tells_some(const run *r, size_t aggregate) {
+/* With a condition, of records, ends and different values only; and not with one that can fail, which
+ * would fail on rows that a walk does not come by. */
+static bool tells_some(const run *r, const ddb__root *root, size_t aggregate) {
   ddb_aggregate_kind kind = r->query->aggregates[aggregate].kind;
-  return counts_records(r, aggregate) || kind == DDB_AGGREGATE_MIN || kind == DDB_AGGREGATE_MAX;
+  bool knows = kind == DDB_AGGREGATE_MIN || kind == DDB_AGGREGATE_MAX ||
+               kind == DDB_AGGREGATE_COUNT_DISTINCT;
+  return counts_records(r, aggregate) || (knows && is_indexed(r, root, aggregate));
 }
 
 static bool indexes_tell(const run *r, const ddb__root *root) {
@@ -47,14 +68,14 @@ static bool indexes_tell(const run *r, const ddb__root *root) {
   bool tell = query->group_count == 0 &&
               (!query->where || ddb_cond_weight(query->where) < DDB_COND_WEIGHT_MAX);
   for (size_t i = 0; i < query->aggregate_count && tell; i++) {
-    tell = (counts_records(r, i) || index_for(r, root, i)) && (!query->where || tells_some(r, i));
+    tell = query->where ? tells_some(r, root, i) : counts_records(r, i) || index_for(r, root, i);
   }
   return tell;
 }
 
 /* ---- Telling ------------------------------------------------------------------------------ */
 
-static ddb_status tell_index(ddb__teller *t, const ddb__source *source, const ddb__index *index,
+static ddb_status tell_match(ddb__teller *t, const ddb__source *source, const ddb__match *match,
                              const char *what, uint64_t rows) {
   if (!t) {
     return DDB_OK;
@@ -63,10 +84,15 @@ static ddb_status tell_index(ddb__teller *t, const ddb__source *source, const dd
   if (!node) {
     return DDB_ERR_NOMEM;
   }
-  const ddb__match all = {.index = index};
-  ddb__tell_put_match(node, t, source->table, &all);
+  ddb__tell_put_match(node, t, source->table, match);
   ddb__tell_put(node, what);
   return DDB_OK;
+}
+
+static ddb_status tell_index(ddb__teller *t, const ddb__source *source, const ddb__index *index,
+                             const char *what, uint64_t rows) {
+  const ddb__match all = {.index = index};
+  return tell_match(t, source, &all, what, rows);
 }
 
 static ddb_status tell_count(const ddb__teller *t, uint64_t rows) {
@@ -88,21 +114,40 @@ static ddb_status take_row(run *r, size_t aggregate, const ddb_record *record, d
                                        input->present, err);
 }
 
-/* A row of each value. */
+static ddb_status take_rows_of(run *r, const ddb__rows *rows, const ddb__seqs *seqs,
+                               size_t aggregate, ddb_error *err) {
+  ddb_status status = DDB_OK;
+  for (size_t i = 0; i < seqs->count && !status; i++) {
+    status = take_row(r, aggregate, ddb__rows_get(rows, seqs->items[i]), err);
+  }
+  return status;
+}
+
+/* A row of each value; that of null counts nothing. */
 static ddb_status take_firsts(run *r, const ddb__source *source, size_t aggregate, bool *given_up,
                               ddb__teller *t, ddb_error *err) {
-  const ddb__rows *rows = &source->root->rows;
-  const ddb__index *index = index_for(r, source->root, aggregate);
+  ddb__path path;
+  (void)path_of(r, aggregate, &path);
+  const ddb__firsts wanted = {.paths = &path, .path_count = 1, .most = UINT64_MAX};
+  ddb__plan plan;
+  ddb__match match;
+  bool told;
+  ddb_status status = ddb__plan_init_count(&plan, source, r->query->where, err);
+  if (status) {
+    return status;
+  }
   ddb__seqs seqs;
   ddb__seqs_init(&seqs);
-  ddb_status status = ddb__firsts_collect(index, rows, false, &seqs, given_up, err);
-  for (size_t i = 0; i < seqs.count && !*given_up && !status; i++) {
-    status = take_row(r, aggregate, ddb__rows_get(rows, seqs.items[i]), err);
+  status = ddb__firsts_collect(&plan, &wanted, &seqs, &match, &told, err);
+  *given_up = !told;
+  if (!status && told) {
+    status = take_rows_of(r, &source->root->rows, &seqs, aggregate, err);
   }
-  if (!status) {
-    status = tell_index(t, source, index, ": the first of each value", seqs.count);
+  if (!status && told) {
+    status = tell_match(t, source, &match, ": the first of each value", seqs.count);
   }
   ddb__seqs_fini(&seqs);
+  ddb__plan_fini(&plan);
   return status;
 }
 
@@ -132,56 +177,56 @@ static ddb_status take_end(run *r, const ddb__source *source, size_t aggregate, 
 
 /* ---- With a condition --------------------------------------------------------------------- */
 
-static ddb_status tell_walk(ddb__teller *t, const ddb__selection *s, const ddb_cond *where,
+static ddb_status tell_walk(ddb__teller *t, const ddb__plan *plan, const ddb__scan *scan,
                             uint64_t found) {
   if (!t) {
     return DDB_OK;
   }
   uint32_t depth = t->depth;
-  ddb_status status = ddb__tell_filter(t, where, 1, found);
+  ddb_status status = ddb__tell_filter(t, plan->where, 1, found);
   if (!status) {
-    status = ddb__tell_access(t, &s->plan, true, s->scanning ? s->scan.visited : 0, 0);
+    status = ddb__tell_access(t, plan, true, scan->visited, 0);
   }
   t->depth = depth;
   return status;
 }
 
-/* The first row that matches, from one end of the index. One whose value is null, at the end where
- * these are, does not tell the least: then the try is given up. */
-static ddb_status take_first_match(run *r, ddb__selection *s, size_t aggregate, bool *given_up,
+/* The first row that matches, from one end of the index; none: there is no value but null. */
+static ddb_status take_first_match(run *r, ddb__plan *plan, size_t aggregate, bool *given_up,
                                    ddb__teller *t, ddb_error *err) {
-  ddb__input *input = &r->inputs[r->reads[aggregate]];
-  const ddb_record *record = NULL;
-  size_t count = 0;
-  *given_up = !s->plan.is_ordered;
-  if (*given_up) {
-    return DDB_OK;
+  ddb__scan scan;
+  ddb__batch batch;
+  ddb__scan_init(&scan, plan, true);
+  bool found = ddb__scan_next(&scan, &batch);
+  ddb_status status = ddb__bound_status(&plan->bound, err);
+  *given_up = !found && ddb__scan_gave_up(&scan);
+  if (found && !status) {
+    status = take_row(r, aggregate, batch.records[__builtin_ctzll(batch.mask)], err);
   }
-  ddb_status status = ddb__selection_next(s, &record, 1, &count, err);
-  if (!status && count > 0) {
-    ddb__batch batch = {.records = &record, .mask = 1};
-    status = ddb__input_fill(input, &batch, err);
-    bool least = r->query->aggregates[aggregate].kind == DDB_AGGREGATE_MIN;
-    *given_up = !status && input->present == 0 && least;
-  }
-  if (!status && count > 0 && !*given_up) {
-    status = take_row(r, aggregate, record, err);
-  }
-  return status || *given_up ? status : tell_walk(t, s, r->query->where, count);
+  return status || *given_up ? status : tell_walk(t, plan, &scan, found);
 }
 
 static ddb_status take_matching_end(run *r, const ddb__source *source, size_t aggregate,
                                     bool *given_up, ddb__teller *t, ddb_error *err) {
   const ddb_aggregate *of = &r->query->aggregates[aggregate];
+  const ddb__scope scope = {.shapes = r->shapes};
   ddb_order order = {
       .field = of->field, .expr = of->expr, .descending = of->kind == DDB_AGGREGATE_MAX};
-  ddb_query query = {.where = r->query->where, .order = &order, .order_count = 1, .limit = 1};
-  ddb__selection s;
-  ddb_status status = ddb__selection_init(&s, source, &query, err);
+  ddb__order_key key;
+  const ddb__plan_order wanted = {.keys = &key, .key_count = 1, .keep = 1, .skips_nulls = true};
+  ddb__plan plan;
+  ddb_status status = ddb__order_bind(&key, &scope, &order, 1, err);
   if (!status) {
-    status = take_first_match(r, &s, aggregate, given_up, t, err);
-    ddb__selection_fini(&s);
+    status = ddb__plan_init_ordered(&plan, source, r->query->where, &wanted, err);
   }
+  if (!status) {
+    *given_up = !plan.is_ordered;
+    if (plan.is_ordered) {
+      status = take_first_match(r, &plan, aggregate, given_up, t, err);
+    }
+    ddb__plan_fini(&plan);
+  }
+  ddb__order_unbind(&key, 1);
   return status;
 }
 
@@ -208,19 +253,17 @@ static ddb_status take_matching_count(run *r, const ddb__source *source, size_t 
 
 static ddb_status take(run *r, const ddb__source *source, size_t aggregate, bool *given_up,
                        ddb__teller *t, ddb_error *err) {
+  ddb_aggregate_kind kind = r->query->aggregates[aggregate].kind;
+  if (kind == DDB_AGGREGATE_COUNT_DISTINCT) {
+    return take_firsts(r, source, aggregate, given_up, t, err);
+  }
   if (r->query->where) {
     return counts_records(r, aggregate)
                ? take_matching_count(r, source, aggregate, given_up, t, err)
                : take_matching_end(r, source, aggregate, given_up, t, err);
   }
-  switch (r->query->aggregates[aggregate].kind) {
-  case DDB_AGGREGATE_COUNT_DISTINCT:
-    return take_firsts(r, source, aggregate, given_up, t, err);
-  case DDB_AGGREGATE_COUNT:
-    return take_count(r, source, aggregate, t);
-  default:
-    return take_end(r, source, aggregate, t, err);
-  }
+  return kind == DDB_AGGREGATE_COUNT ? take_count(r, source, aggregate, t)
+                                     : take_end(r, source, aggregate, t, err);
 }
 
 /* What may be given up comes first: counts would be harmed by being taken again. */

@@ -34,7 +34,7 @@
  * tools/fuzz.py and the twins in Python (tests/python/query_twin.py) find; test_store_faults.c finds
  * the others. */
 enum {
-  FAULTS_OF_QUERIES = 17,
+  FAULTS_OF_QUERIES = 20,
   FAULTS_OF_LOGS = 11,
   FAULTS_OF_DELTAS = 2,
   FAULTS_OF_MARKS = 2,

@@ -243,9 +243,11 @@ static bool run_walk_wrong_way(void) {
 
 /* ---- What indexes tell of all rows ---------------------------------------------------------- */
 
-static ddb_rowset *aggregate_all(ddb_table *table, ddb_aggregate_kind kind) {
+static ddb_rowset *aggregate_some(ddb_table *table, const ddb_cond *where,
+                                  ddb_aggregate_kind kind) {
   ddb_aggregate aggregate = {.kind = kind, .name = DDB_STR("n"), .field = DDB_STR("a")};
   ddb_aggregate_query query = DDB_AGGREGATE_QUERY_INIT;
+  query.where = where;
   query.aggregates = &aggregate;
   query.aggregate_count = 1;
   ddb_rowset *rows = NULL;
@@ -254,6 +256,10 @@ static ddb_rowset *aggregate_all(ddb_table *table, ddb_aggregate_kind kind) {
   ok(ddb_view_aggregate(&view, &query, &rows, NULL));
   ddb_view_close(&view);
   return rows;
+}
+
+static ddb_rowset *aggregate_all(ddb_table *table, ddb_aggregate_kind kind) {
+  return aggregate_some(table, NULL, kind);
 }
 
 static bool run_firsts_count_nulls(void) {
@@ -279,6 +285,29 @@ static bool run_firsts_last_of_ties(void) {
   return nothing_wrong();
 }
 
+/* The different values of `a`, or of `a` and "twin": so many, of the rows 1, 2, ... */
+static void check_different(ddb_table *table, const ddb_order *order, size_t fields, uint64_t limit,
+                            size_t wanted) {
+  static const ddb_str names[] = {{"a", 1}, {"twin", 4}};
+  ddb_query query = DDB_QUERY_INIT;
+  query.distinct = true;
+  query.distinct_fields = names;
+  query.distinct_count = fields;
+  query.order = order;
+  query.order_count = order ? 1 : 0;
+  query.limit = limit;
+  ddb_view view;
+  ddb_records records = {0};
+  ok(ddb_view_open(table, &view, NULL));
+  ok(ddb_view_select(&view, &query, &records, NULL));
+  check(records.count == wanted);
+  for (size_t i = 0; i < records.count && nothing_wrong(); i++) {
+    check(ddb_record_get(records.items[i], DDB_STR("id")).as.integer == (int64_t)i + 1);
+  }
+  ddb_records_free(&records);
+  ddb_view_close(&view);
+}
+
 /* Of the values 4, 3, 2, 1, 0, 4, ... the first five are all. */
 static bool run_firsts_by_value(void) {
   world w = world_with_rows(TEXTS);
@@ -286,21 +315,26 @@ static bool run_firsts_by_value(void) {
     ok(rows_set_field(w.table, id, DDB_STR("a"), 4 - (id - 1) % 5));
   }
   ok(ddb_table_index_create(w.table, DDB_STR("a"), DDB_INDEX_SORTED, NULL));
-  ddb_str field = DDB_STR("a");
-  ddb_query query = DDB_QUERY_INIT;
-  query.distinct = true;
-  query.distinct_fields = &field;
-  query.distinct_count = 1;
-  ddb_view view;
-  ddb_records records = {0};
-  ok(ddb_view_open(w.table, &view, NULL));
-  ok(ddb_view_select(&view, &query, &records, NULL));
-  check(records.count == 5);
-  for (size_t i = 0; i < records.count && nothing_wrong(); i++) {
-    check(ddb_record_get(records.items[i], DDB_STR("id")).as.integer == (int64_t)i + 1);
+  check_different(w.table, NULL, 1, DDB_NO_LIMIT, 5);
+  return nothing_wrong();
+}
+
+/* Rows of one `a` have different "twin"s. */
+static bool run_firsts_of_fewer(void) {
+  world w = world_with_rows(TEXTS);
+  for (int64_t id = 1; id <= TEXTS; id++) {
+    ok(rows_set_field(w.table, id, DDB_STR("a"), id % 2));
   }
-  ddb_records_free(&records);
-  ddb_view_close(&view);
+  ok(ddb_table_index_create(w.table, DDB_STR("a"), DDB_INDEX_SORTED, NULL));
+  check_different(w.table, NULL, 2, DDB_NO_LIMIT, TEXTS);
+  return nothing_wrong();
+}
+
+static bool run_firsts_cut_early(void) {
+  world w = world_with_rows(TEXTS);
+  ok(ddb_table_index_create(w.table, DDB_STR("a"), DDB_INDEX_SORTED, NULL));
+  ddb_order order = {.field = DDB_STR("a")};
+  check_different(w.table, &order, 1, 3, 3);
   return nothing_wrong();
 }
 
@@ -311,19 +345,26 @@ static bool run_ends_of_some(void) {
   ddb_value last = ddb_int(TEXTS);
   ddb_cond *where;
   ok(ddb_cond_compare(DDB_STR("id"), DDB_OP_NE, &last, &where, NULL));
-  ddb_aggregate most = {.kind = DDB_AGGREGATE_MAX, .name = DDB_STR("n"), .field = DDB_STR("a")};
-  ddb_aggregate_query query = DDB_AGGREGATE_QUERY_INIT;
-  query.where = where;
-  query.aggregates = &most;
-  query.aggregate_count = 1;
-  ddb_view view;
-  ddb_rowset *rows = NULL;
-  ok(ddb_view_open(w.table, &view, NULL));
-  ok(ddb_view_aggregate(&view, &query, &rows, NULL));
-  check(ddb_record_get(ddb_rowset_record(rows, 0), DDB_STR("n")).as.integer ==
-        INT64_C(10) * (TEXTS - 1));
+  ddb_rowset *rows = aggregate_some(w.table, where, DDB_AGGREGATE_MAX);
+  check(number_at(rows, 0, DDB_STR("n")) == INT64_C(10) * (TEXTS - 1));
   ddb_rowset_free(rows);
-  ddb_view_close(&view);
+  ddb_cond_release(where);
+  return nothing_wrong();
+}
+
+/* The least of those that are not the second: the first two have none. */
+static bool run_walk_begins_at_null(void) {
+  world w = world_with_rows(TEXTS);
+  ddb_value null = ddb_null();
+  ok(rows_set_value(w.table, 1, DDB_STR("a"), &null));
+  ok(rows_set_value(w.table, 2, DDB_STR("a"), &null));
+  ok(ddb_table_index_create(w.table, DDB_STR("a"), DDB_INDEX_SORTED, NULL));
+  ddb_value second = ddb_int(2);
+  ddb_cond *where;
+  ok(ddb_cond_compare(DDB_STR("id"), DDB_OP_NE, &second, &where, NULL));
+  ddb_rowset *rows = aggregate_some(w.table, where, DDB_AGGREGATE_MIN);
+  check(number_at(rows, 0, DDB_STR("n")) == 30);
+  ddb_rowset_free(rows);
   ddb_cond_release(where);
   return nothing_wrong();
 }
@@ -462,6 +503,9 @@ static const fault_case cases[] = {
     {DDB__FAULT_WALK_WRONG_WAY, run_walk_wrong_way, 20},
     {DDB__FAULT_FIRSTS_COUNT_NULLS, run_firsts_count_nulls, 20},
     {DDB__FAULT_FIRSTS_LAST_OF_TIES, run_firsts_last_of_ties, 20},
+    {DDB__FAULT_WALK_BEGINS_AT_NULL, run_walk_begins_at_null, 20},
+    {DDB__FAULT_FIRSTS_OF_FEWER, run_firsts_of_fewer, 20},
+    {DDB__FAULT_FIRSTS_CUT_EARLY, run_firsts_cut_early, 20},
     {DDB__FAULT_FIRSTS_BY_VALUE, run_firsts_by_value, 20},
     {DDB__FAULT_GROUP_HIDES_NAME, run_group_hides_name, 20},
     {DDB__FAULT_JOIN_PUSHES_OUTER, run_join_pushes_outer, 20},

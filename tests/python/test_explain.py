@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dictdb import (
+    UNSET,
     Count,
     CountDistinct,
     DictDB,
@@ -224,7 +225,13 @@ def test_ends_of_some_records() -> None:
         for each in (plain, table):
             each.insert(rows)
         table.create_index("v", "sorted")
+        table.create_index(["n", "v"], "sorted")
         for where in (
+            table.n == 3,
+            (table.n == 3) & (table.id != 4),
+            (table.n == 3) & table.v.is_null(),
+            (table.n == 99) & (table.id != 4),
+            table.n.is_in([3, 4]),
             table.v > 0,
             table.v.between(0, 1),
             table.v <= "a",
@@ -254,7 +261,112 @@ def test_explain_tells_of_ends_of_some_records() -> None:
     assert [child.actual for child in plan.children] == [1, 440]
     plan = users.explain(users.name != "u49", high=Max("age"), analyze=True)
     assert steps(plan) == ["aggregate", "filter", "walk"]
-    assert node_of(plan, "walk").detail == "sorted (age), backwards"
+    assert node_of(plan, "walk").detail == "sorted (age), without null, backwards"
     for where in (users.id == 3, users.name.matches("u")):
         assert "walk" not in steps(users.explain(where, low=Min("age")))
     assert "walk" not in steps(users.explain(users.age > 3, low=Min("age"), total=Sum("age")))
+
+
+def test_the_least_of_some_records_is_not_sought_among_null() -> None:
+    table = Table("t")
+    table.insert([{"n": i % 2, "v": i if i > 900 else None} for i in range(1000)])
+    table.create_index("v", "sorted")
+    plan = table.explain(table.n == 0, low=Min("v"), analyze=True)
+    walk = node_of(plan, "walk")
+    assert walk.detail == "sorted (v), without null"
+    assert walk.actual is not None
+    assert walk.actual < 100
+    assert table.aggregate(table.n == 0, low=Min("v")) == {"low": 902}
+    table.update({"v": UNSET})
+    assert table.aggregate(table.n == 0, low=Min("v"), high=Max("v")) == {"low": None, "high": None}
+
+
+def test_different_values_that_indexes_tell() -> None:
+    """With conditions, orders and limits, of several fields too: what looking at all rows gives."""
+    rng = random.Random(5)
+    values = [None, 0, 1, True, 1.0, -2.5, float("nan"), "a", "b", [1], 2**70, Decimal("1")]
+    told = 0
+    for size in (0, 3, 60, 400):
+        rows = [{"v": rng.choice(values), "n": rng.choice((1, 2, 3))} for _ in range(size)]
+        rows += [{"n": rng.choice((1, 2.0, None))} for _ in range(size // 4)]
+        plain, table = Table("t"), Table("t")
+        for each in (plain, table):
+            each.insert(rows)
+        for fields in ("v", ["n", "v"], ["v", "n"]):
+            table.create_index(fields, "sorted")
+            for where in (
+                None,
+                table.v > 0,
+                ~(table.v > 0),
+                table.v != 1,
+                table.v.is_not_null(),
+                table.v.is_in([1]),
+                table.n == 2,
+                table.n == float("nan"),
+                (table.n == 2) & (table.v != 1),
+                (table.n >= 2) & (table.n < 3),
+                (table.n == 1) | (table.v == "a"),
+                table.id > 30,
+                table.id == 2,
+            ):
+                for columns in (["v"], ["n"], ["v", "n"], {"x": "n", "y": "v"}, ["v", "id"]):
+                    for order_by in (None, "v", "-v", ["n", "v"], ["-n", "-v"], ["-v", "n"]):
+                        limit, offset = rng.choice(((None, 0), (None, 2), (1, 0), (3, 2), (0, 1)))
+                        asked: dict[str, Any] = {
+                            "where": where,
+                            "order_by": order_by,
+                            "distinct": True,
+                            "limit": limit,
+                            "offset": offset,
+                        }
+                        got, wanted = (each.select(columns, **asked) for each in (table, plain))
+                        assert repr(got) == repr(wanted), (size, fields, columns, asked)
+                    if rng.random() < 0.5:
+                        plan = table.explain(columns=columns, **asked)
+                        told += any("first of each" in node.detail for node in plan.walk())
+                for name in ("v", "n", "id"):
+                    got, wanted = (
+                        each.aggregate(where, a=CountDistinct(name), n=Count())
+                        for each in (table, plain)
+                    )
+                    assert got == wanted, (size, fields, where)
+    assert told > 20, told
+
+
+def test_plans_of_different_values() -> None:
+    table = Table("t")
+    table.insert([{"a": i % 3, "b": i % 7, "c": i} for i in range(4000)])
+    table.create_index(["a", "b"], "sorted")
+    table.create_index("c", "sorted")
+
+    def found(where: Any, columns: list[str], **asked: Any) -> str:
+        plan = table.explain(where, columns=columns, distinct=True, analyze=True, **asked)
+        assert plan.actual in (None, len(table.select(columns, where, distinct=True, **asked)))
+        last = list(plan.walk())[-1]
+        return f"{last.step} {last.detail}: {last.actual}"
+
+    assert found(None, ["a", "b"]) == "index sorted (a, b): the first of each value: 21"
+    assert found(table.a == 1, ["b"]) == "index sorted (a, b): a == 1: the first of each value: 7"
+    assert found(table.a > 0, ["b", "a"], order_by="-b") == (
+        "index sorted (a, b): a > 0: the first of each value: 14"
+    )
+    assert found(None, ["c"], order_by="c", limit=3, offset=2) == (
+        "index sorted (c): the first of each value: 5"
+    )
+    assert found(table.c < 3000, ["c"], order_by="-c", limit=2) == (
+        "index sorted (c): c < 3000: the first of each value: 2"
+    )
+    for where, columns in (
+        (None, ["a"]),  # No index has just that
+        (table.b == 1, ["a"]),
+        ((table.a == 1) & (table.c > 5), ["b"]),
+        (None, ["a", "b", "c"]),
+        (None, ["c"]),  # As many as there are records
+    ):
+        assert "first of each" not in found(where, columns)
+    assert "first of each" not in found(None, ["a", "b"], order_by="c")
+    plan = table.explain(table.a == 2, kinds=CountDistinct("b"), n=Count(), analyze=True)
+    assert [f"{node.step} {node.detail}: {node.actual}" for node in plan.children] == [
+        "index sorted (a, b): a == 2: the first of each value: 7",
+        "count a == 2: 1333",
+    ]
