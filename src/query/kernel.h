@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kernel.h - the loops over columns: which of 64 * `words` lanes lie in a range, as bits.
+ * kernel.h - the loops over columns: which of 64 * `words` lanes lie in a range, as bits; how many do.
  *
  * The fastest version that this processor can run is taken at the first use; all give the same bits.
  * Lanes need not be aligned. Thread-safety: atomic.
@@ -25,6 +25,7 @@ typedef struct ddb__kernels {
   void (*range_64)(const void *lanes, size_t words, uint64_t low, uint64_t high, uint64_t *out);
   /* low <= lane <= high of doubles; never of a NaN. */
   void (*range_real)(const double *lanes, size_t words, double low, double high, uint64_t *out);
+  uint64_t (*count)(const uint64_t *words, size_t count); /* of the bits that are set */
 } ddb__kernels;
 
 const ddb__kernels *ddb__kernels_get(void);

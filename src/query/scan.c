@@ -7,6 +7,7 @@
  * candidates are looked up by the batch before the first is read. Where columns were kept of a block
  * (store/memo.h), they tell which rows match, or need a look; the other records are not touched.
  */
+#include "query/kernel.h"
 #include "query/plan.h"
 #include "store/memo.h"
 #include "store/rows.h"
@@ -127,8 +128,8 @@ static bool has_wanted(const ddb__plan *plan, const ddb__memo *memo) {
 static bool count_sure(ddb__scan *scan) {
   ddb__verdict *verdict = &scan->block.verdict;
   uint64_t open = 0;
+  scan->counted += ddb__kernels_get()->count(verdict->sure, DDB__BLOCK_WORDS);
   for (size_t i = 0; i < DDB__BLOCK_WORDS; i++) {
-    scan->counted += (unsigned)__builtin_popcountll(verdict->sure[i]);
     verdict->maybe[i] &= ~verdict->sure[i];
     verdict->sure[i] = 0;
     open |= verdict->maybe[i];

@@ -17,9 +17,9 @@ static void fill(uint64_t *words, uint64_t with) {
   }
 }
 
-static void set_exact(ddb__verdict *out, const uint64_t *words) {
-  memcpy(out->sure, words, sizeof out->sure);
-  memcpy(out->maybe, words, sizeof out->maybe);
+/* What is sure is all that may be. */
+static void set_exact(ddb__verdict *out) {
+  memcpy(out->maybe, out->sure, sizeof out->maybe);
 }
 
 static void set_all(ddb__verdict *out, bool value) {
@@ -117,11 +117,11 @@ static void eval_codes(const ddb__bound_node *node, const ddb__column *column, d
   } else {
     ddb__kernel_codes(column->lanes, WORDS, set, out->sure);
   }
-  memcpy(out->maybe, out->sure, sizeof out->maybe);
+  set_exact(out);
 }
 
 static void eval_number(const ddb__bound_node *node, const ddb__column *column, ddb__verdict *out) {
-  uint64_t words[WORDS];
+  uint64_t *words = out->sure;
   if (column->kind == DDB__COLUMN_INT) {
     int64_t high = (int64_t)((uint64_t)node->int_low + node->int_width);
     ints_between(column, node->int_low, high, words);
@@ -137,7 +137,7 @@ static void eval_number(const ddb__bound_node *node, const ddb__column *column, 
     fill(words, node->flip ? UINT64_MAX : 0);
   }
   settle_nulls(column, node->flip, words);
-  set_exact(out, words);
+  set_exact(out);
 }
 
 static void hashes_equal(const ddb__column *column, const ddb_value *literal, uint64_t *out) {
@@ -167,13 +167,14 @@ static void eval_text(const ddb__bound_node *node, const ddb__column *column, dd
 static void eval_few(const ddb__bound_node *node, const ddb__column *column, ddb__verdict *out) {
   const ddb_value *literals = node->cond->leaf.values;
   bool ints = literals[0].kind == DDB_INT;
-  uint64_t found[WORDS] = {0};
+  uint64_t *found = out->sure;
   uint64_t words[WORDS];
   if (column->kind == DDB__COLUMN_FLOAT && ints) { /* 1.0 is in [1] */
     set_unknown(out);
     return;
   }
   bool of_kind = column->kind == (ints ? DDB__COLUMN_INT : DDB__COLUMN_HASHES);
+  fill(found, 0);
   for (uint32_t i = 0; of_kind && i < node->cond->count; i++) {
     if (ints) {
       ints_between(column, literals[i].as.integer, literals[i].as.integer, words);
@@ -185,7 +186,7 @@ static void eval_few(const ddb__bound_node *node, const ddb__column *column, ddb
     }
   }
   settle_nulls(column, false, found);
-  set_exact(out, found);
+  set_exact(out);
   if (!ints && of_kind) {
     fill(out->sure, 0);
   }
@@ -199,7 +200,8 @@ static void eval_leaf(const ddb__bound_node *node, const ddb__memo *memo, ddb__v
     eval_codes(node, column, out);
   } else if (node->kind == DDB__BOUND_NULL) {
     if (column->has_nulls) {
-      set_exact(out, column->nulls);
+      memcpy(out->sure, column->nulls, sizeof out->sure);
+      set_exact(out);
     } else {
       set_all(out, false);
     }
@@ -219,6 +221,7 @@ static void eval_leaf(const ddb__bound_node *node, const ddb__memo *memo, ddb__v
 static void eval_node(const ddb__bound *bound, const ddb__bound_node *node, const ddb__memo *memo,
                       ddb__verdict *out);
 
+/* Is there a bit? Without a branch for each word. */
 static bool any(const uint64_t *words) {
   uint64_t all = 0;
   for (size_t i = 0; i < WORDS; i++) {
@@ -230,8 +233,13 @@ static bool any(const uint64_t *words) {
 static void eval_and(const ddb__bound *bound, const ddb__bound_node *node, const ddb__memo *memo,
                      ddb__verdict *out) {
   ddb__verdict one;
-  set_all(out, true);
-  for (uint32_t i = node->first; i != 0 && any(out->maybe); i = bound->nodes[i].next) {
+  if (node->first == 0) {
+    set_all(out, true);
+    return;
+  }
+  eval_node(bound, &bound->nodes[node->first], memo, out);
+  uint32_t next = bound->nodes[node->first].next;
+  for (uint32_t i = next; i != 0 && any(out->maybe); i = bound->nodes[i].next) {
     eval_node(bound, &bound->nodes[i], memo, &one);
     for (size_t j = 0; j < WORDS; j++) {
       out->sure[j] &= one.sure[j];
@@ -243,8 +251,12 @@ static void eval_and(const ddb__bound *bound, const ddb__bound_node *node, const
 static void eval_or(const ddb__bound *bound, const ddb__bound_node *node, const ddb__memo *memo,
                     ddb__verdict *out) {
   ddb__verdict one;
-  set_all(out, false);
-  for (uint32_t i = node->first; i != 0; i = bound->nodes[i].next) {
+  if (node->first == 0) {
+    set_all(out, false);
+    return;
+  }
+  eval_node(bound, &bound->nodes[node->first], memo, out);
+  for (uint32_t i = bound->nodes[node->first].next; i != 0; i = bound->nodes[i].next) {
     eval_node(bound, &bound->nodes[i], memo, &one);
     for (size_t j = 0; j < WORDS; j++) {
       out->sure[j] |= one.sure[j];

@@ -88,10 +88,10 @@ const ddb__column *ddb__memo_column(const ddb__memo *memo, uint32_t field_id) {
 
 bool ddb__memo_dirty(const ddb__memo *memo, const ddb__rows_node *block,
                      uint64_t dirty[DDB__ROWS_FAN]) {
-  memset(dirty, 0, DDB__ROWS_FAN * sizeof *dirty);
   if (memo->birth == block->node.birth) {
     return false; /* RN1 */
   }
+  memset(dirty, 0, DDB__ROWS_FAN * sizeof *dirty);
   for (uint64_t leaves = block->dirty; leaves != 0; leaves &= leaves - 1) {
     unsigned i = (unsigned)__builtin_ctzll(leaves);
     const ddb__rows_node *leaf = block->slots[i];
@@ -347,12 +347,12 @@ static const ddb__memo *make(draft *work, ddb__rows_node *block, const uint32_t 
 
 const ddb__memo *ddb__memo_get(ddb__memo_pool *pool, ddb__rows_node *block, const uint32_t *fields,
                                size_t count, bool build) {
-  draft work = {.pool = pool, .block = block};
-  work.old = atomic_load_explicit(&block->memo, memory_order_acquire);
-  size_t missing = count_missing(work.old, fields, count);
-  if (!build || (missing == 0 && work.old->birth == block->node.birth)) {
-    return work.old;
+  const ddb__memo *old = atomic_load_explicit(&block->memo, memory_order_acquire);
+  size_t missing = count_missing(old, fields, count);
+  if (!build || (missing == 0 && old->birth == block->node.birth)) {
+    return old;
   }
+  draft work = {.pool = pool, .block = block, .old = old};
   if (work.old) {
     work.any_dirty = ddb__memo_dirty(work.old, block, work.dirty);
   }

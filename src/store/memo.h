@@ -92,8 +92,8 @@ const ddb__memo *ddb__memo_get(ddb__memo_pool *pool, ddb__rows_node *block, cons
 /* NULL: the memo has no such column. */
 const ddb__column *ddb__memo_column(const ddb__memo *memo, uint32_t field_id);
 
-/* Rows of the block that the memo says nothing true about, a word for each leaf; returns whether
- * there is any. */
+/* Whether there are rows of the block that the memo says nothing true about; when there are, which, in
+ * a word for each leaf. */
 bool ddb__memo_dirty(const ddb__memo *memo, const ddb__rows_node *block,
                      uint64_t dirty[DDB__ROWS_FAN]);
 

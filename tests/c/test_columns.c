@@ -99,6 +99,19 @@ static void check_codes(uint64_t *random) {
   check_words(words, expected, "codes");
 }
 
+static void check_count(const ddb__kernels *kernels, uint64_t *random) {
+  uint64_t words[WORDS];
+  uint64_t expected = 0;
+  for (size_t i = 0; i < WORDS; i++) {
+    words[i] = random_lane(random);
+    for (unsigned bit = 0; bit < 64; bit++) {
+      expected += words[i] >> bit & 1;
+    }
+  }
+  assert_int_equal(kernels->count(words, WORDS), expected);
+  assert_int_equal(kernels->count(words, 0), 0);
+}
+
 static void kernels_agree(void **state) {
   (void)state;
   uint64_t random = seed;
@@ -112,6 +125,7 @@ static void kernels_agree(void **state) {
       check_range_32(kernels, &random);
       check_range_64(kernels, &random);
       check_range_real(kernels, &random);
+      check_count(kernels, &random);
       check_codes(&random);
     }
   }
