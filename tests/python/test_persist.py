@@ -356,6 +356,9 @@ def test_what_is_no_path(folders: Path) -> None:
         save(db, "a\0.json", "json", folders)
     with pytest.raises(ValueError, match="allowed_dir"):
         save(db, "a.json", "json", "a\0")
+    for name, path, allowed in (("filename", "", "."), ("allowed_dir", "a.json", "")):
+        with pytest.raises(ValueError, match=f"{name}: no path given"):
+            save(db, path, "json", allowed)
     with pytest.raises(TypeError, match="filename must be"):
         save(db, 5, "json")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="allowed_dir must be"):

@@ -42,6 +42,8 @@ def _real(path: StrPath, name: str) -> str:
         raise UnsupportedTypeError(
             f"{name} must be str or os.PathLike, not {type(path).__name__!r}"
         )
+    if not os.fsdecode(path):
+        raise InvalidArgumentError(f"{name}: no path given")
     try:
         return os.path.realpath(os.fsdecode(path))
     except ValueError as error:
