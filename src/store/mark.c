@@ -141,7 +141,7 @@ ddb_status ddb_view_difference(const ddb_view *view, ddb_difference *out, ddb_er
     return ddb__fail(err, DDB_ERR_INVALID, "a difference needs an open view and a result");
   }
   ddb_difference found = {0};
-  bool later;
+  bool later = false;
   ddb_status status = hold(view, &found.mark, &later, err);
   if (status == DDB_OK && !later) {
     comparison c = {view, &found, false};
@@ -174,7 +174,7 @@ ddb_status ddb_view_is_changed(const ddb_view *view, bool *changed, ddb_error *e
     return ddb__fail(err, DDB_ERR_INVALID, "a comparison needs an open view and a result");
   }
   ddb_view mark;
-  bool later;
+  bool later = false;
   ddb_status status = hold(view, &mark, &later, err);
   if (status == DDB_OK) {
     comparison c = {.view = view};
