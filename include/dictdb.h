@@ -955,7 +955,7 @@ typedef struct ddb_aggregate_query {
 DDB_API ddb_status ddb_view_aggregate(const ddb_view *view, const ddb_aggregate_query *query,
                                       ddb_rowset **out, ddb_error *err);
 /* As ddb_view_explain, of an aggregate: what indexes tell of it ("index", "count"), or how the records
- * are found that are added up. query->records must be NULL. */
+ * are found that are added up; of query->records, what is done with them. */
 DDB_API ddb_status ddb_view_explain_aggregate(const ddb_view *view,
                                               const ddb_aggregate_query *query, bool analyze,
                                               ddb_plan *out, ddb_error *err);

@@ -494,14 +494,19 @@ static int call_init(call *c, pyddb_source *source, PyObject *const *args, Py_ss
 
 /* ---- Running ------------------------------------------------------------------------------- */
 
+/* Those that the callables choose. */
+static int choose_records(call *c, const ddb_view *view, ddb_records *records) {
+  ddb_query all = DDB_QUERY_INIT;
+  all.threads = c->query.threads;
+  return pyddb_view_select(c->source, view, c->where, &all, records);
+}
+
 /* On an open view. Where callables choose the records, they are asked first. */
 static ddb_rowset *run(call *c, const ddb_view *view) {
   pyddb_state *state = c->source->state;
   ddb_records records = {0};
   if (c->where && c->where->code) {
-    ddb_query all = DDB_QUERY_INIT;
-    all.threads = c->query.threads;
-    if (pyddb_view_select(c->source, view, c->where, &all, &records) < 0) {
+    if (choose_records(c, view, &records) < 0) {
       return NULL;
     }
     c->query.records = &records;
@@ -636,30 +641,25 @@ static PyObject *explain_native(call *c, const ddb_view *view, bool analyze) {
   return nodes_of(c, status, &plan, &err, NULL);
 }
 
-/* The plan as far as to the step that adds records up, which runs to see how many there are. */
+/* The steps down to the one that adds records up: those that callables choose, or, when they are not
+ * to be run, none. */
 static PyObject *explain_ends(call *c, const ddb_view *view, bool analyze) {
   ddb_plan plan;
   ddb_error err;
+  ddb_records records = {0};
   uint64_t start_ns = pyddb_now_ns();
-  ddb_rowset *rows = analyze ? run(c, view) : NULL;
-  if (analyze && !rows) {
+  if (analyze && choose_records(c, view, &records) < 0) {
     return NULL;
   }
-  c->query.where = c->where->cond;
-  ddb_status status = ddb_view_explain_aggregate(view, &c->query, false, &plan, &err);
-  if (status == DDB_OK) {
-    size_t count = 1;
-    const char *last = c->query.group_count > 0 ? "group" : "aggregate";
-    while (strcmp(plan.nodes[count - 1].step, last) != 0) {
-      count++;
-    }
-    plan.count = count;
-    if (analyze) {
-      plan.nodes[0].actual = ddb_rowset_count(rows);
-      plan.nodes[0].ns = pyddb_now_ns() - start_ns;
-    }
+  c->query.records = &records;
+  pyddb_detach();
+  ddb_status status = ddb_view_explain_aggregate(view, &c->query, analyze, &plan, &err);
+  pyddb_attach();
+  c->query.records = NULL; /* it ends here */
+  ddb_records_free(&records);
+  if (status == DDB_OK && analyze) {
+    plan.nodes[0].ns = pyddb_now_ns() - start_ns;
   }
-  ddb_rowset_free(rows);
   return nodes_of(c, status, &plan, &err, NULL);
 }
 

@@ -440,9 +440,8 @@ static ddb_status explain(run *r, const ddb__source *source, ddb__teller *t) {
 
 ddb_status ddb_view_explain_aggregate(const ddb_view *view, const ddb_aggregate_query *query,
                                       bool analyze, ddb_plan *out, ddb_error *err) {
-  if (!view || !query || !out || query->records) {
-    return ddb__fail(err, DDB_ERR_INVALID,
-                     "explain needs a view, a query without records of its own, and a result");
+  if (!view || !query || !out) {
+    return ddb__fail(err, DDB_ERR_INVALID, "explain needs a view, a query and a result");
   }
   ddb__source source = {view->table, ddb__view_root(view)};
   ddb_plan plan = {0};

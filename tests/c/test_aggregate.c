@@ -217,8 +217,16 @@ static void test_explained(void **state) {
   ddb_plan plan;
   ddb_records records = {0};
   assert_ok(ddb_view_open(table, &view, NULL));
-  told.records = &records;
-  assert_int_equal(ddb_view_explain_aggregate(&view, &told, false, &plan, NULL), DDB_ERR_INVALID);
+  ddb_query five = DDB_QUERY_INIT;
+  five.limit = 5;
+  assert_ok(ddb_view_select(&view, &five, &records, NULL));
+  grouped.records = &records;
+  assert_ok(ddb_view_explain_aggregate(&view, &grouped, true, &plan, NULL));
+  assert_int_equal(plan.count, 1); /* How they were found is the caller's to tell. */
+  assert_string_equal(plan.nodes[0].step, "group");
+  assert_int_equal(plan.nodes[0].actual, 5);
+  ddb_plan_free(&plan);
+  ddb_records_free(&records);
   assert_int_equal(ddb_view_explain_aggregate(&view, NULL, false, &plan, NULL), DDB_ERR_INVALID);
   ddb_view_close(&view);
 }

@@ -117,6 +117,21 @@ def test_groups_of_what_callables_choose() -> None:
     ]
     plan = users.explain(where, "city", n=Count(), analyze=True)
     assert [node.actual for node in plan.walk()] == [2, 80, 160, 160]
+    asked: dict[str, Any] = {"having": Field("n") > 10, "order_by": "-n", "limit": 3, "n": Count()}
+    plan = users.explain(where, "age", **asked, analyze=True)
+    assert [(node.step, node.actual) for node in plan.walk()] == [
+        ("slice", 2),
+        ("sort", None),
+        ("filter", 2),
+        ("group", 2),
+        ("callable", 80),
+        ("filter", 160),
+        ("index", 160),
+    ]
+    plan = users.explain(where, "city", **{**asked, "having": Field("n") > 99}, analyze=True)
+    assert [node.actual for node in plan.walk()] == [0, None, 0, 2, 80, 160, 160]
+    plan = users.explain(where, "age", **asked)
+    assert {node.actual for node in plan.walk()} == {None}
     plan = users.explain(is_even, low=Min("age"))
     assert steps(plan) == ["aggregate", "callable", "scan"]  # No index tells of some records
 
