@@ -82,6 +82,13 @@ static void test_reading(void **unused) {
   ddb_builder_free(b);
   assert_int_equal(ddb_record_count(record), 3);
   check(ddb_record_value(record, 0), values[0]);
+  ddb_value some[3] = {ddb_bool(true), ddb_bool(true), ddb_bool(true)};
+  ddb_record_values(record, 1, 2, some);
+  check(some[0], values[1]);
+  check(some[1], values[2]);
+  check(some[2], ddb_bool(true)); /* and no more */
+  ddb_record_values(record, 3, 0, some);
+  check(some[0], values[1]);
   check(ddb__record_key(record), ddb_int(5));
   check(get(record, "a"), values[0]);
   check(get(record, "b"), ddb_null());
