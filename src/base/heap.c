@@ -273,6 +273,32 @@ void *ddb__resize(ddb__heap *heap, void *memory, size_t old_size, size_t new_siz
   return moved;
 }
 
+#define ROOM_SIZE_FIRST  256u
+#define ROOM_COUNT_FIRST 8u
+
+void *ddb__room(ddb__heap *heap, void *items, size_t *capacity, size_t needed, size_t item_size,
+                ddb_error *err) {
+  if (needed <= *capacity) {
+    return items;
+  }
+  size_t wanted = *capacity;
+  if (wanted == 0) {
+    wanted = ROOM_SIZE_FIRST / item_size;
+    wanted = wanted > ROOM_COUNT_FIRST ? wanted : ROOM_COUNT_FIRST;
+  }
+  bool fits = needed <= (size_t)PTRDIFF_MAX / 2 / item_size;
+  while (wanted < needed && fits) {
+    wanted *= 2;
+  }
+  void *grown = fits ? ddb__resize(heap, items, *capacity * item_size, wanted * item_size) : NULL;
+  if (!grown) {
+    (void)ddb__fail_memory(err, wanted * item_size);
+    return NULL;
+  }
+  *capacity = wanted;
+  return grown;
+}
+
 void ddb__free(ddb__heap *heap, void *memory, size_t size) {
   bool from_slab = heap->slab != NULL && memory != NULL && size <= DDB__SLAB_BLOCK_SIZE_MAX &&
                    ddb__slab_give(heap->slab, memory);

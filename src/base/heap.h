@@ -35,6 +35,10 @@ void *ddb__alloc(ddb__heap *heap, size_t size) __attribute__((malloc, alloc_size
 void *ddb__alloc_zero(ddb__heap *heap, size_t size) __attribute__((malloc, alloc_size(2)));
 /* New block with the old contents (old_size bytes of it); on NULL the old one is untouched. */
 void *ddb__resize(ddb__heap *heap, void *memory, size_t old_size, size_t new_size);
+/* An array with room for `needed` items, which grows by doubling; *capacity counts items, 0 of none.
+ * NULL: no memory, as `err` tells; array and capacity are as they were. needed > 0. */
+void *ddb__room(ddb__heap *heap, void *items, size_t *capacity, size_t needed, size_t item_size,
+                ddb_error *err);
 /* NULL is allowed (size is then ignored). */
 void ddb__free(ddb__heap *heap, void *memory, size_t size);
 

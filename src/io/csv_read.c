@@ -17,8 +17,6 @@
 #include "base/status.h"
 #include "io/try.h"
 
-#define TEXT_CAPACITY_FIRST 256
-
 static ddb_status fail_at(const ddb__csv_reader *reader, uint64_t offset, const char *problem) {
   ddb_status status = ddb__fail(reader->err, DDB_ERR_CORRUPT, "%s", problem);
   if (reader->err) {
@@ -32,16 +30,12 @@ static ddb_status grow_text(ddb__csv_reader *reader, size_t size) {
   if (needed > DDB_RECORD_SIZE_MAX) {
     return fail_at(reader, reader->row_offset, "a row of more than 2 GiB");
   }
-  size_t capacity = reader->text_capacity ? reader->text_capacity : TEXT_CAPACITY_FIRST;
-  while (capacity < needed) {
-    capacity *= 2;
-  }
-  char *text = ddb__resize(&ddb__heap_process, reader->text, reader->text_capacity, capacity);
+  char *text =
+      ddb__room(&ddb__heap_process, reader->text, &reader->text_capacity, needed, 1, reader->err);
   if (!text) {
-    return ddb__fail_memory(reader->err, capacity);
+    return DDB_ERR_NOMEM;
   }
   reader->text = text;
-  reader->text_capacity = capacity;
   return DDB_OK;
 }
 
@@ -56,7 +50,7 @@ ddb_status ddb__csv_reader_init(ddb__csv_reader *reader, ddb__csv_fill fill, voi
   if (!reader->buffer) {
     return ddb__fail_memory(err, DDB__CSV_BUFFER_SIZE);
   }
-  return grow_text(reader, TEXT_CAPACITY_FIRST); /* empty cells have an address too */
+  return grow_text(reader, 1); /* empty cells have an address too */
 }
 
 void ddb__csv_reader_fini(ddb__csv_reader *reader) {

@@ -44,6 +44,9 @@ static ddb_status fill(ddb__wal *wal, ddb_snapshot *snapshot, const ddb_save_opt
 
 ddb_status ddb_snapshot_save_directory(ddb_snapshot *snapshot, const char *path,
                                        const ddb_save_options *options, ddb_error *err) {
+  if (!snapshot) {
+    return ddb__fail(err, DDB_ERR_INVALID, "no snapshot given");
+  }
   if (!path || !*path) {
     return ddb__fail(err, DDB_ERR_INVALID, "no path given");
   }
@@ -59,9 +62,5 @@ ddb_status ddb_snapshot_save_directory(ddb_snapshot *snapshot, const char *path,
 
 ddb_status ddb_db_save_directory(ddb_db *db, const char *path, const ddb_save_options *options,
                                  ddb_error *err) {
-  ddb_snapshot *snapshot;
-  DDB__TRY(ddb_snapshot_open(db, &snapshot, err));
-  ddb_status status = ddb_snapshot_save_directory(snapshot, path, options, err);
-  ddb_snapshot_close(snapshot);
-  return status;
+  return ddb__native_save_now(db, ddb_snapshot_save_directory, path, options, err);
 }

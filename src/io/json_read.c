@@ -144,16 +144,12 @@ static ddb_status grow_text(ddb__json_reader *reader, size_t size) {
   if (needed > DDB_RECORD_SIZE_MAX) {
     return ddb__json_fail(reader, reader->token_offset, "a record of more than 2 GiB");
   }
-  size_t capacity = reader->text_capacity ? reader->text_capacity : 4096;
-  while (capacity < needed) {
-    capacity *= 2;
-  }
-  char *text = ddb__resize(&ddb__heap_process, reader->text, reader->text_capacity, capacity);
+  char *text =
+      ddb__room(&ddb__heap_process, reader->text, &reader->text_capacity, needed, 1, reader->err);
   if (!text) {
-    return ddb__fail_memory(reader->err, capacity);
+    return DDB_ERR_NOMEM;
   }
   reader->text = text;
-  reader->text_capacity = capacity;
   return DDB_OK;
 }
 

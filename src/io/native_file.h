@@ -14,6 +14,11 @@
 ddb_status ddb__native_save(ddb_snapshot *snapshot, ddb_snapshot *before,
                             const ddb__native_head *head, const char *path,
                             const ddb_save_options *options, uint64_t *size, ddb_error *err);
+typedef ddb_status (*ddb__native_saver)(ddb_snapshot *snapshot, const char *path,
+                                        const ddb_save_options *options, ddb_error *err);
+/* Saves a snapshot of this moment. */
+ddb_status ddb__native_save_now(ddb_db *db, ddb__native_saver save, const char *path,
+                                const ddb_save_options *options, ddb_error *err);
 /* Where a chain of a base and its deltas is. */
 typedef struct ddb__native_chain {
   uint64_t base;   /* sum of the first file (native.h) */
@@ -23,8 +28,8 @@ typedef struct ddb__native_chain {
 } ddb__native_chain;
 
 /* Reads a file, of the kind that the replay's mode is for, into its database. A delta must go on from
- * *chain, which is then behind it; of other files it begins there. On error what was replayed is to be thrown away. CORRUPT (with offset), IO, NOMEM,
- * INTERRUPTED. */
+ * *chain, which is then behind it; of other files it begins there. On error what was replayed is to
+ * be thrown away. CORRUPT (with offset), IO, NOMEM, INTERRUPTED. */
 ddb_status ddb__native_read(const char *path, ddb_progress progress, void *context,
                             ddb__replay *replay, ddb__native_chain *chain, ddb__native_head *head,
                             uint64_t *size, ddb_error *err);

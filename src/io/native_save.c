@@ -251,11 +251,16 @@ ddb_status ddb_snapshot_save(ddb_snapshot *snapshot, const char *path,
   return ddb__native_save(snapshot, NULL, &(ddb__native_head){0}, path, options, NULL, err);
 }
 
-ddb_status ddb_db_save(ddb_db *db, const char *path, const ddb_save_options *options,
-                       ddb_error *err) {
+ddb_status ddb__native_save_now(ddb_db *db, ddb__native_saver save, const char *path,
+                                const ddb_save_options *options, ddb_error *err) {
   ddb_snapshot *snapshot;
   DDB__TRY(ddb_snapshot_open(db, &snapshot, err));
-  ddb_status status = ddb_snapshot_save(snapshot, path, options, err);
+  ddb_status status = save(snapshot, path, options, err);
   ddb_snapshot_close(snapshot);
   return status;
+}
+
+ddb_status ddb_db_save(ddb_db *db, const char *path, const ddb_save_options *options,
+                       ddb_error *err) {
+  return ddb__native_save_now(db, ddb_snapshot_save, path, options, err);
 }

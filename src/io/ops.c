@@ -59,16 +59,11 @@ ddb_status ddb__ops_finish(ddb__ops *ops, ddb_error *err) {
 }
 
 static ddb_status grow(ddb__ops *ops, size_t need, ddb_error *err) {
-  size_t capacity = ops->capacity;
-  while (capacity - ops->size < need) {
-    capacity *= 2;
-  }
-  char *data = ddb__resize(&ddb__heap_process, ops->data, ops->capacity, capacity);
+  char *data = ddb__room(&ddb__heap_process, ops->data, &ops->capacity, ops->size + need, 1, err);
   if (!data) {
-    return ddb__fail_memory(err, capacity);
+    return DDB_ERR_NOMEM;
   }
   ops->data = data;
-  ops->capacity = capacity;
   return DDB_OK;
 }
 

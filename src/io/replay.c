@@ -49,27 +49,11 @@ static ddb_status blame(const ddb__replay *replay, ddb_status status) {
   return DDB_ERR_CORRUPT;
 }
 
-/* ---- Arrays ------------------------------------------------------------------------------- */
-
-/* Room for one more item, geometric. NULL: no memory, the array is as it was. */
-static void *one_more(void *items, size_t count, size_t *capacity, size_t item_size,
-                      ddb_error *err) {
-  if (count < *capacity) {
-    return items;
-  }
-  size_t next = *capacity ? 2 * *capacity : 8;
-  void *grown = ddb__resize(&ddb__heap_process, items, *capacity * item_size, next * item_size);
-  if (!grown) {
-    (void)ddb__fail_memory(err, next * item_size);
-    return NULL;
-  }
-  *capacity = next;
-  return grown;
-}
+/* ---- Life --------------------------------------------------------------------------------- */
 
 static ddb_status tables_add(ddb__replay *replay, ddb_table *table, uint32_t number) {
-  ddb__replay_table *tables = one_more(replay->tables, replay->table_count, &replay->table_capacity,
-                                       sizeof *tables, replay->err);
+  ddb__replay_table *tables = ddb__room(&ddb__heap_process, replay->tables, &replay->table_capacity,
+                                        replay->table_count + 1, sizeof *tables, replay->err);
   if (!tables) {
     return DDB_ERR_NOMEM;
   }
@@ -262,8 +246,8 @@ static ddb_status apply_shape(ddb__replay *replay, const ddb__op *op, size_t at,
       return corrupt(replay, "a field's name that is no text");
     }
   }
-  ddb__replay_shape *shapes = one_more(replay->shapes, replay->shape_count, &replay->shape_capacity,
-                                       sizeof *shapes, replay->err);
+  ddb__replay_shape *shapes = ddb__room(&ddb__heap_process, replay->shapes, &replay->shape_capacity,
+                                        replay->shape_count + 1, sizeof *shapes, replay->err);
   if (!shapes) {
     return DDB_ERR_NOMEM;
   }
@@ -582,22 +566,16 @@ static ddb_status check_head(const ddb__replay *replay, const ddb__op *op) {
 /* ---- Bytes -------------------------------------------------------------------------------- */
 
 static ddb_status carry_add(ddb__replay *replay, const char *data, size_t size) {
-  size_t need = replay->carry_size + size;
-  if (need > replay->carry_capacity) {
-    size_t capacity = replay->carry_capacity ? replay->carry_capacity : 256;
-    while (capacity < need) {
-      capacity *= 2;
-    }
-    char *grown = ddb__resize(&ddb__heap_process, replay->carry, replay->carry_capacity, capacity);
-    if (!grown) {
-      return ddb__fail_memory(replay->err, capacity);
-    }
-    replay->carry = grown;
-    replay->carry_capacity = capacity;
+  if (size == 0) {
+    return DDB_OK;
   }
-  if (size) {
-    memcpy(replay->carry + replay->carry_size, data, size);
+  char *carry = ddb__room(&ddb__heap_process, replay->carry, &replay->carry_capacity,
+                          replay->carry_size + size, 1, replay->err);
+  if (!carry) {
+    return DDB_ERR_NOMEM;
   }
+  replay->carry = carry;
+  memcpy(carry + replay->carry_size, data, size);
   replay->carry_size += size;
   return DDB_OK;
 }

@@ -514,15 +514,11 @@ static ddb_rowset *run(call *c, const ddb_view *view) {
     c->query.where = c->where ? c->where->cond : NULL;
   }
   bool detach = !pyddb_is_short(c->source, c->where, ddb_view_count(view));
-  if (detach) {
-    pyddb_detach();
-  }
+  pyddb_detach_if(detach);
   ddb_rowset *rows = NULL;
   ddb_error err;
   ddb_status status = ddb_view_aggregate(view, &c->query, &rows, &err);
-  if (detach) {
-    pyddb_attach();
-  }
+  pyddb_attach_if(detach);
   c->query.records = NULL; /* it ends here */
   ddb_records_free(&records);
   if (status != DDB_OK) {

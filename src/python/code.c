@@ -204,14 +204,10 @@ static int select_native(pyddb_source *source, const ddb_view *view, const pyddb
   ddb_query native = *query;
   native.where = where ? where->cond : NULL;
   bool detach = !pyddb_is_short(source, where, ddb_view_count(view));
-  if (detach) {
-    pyddb_detach();
-  }
+  pyddb_detach_if(detach);
   ddb_error err;
   ddb_status status = ddb_view_select(view, &native, out, &err);
-  if (detach) {
-    pyddb_attach();
-  }
+  pyddb_attach_if(detach);
   if (status != DDB_OK) {
     pyddb_raise(source->state, &err);
     return -1;

@@ -165,6 +165,9 @@ extern PyMethodDef pyddb_log_functions[];
 /* Around work without Python objects that may take long. Not to be nested. */
 void pyddb_detach(void);
 void pyddb_attach(void);
+/* Around what may be long; else the release would cost more than it gives. */
+void pyddb_detach_if(bool is_long);
+void pyddb_attach_if(bool is_long);
 /* Runs function(context) attached, from a callback inside pyddb_detach ... pyddb_attach. 0 when the
  * thread is not detached. */
 int pyddb_detached_call(int (*function)(void *context), void *context);

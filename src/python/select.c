@@ -44,13 +44,9 @@ static int find_native(pyddb_source *source, const ddb_view *view, const pyddb_q
   bool detach = (native.where || native.order_count > 0) &&
                 !pyddb_is_short(source, query->where, ddb_view_count(view));
   ddb_error err;
-  if (detach) {
-    pyddb_detach();
-  }
+  pyddb_detach_if(detach);
   ddb_status status = function(view, &native, record, &err);
-  if (detach) {
-    pyddb_attach();
-  }
+  pyddb_attach_if(detach);
   if (status != DDB_OK) {
     pyddb_raise(source->state, &err);
     return -1;

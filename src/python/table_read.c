@@ -163,13 +163,9 @@ static int count_native(pyddb_source *source, const ddb_view *view, const pyddb_
                         uint32_t threads, uint64_t *out) {
   ddb_error err;
   bool detach = !pyddb_is_short(source, where, ddb_view_count(view));
-  if (detach) {
-    pyddb_detach();
-  }
+  pyddb_detach_if(detach);
   ddb_status status = ddb_view_count_threads(view, where ? where->cond : NULL, threads, out, &err);
-  if (detach) {
-    pyddb_attach();
-  }
+  pyddb_attach_if(detach);
   if (status != DDB_OK) {
     pyddb_raise(source->state, &err);
     return -1;

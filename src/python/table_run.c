@@ -26,13 +26,9 @@ static const char *const returning_texts[] = {"count", "old", "new"};
 /* Runs it detached when it may be long. */
 static int call(pyddb_table *table, const ddb_run *run, bool detach, ddb_outcome *out) {
   ddb_error err;
-  if (detach) {
-    pyddb_detach();
-  }
+  pyddb_detach_if(detach);
   ddb_status status = ddb_table_run(table->source.table, run, out, &err);
-  if (detach) {
-    pyddb_attach();
-  }
+  pyddb_attach_if(detach);
   if (status != DDB_OK) {
     pyddb_raise(table->source.state, &err);
     return -1;

@@ -391,14 +391,10 @@ static PyObject *run(pyddb_table *table, const ddb_builder *changes, const pyddb
   const ddb_cond *cond = where ? where->cond : NULL;
   uint64_t matched = 0;
   ddb_error err;
-  if (detach) {
-    pyddb_detach();
-  }
+  pyddb_detach_if(detach);
   ddb_status status = changes ? ddb_table_update(core, changes, cond, &matched, &err)
                               : ddb_table_delete(core, cond, &matched, &err);
-  if (detach) {
-    pyddb_attach();
-  }
+  pyddb_attach_if(detach);
   Py_XDECREF(reserve);
   if (status != DDB_OK) {
     return pyddb_raise(table->source.state, &err);

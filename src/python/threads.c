@@ -49,6 +49,18 @@ void pyddb_attach(void) {
   PyEval_RestoreThread(thread_state);
 }
 
+void pyddb_detach_if(bool is_long) {
+  if (is_long) {
+    pyddb_detach();
+  }
+}
+
+void pyddb_attach_if(bool is_long) {
+  if (is_long) {
+    pyddb_attach();
+  }
+}
+
 /* The detachment itself is kept on the C stack meanwhile: callbacks may nest. */
 static detachment resume(void) {
   detachment saved = detached;

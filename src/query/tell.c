@@ -40,17 +40,12 @@ ddb_status ddb__tell_done(ddb_plan *plan, ddb_status status, ddb_plan *out) {
 ddb_plan_node *ddb__tell(const ddb__teller *t, const char *step, uint64_t estimate,
                          uint64_t actual) {
   ddb_plan *plan = t->out;
-  if (plan->count == plan->capacity) {
-    size_t capacity = plan->capacity ? 2 * plan->capacity : 8;
-    ddb_plan_node *nodes = ddb__resize(&ddb__heap_process, plan->nodes,
-                                       plan->capacity * sizeof *nodes, capacity * sizeof *nodes);
-    if (!nodes) {
-      ddb__fail_memory(t->err, capacity * sizeof *nodes);
-      return NULL;
-    }
-    plan->nodes = nodes;
-    plan->capacity = capacity;
+  ddb_plan_node *nodes = ddb__room(&ddb__heap_process, plan->nodes, &plan->capacity,
+                                   plan->count + 1, sizeof *nodes, t->err);
+  if (!nodes) {
+    return NULL;
   }
+  plan->nodes = nodes;
   ddb_plan_node *node = &plan->nodes[plan->count++];
   *node = (ddb_plan_node){.step = step,
                           .depth = t->depth,

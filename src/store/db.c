@@ -244,17 +244,12 @@ static void tell_not_found_locked(const ddb_db *db, ddb_str name, ddb_error *err
 }
 
 static ddb_status reserve_locked(ddb_db *db, ddb_error *err) {
-  if (db->table_count < db->table_capacity) {
-    return DDB_OK;
-  }
-  size_t capacity = db->table_capacity ? 2 * db->table_capacity : 8;
-  ddb_table **tables = ddb__resize(&db->heap, db->tables, db->table_capacity * sizeof *tables,
-                                   capacity * sizeof *tables);
+  ddb_table **tables = ddb__room(&db->heap, db->tables, &db->table_capacity, db->table_count + 1,
+                                 sizeof *tables, err);
   if (!tables) {
-    return ddb__fail_memory(err, capacity * sizeof *tables);
+    return DDB_ERR_NOMEM;
   }
   db->tables = tables;
-  db->table_capacity = capacity;
   return DDB_OK;
 }
 

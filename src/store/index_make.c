@@ -407,17 +407,13 @@ static void build_fini(build *b) {
 /* ---- What changed meanwhile --------------------------------------------------------------- */
 
 static ddb_status changed_add(build *b, uint64_t seq, ddb_error *err) {
-  if (b->changed_count == b->changed_capacity) {
-    size_t size = b->changed_capacity * sizeof *b->changed;
-    size_t wanted = size > 0 ? 2 * size : 64 * sizeof *b->changed;
-    uint64_t *changed = ddb__resize(&ddb__heap_process, b->changed, size, wanted);
-    if (!changed) {
-      return ddb__fail_memory(err, wanted);
-    }
-    b->changed = changed;
-    b->changed_capacity = wanted / sizeof *changed;
+  uint64_t *changed = ddb__room(&ddb__heap_process, b->changed, &b->changed_capacity,
+                                b->changed_count + 1, sizeof *changed, err);
+  if (!changed) {
+    return DDB_ERR_NOMEM;
   }
-  b->changed[b->changed_count++] = seq;
+  b->changed = changed;
+  changed[b->changed_count++] = seq;
   return DDB_OK;
 }
 

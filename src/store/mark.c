@@ -15,8 +15,6 @@
 #include "store/rows.h"
 #include "store/table_private.h"
 
-enum { CAPACITY_MIN = 64 };
-
 static void release(ddb_view *mark) {
   if (mark->root) {
     ddb_view_close(mark);
@@ -87,23 +85,13 @@ static ddb_status hold(const ddb_view *view, ddb_view *held, bool *later, ddb_er
 }
 
 static ddb_status push(ddb_records *records, const ddb_record *record, ddb_error *err) {
-  if (records->count == records->capacity) {
-    size_t capacity = records->capacity ? 2 * records->capacity : CAPACITY_MIN;
-    size_t size = capacity * sizeof *records->items;
-    const ddb_record **items = ddb__alloc(&ddb__heap_process, size);
-    if (!items) {
-      return ddb__fail_memory(err, size);
-    }
-    size_t used = records->count * sizeof *records->items;
-    if (used > 0) {
-      memcpy((void *)(uintptr_t)items, (const void *)(uintptr_t)records->items, used);
-    }
-    ddb__free(&ddb__heap_process, (void *)(uintptr_t)records->items,
-              records->capacity * sizeof *records->items);
-    records->items = items;
-    records->capacity = capacity;
+  const ddb_record **items = ddb__room(&ddb__heap_process, (void *)(uintptr_t)records->items,
+                                       &records->capacity, records->count + 1, sizeof *items, err);
+  if (!items) {
+    return DDB_ERR_NOMEM;
   }
-  records->items[records->count++] = record;
+  records->items = items;
+  items[records->count++] = record;
   return DDB_OK;
 }
 

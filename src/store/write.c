@@ -138,17 +138,13 @@ bool ddb__write_find(const ddb__write *write, const ddb_value *key, uint64_t *se
 
 /* A later step of the statement may still resolve it: ddb__write_verify decides. */
 static ddb_status add_clash(ddb__write *write, uint64_t seq, ddb_error *err) {
-  if (write->clash_count == write->clash_capacity) {
-    size_t size = write->clash_capacity * sizeof *write->clashes;
-    size_t wanted = size > 0 ? 2 * size : 8 * sizeof *write->clashes;
-    uint64_t *clashes = ddb__resize(&ddb__heap_process, write->clashes, size, wanted);
-    if (!clashes) {
-      return ddb__fail_memory(err, wanted);
-    }
-    write->clashes = clashes;
-    write->clash_capacity = wanted / sizeof *clashes;
+  uint64_t *clashes = ddb__room(&ddb__heap_process, write->clashes, &write->clash_capacity,
+                                write->clash_count + 1, sizeof *clashes, err);
+  if (!clashes) {
+    return DDB_ERR_NOMEM;
   }
-  write->clashes[write->clash_count++] = seq;
+  write->clashes = clashes;
+  clashes[write->clash_count++] = seq;
   return DDB_OK;
 }
 
@@ -495,7 +491,7 @@ void ddb__write_abort(ddb__write *write) {
   ddb__edit_flush(write->edit, write->next->version, &table->pins.queue);
   ddb__edit_reset(write->edit, 0);
   ddb__free(&table->heap, write->next, ddb__root_size(write->next->index_count));
-  if (table->pins.queue.count >= DDB__RETIRED_CHUNK_ITEMS) {
+  if (replaced > 0 || table->pins.queue.count >= DDB__RETIRED_CHUNK_ITEMS) {
     ddb__pins_reclaim(table, (size_t)2 * DDB__RETIRED_CHUNK_ITEMS + 2 * replaced);
   }
   ddb__rwlock_leave_write(table->lock);

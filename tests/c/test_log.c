@@ -419,6 +419,7 @@ static void test_a_directory_is_made_and_opened(void **state) {
   assert_int_equal(err.os_error, ENOTDIR);
   assert_int_equal(ddb_db_save_directory(db, "", NULL, &err), DDB_ERR_INVALID);
   assert_int_equal(ddb_db_save_directory(db, NULL, NULL, NULL), DDB_ERR_INVALID);
+  assert_int_equal(ddb_snapshot_save_directory(NULL, log_path, NULL, &err), DDB_ERR_INVALID);
   assert_int_equal(unlink(file), 0);
   assert_ok(ddb_db_save_directory(db, log_path, NULL, &err));
   (void)snprintf(file, sizeof file, "%s/log-0000000000000001.ddl", log_path);

@@ -227,6 +227,18 @@ static void test_old_bytes_return(void **state) {
   world_free_after_threads(&w);
 }
 
+/* What a failed statement replaced in the key index is freed at once, if nobody looks. */
+static void test_a_failed_batch_leaves_nothing(void **state) {
+  (void)state;
+  for (int64_t count = 2; count < 300; count = count * 5 / 4 + 1) {
+    world w = world_new();
+    assert_ok(rows_insert(w.table, 5000, 0));
+    assert_int_equal(rows_insert_many(w.table, 5001 - count, count), DDB_ERR_DUPLICATE_KEY);
+    assert_int_equal(rows_old_bytes(w.table), 0);
+    world_free(&w);
+  }
+}
+
 /* Statements that fail leave replaced index segments behind: they must not pile up. */
 static void test_failed_batches(void **state) {
   (void)state;
@@ -730,6 +742,7 @@ int main(void) {
       cmocka_unit_test(test_updates_under_snapshot),
       cmocka_unit_test(test_updates_under_view),
       cmocka_unit_test(test_old_bytes_return),
+      cmocka_unit_test(test_a_failed_batch_leaves_nothing),
       cmocka_unit_test(test_failed_batches),
       cmocka_unit_test(test_queue),
       cmocka_unit_test(test_colliding_keys),
