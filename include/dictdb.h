@@ -747,6 +747,10 @@ typedef struct ddb_query {
    * many as there are idle processors. Only where rows are scanned for, and all are wanted or sorted;
    * a cursor uses one. */
   uint32_t threads;
+  /* When not NULL, called by ddb_view_select, once, before it begins what may take long: when it is
+   * not just about a few records that an index or their key leads to, or that come first. */
+  void (*before_long)(void *context);
+  void *context;
 } ddb_query;
 #define DDB_QUERY_INIT                                                                             \
   { .limit = DDB_NO_LIMIT }

@@ -203,11 +203,12 @@ static int select_native(pyddb_source *source, const ddb_view *view, const pyddb
                          const ddb_query *query, ddb_records *out) {
   ddb_query native = *query;
   native.where = where ? where->cond : NULL;
-  bool detach = !pyddb_is_short(source, where, ddb_view_count(view));
-  pyddb_detach_if(detach);
+  bool detached = false;
+  native.before_long = pyddb_before_long;
+  native.context = &detached;
   ddb_error err;
   ddb_status status = ddb_view_select(view, &native, out, &err);
-  pyddb_attach_if(detach);
+  pyddb_attach_if(detached);
   if (status != DDB_OK) {
     pyddb_raise(source->state, &err);
     return -1;

@@ -168,6 +168,8 @@ void pyddb_attach(void);
 /* Around what may be long; else the release would cost more than it gives. */
 void pyddb_detach_if(bool is_long);
 void pyddb_attach_if(bool is_long);
+/* Of a ddb_query: detaches and sets a bool. */
+void pyddb_before_long(void *context);
 /* Runs function(context) attached, from a callback inside pyddb_detach ... pyddb_attach. 0 when the
  * thread is not detached. */
 int pyddb_detached_call(int (*function)(void *context), void *context);

@@ -43,6 +43,11 @@ void pyddb_detach(void) {
   detached = (detachment){.thread_state = thread_state};
 }
 
+void pyddb_before_long(void *context) {
+  pyddb_detach();
+  *(bool *)context = true;
+}
+
 void pyddb_attach(void) {
   PyThreadState *thread_state = detached.thread_state;
   detached = (detachment){0};

@@ -591,9 +591,9 @@ static ddb_status choose(ddb__plan *plan, ddb_error *err) {
   return plan_node(&p, &plan->bound.nodes[0], false, &plan->root);
 }
 
-/* order may be NULL. */
-static ddb_status plan_candidates(ddb__plan *plan, bool count, const ddb__plan_order *order,
-                                  ddb_error *err) {
+/* Whether there are candidates, and of which step. order may be NULL. */
+static ddb_status choose_candidates(ddb__plan *plan, bool count, const ddb__plan_order *order,
+                                    ddb_error *err) {
   ddb_status status = choose(plan, err);
   if (!status && order) {
     plan_order(plan, order);
@@ -612,8 +612,16 @@ static ddb_status plan_candidates(ddb__plan *plan, bool count, const ddb__plan_o
     return DDB_OK;
   }
   plan->by_candidates = true;
+  return DDB_OK;
+}
+
+/* Looks the candidates of the chosen step up. */
+static ddb_status take_candidates(ddb__plan *plan, ddb_error *err) {
+  if (!plan->by_candidates || plan->root == DDB__NO_STEP) {
+    return DDB_OK;
+  }
   const collector c = {&plan->source, &plan->steps, err};
-  status = collect(&c, &plan->steps.items[plan->root], &plan->candidates);
+  ddb_status status = collect(&c, &plan->steps.items[plan->root], &plan->candidates);
   return status ? status : ddb__seqs_normalise(&plan->candidates, err);
 }
 
@@ -644,8 +652,9 @@ void ddb_table_expect(ddb_table *table, const ddb_cond *where, bool again) {
   }
 }
 
-static ddb_status init(ddb__plan *plan, const ddb__source *source, const ddb_cond *where,
-                       bool count, const ddb__plan_order *order, ddb_error *err) {
+/* Up to the choice: what follows may take long. */
+static ddb_status begin(ddb__plan *plan, const ddb__source *source, const ddb_cond *where,
+                        bool count, const ddb__plan_order *order, ddb_error *err) {
   const ddb__shapes *shapes = ddb__table_shapes(source->table);
   plan->source = *source;
   plan->where = where;
@@ -669,7 +678,7 @@ static ddb_status init(ddb__plan *plan, const ddb__source *source, const ddb_con
   }
   ddb_status status = ddb__bound_init(&plan->bound, where, shapes, err);
   if (!status && (where || order)) {
-    status = plan_candidates(plan, count, order, err);
+    status = choose_candidates(plan, count, order, err);
     if (status) {
       ddb__plan_fini(plan);
     }
@@ -677,19 +686,63 @@ static ddb_status init(ddb__plan *plan, const ddb__source *source, const ddb_con
   return status;
 }
 
+static ddb_status finish(ddb__plan *plan, ddb_error *err) {
+  ddb_status status = take_candidates(plan, err);
+  if (status) {
+    ddb__plan_fini(plan);
+  }
+  return status;
+}
+
 ddb_status ddb__plan_init(ddb__plan *plan, const ddb__source *source, const ddb_cond *where,
                           ddb_error *err) {
-  return init(plan, source, where, false, NULL, err);
+  ddb_status status = begin(plan, source, where, false, NULL, err);
+  return status ? status : finish(plan, err);
 }
 
 ddb_status ddb__plan_init_ordered(ddb__plan *plan, const ddb__source *source, const ddb_cond *where,
                                   const ddb__plan_order *order, ddb_error *err) {
-  return init(plan, source, where, false, order, err);
+  ddb_status status = begin(plan, source, where, false, order, err);
+  return status ? status : finish(plan, err);
 }
 
 ddb_status ddb__plan_init_count(ddb__plan *plan, const ddb__source *source, const ddb_cond *where,
                                 ddb_error *err) {
-  return init(plan, source, where, true, NULL, err);
+  ddb_status status = begin(plan, source, where, true, NULL, err);
+  return status ? status : finish(plan, err);
+}
+
+/* What takes microseconds: less than it takes to hand an interpreter over to another thread. */
+#define FEW_ROWS     256u
+#define SMALL_WEIGHT 64u
+
+/* Is the condition too much to plan, or its records to look at, even when they are few? */
+static bool is_heavy(const ddb_query *query, const ddb__root *root) {
+  return root->count > FEW_ROWS && query->where && ddb_cond_weight(query->where) > SMALL_WEIGHT;
+}
+
+static bool is_long(const ddb__plan *plan, const ddb_query *query) {
+  uint64_t all = plan->source.root->count;
+  if (plan->by_candidates) {
+    return plan->root != DDB__NO_STEP && plan->steps.items[plan->root].estimate > FEW_ROWS;
+  }
+  bool sorts = query->order_count > 0 && !plan->is_ordered;
+  bool first = !query->where && !sorts && !query->distinct && query->limit <= FEW_ROWS &&
+               query->offset <= FEW_ROWS;
+  return all > FEW_ROWS && !first;
+}
+
+ddb_status ddb__plan_init_query(ddb__plan *plan, const ddb__source *source, const ddb_query *query,
+                                const ddb__plan_order *order, ddb_error *err) {
+  bool heavy = query->before_long && is_heavy(query, source->root);
+  if (heavy) {
+    query->before_long(query->context);
+  }
+  ddb_status status = begin(plan, source, query->where, false, order, err);
+  if (!status && !heavy && query->before_long && is_long(plan, query)) {
+    query->before_long(query->context);
+  }
+  return status ? status : finish(plan, err);
 }
 
 /* By the fields of one index, or as the plan's own step has it. */

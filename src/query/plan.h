@@ -102,6 +102,10 @@ ddb_status ddb__plan_init(ddb__plan *plan, const ddb__source *source, const ddb_
 /* As ddb__plan_init; when is_ordered is true then, the scan gives the rows in this order. */
 ddb_status ddb__plan_init_ordered(ddb__plan *plan, const ddb__source *source, const ddb_cond *where,
                                   const ddb__plan_order *order, ddb_error *err);
+/* The same of a query, of which `where` and what tells whether it is long are looked at. order: may be
+ * NULL. */
+ddb_status ddb__plan_init_query(ddb__plan *plan, const ddb__source *source, const ddb_query *query,
+                                const ddb__plan_order *order, ddb_error *err);
 /* Are the rows that match just those in ranges of the index, a sorted one, each once? Then *match are
  * these. */
 bool ddb__plan_told_by(const ddb__plan *plan, const ddb__index *index, ddb__match *match);

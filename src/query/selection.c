@@ -166,8 +166,8 @@ ddb_status ddb__selection_init(ddb__selection *s, const ddb__source *source, con
   }
   if (!status) {
     const ddb__plan_order order = {s->keys, s->key_count, kept(s), false};
-    status = ddb__plan_init_ordered(&s->plan, &s->source, query->where,
-                                    s->key_count > 0 ? &order : NULL, err);
+    status =
+        ddb__plan_init_query(&s->plan, &s->source, query, s->key_count > 0 ? &order : NULL, err);
     planned = status == DDB_OK;
   }
   if (!status) {

@@ -6,6 +6,7 @@
  */
 #include "base/testing.h"
 #include "random_values.h"
+#include "rows.h"
 #include "store/index_key.h"
 #include "store/table.h"
 #include "store/value.h"
@@ -602,6 +603,86 @@ static void allocations_fail(void **state) {
   world_free(&w);
 }
 
+/* ---- Before long work ---------------------------------------------------------------------- */
+
+static void count_call(void *context) {
+  ++*(unsigned *)context;
+}
+
+static ddb_cond *compare(const char *field, ddb_op op, int64_t number) {
+  ddb_value value = ddb_int(number);
+  ddb_cond *cond = NULL;
+  assert_ok(ddb_cond_compare(ddb_str_from(field), op, &value, &cond, NULL));
+  return cond;
+}
+
+static ddb_cond *one_of(int64_t first, size_t count) {
+  ddb_value numbers[100];
+  for (size_t i = 0; i < count; i++) {
+    numbers[i] = ddb_int(first + (int64_t)i);
+  }
+  ddb_cond *cond = NULL;
+  assert_ok(ddb_cond_in(DDB_STR("a"), numbers, count, &cond, NULL));
+  return cond;
+}
+
+/* How often the query told that it may take long. Takes the condition. */
+static unsigned told(ddb_table *table, ddb_cond *where, ddb_query query, size_t expected) {
+  unsigned calls = 0;
+  query.where = where;
+  query.before_long = count_call;
+  query.context = &calls;
+  ddb_view view;
+  ddb_records records = {0};
+  assert_ok(ddb_view_open(table, &view, NULL));
+  assert_ok(ddb_view_select(&view, &query, &records, NULL));
+  assert_int_equal(records.count, expected);
+  ddb_records_free(&records);
+  ddb_view_close(&view);
+  ddb_cond_release(where);
+  return calls;
+}
+
+/* Only what looks at many records is, and once. */
+static void long_queries_are_told(void **state) {
+  (void)state;
+  ddb_db *db;
+  ddb_table *table;
+  const ddb_query all = DDB_QUERY_INIT;
+  ddb_query few = {.limit = 5};
+  ddb_order by_a = {.field = DDB_STR("a")};
+  ddb_query sorted = {.limit = 5, .order = &by_a, .order_count = 1};
+  assert_ok(ddb_db_new(&db, NULL));
+  assert_ok(ddb_db_table_create(db, DDB_STR("t"), NULL, &table, NULL));
+  for (int64_t id = 1; id <= 200; id++) {
+    assert_ok(rows_insert(table, id, id));
+  }
+  assert_int_equal(told(table, NULL, all, 200), 0);
+  assert_int_equal(told(table, compare("a", DDB_OP_GT, 0), all, 200), 0);
+  for (int64_t id = 201; id <= 3000; id++) {
+    assert_ok(rows_insert(table, id, id % 1000));
+  }
+  assert_int_equal(told(table, compare("a", DDB_OP_EQ, 500), all, 3), 1);
+  assert_int_equal(told(table, compare("id", DDB_OP_EQ, 500), all, 1), 0);
+  assert_int_equal(told(table, compare("id", DDB_OP_EQ, -5), all, 0), 0);
+  assert_int_equal(told(table, NULL, all, 3000), 1);
+  assert_int_equal(told(table, NULL, few, 5), 0);
+  assert_int_equal(told(table, NULL, sorted, 5), 1);
+  assert_int_equal(told(table, compare("id", DDB_OP_GT, 2990), few, 5), 1);
+  assert_ok(ddb_table_index_create(table, DDB_STR("a"), DDB_INDEX_HASH, NULL));
+  assert_int_equal(told(table, compare("a", DDB_OP_EQ, 500), all, 3), 0);
+  assert_int_equal(told(table, compare("a", DDB_OP_EQ, 500), sorted, 3), 0);
+  assert_int_equal(told(table, one_of(500, 60), all, 180), 0);
+  assert_int_equal(told(table, one_of(500, 99), all, 297), 1);
+  few.offset = 300;
+  assert_int_equal(told(table, NULL, few, 5), 1);
+  few.offset = 0;
+  few.distinct = true;
+  assert_int_equal(told(table, NULL, few, 5), 1);
+  ddb_table_release(table);
+  ddb_db_release(db);
+}
+
 int main(void) {
   support_allocator_install();
   seed = support_seed("test_index");
@@ -611,7 +692,7 @@ int main(void) {
       cmocka_unit_test(unique_of_two),          cmocka_unit_test(unique_moves),
       cmocka_unit_test(unique_over_duplicates), cmocka_unit_test(allocations_fail),
       cmocka_unit_test(paths_are_copied),       cmocka_unit_test(bad_paths),
-      cmocka_unit_test(expressions_as_paths),
+      cmocka_unit_test(expressions_as_paths),   cmocka_unit_test(long_queries_are_told),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

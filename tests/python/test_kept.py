@@ -5,6 +5,9 @@
 from __future__ import annotations
 
 import gc
+import sys
+import threading
+import time
 import weakref
 from random import Random
 from typing import Any
@@ -214,3 +217,37 @@ def test_records_of_many_fields(count: int) -> None:
         got[0]["more"] = got
         got[1].clear()
         assert [table.get(i) for i in range(150)] == records
+
+
+@pytest.mark.skipif(not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="there is no GIL")
+def test_only_long_selects_let_other_threads_run() -> None:
+    """A thread waits for the interpreter all the time, and gets it only where it is given up."""
+    table = Table("t")
+    table.insert([{"id": i, "a": i // 10, "b": i} for i in range(30_000)])
+    table.create_index("a")
+    turns, stop, began = [0], threading.Event(), threading.Event()
+
+    def take_turns() -> None:
+        began.set()
+        while not stop.is_set():
+            turns[0] += 1
+            time.sleep(0)
+
+    interval = sys.getswitchinterval()
+    thread = threading.Thread(target=take_turns)
+    sys.setswitchinterval(1_000)
+    try:
+        thread.start()
+        began.wait()
+        before = turns[0]
+        for i in range(50):
+            assert len(table.select(where=table.a == i)) == 10
+            assert len(table.select(where=table.id == i)) == 1
+            assert len(table.select(limit=5)) == 5
+        assert turns[0] == before
+        while turns[0] == before:
+            assert table.select(where=table.b == -1) == []
+    finally:
+        stop.set()
+        sys.setswitchinterval(interval)
+        thread.join()
