@@ -1184,8 +1184,8 @@ DDB_API ddb_status ddb_snapshot_save_directory(ddb_snapshot *snapshot, const cha
                                                const ddb_save_options *options, ddb_error *err);
 DDB_API ddb_status ddb_db_save_directory(ddb_db *db, const char *path,
                                          const ddb_save_options *options, ddb_error *err);
-/* A new database. Nothing of the file is trusted. Errors: CORRUPT (with offset), IO, NOMEM,
- * INTERRUPTED. */
+/* A new database. Nothing of the file is trusted. Errors: CORRUPT (with offset, naming the file), IO,
+ * NOMEM, INTERRUPTED. */
 DDB_API ddb_status ddb_db_load(const char *path, ddb_progress progress, void *context, ddb_db **out,
                                ddb_error *err);
 /* Does the file begin as native ones do? Errors: IO, NOMEM. */
@@ -1330,7 +1330,7 @@ DDB_API ddb_status ddb_snapshot_save_json(ddb_snapshot *snapshot, const char *pa
 DDB_API ddb_status ddb_db_save_json(ddb_db *db, const char *path, ddb_progress progress,
                                     void *context, ddb_error *err);
 /* A new database. Also reads the layout of the original project (no format mark). Errors: CORRUPT
- * (with offset), IO, NOMEM, INTERRUPTED. */
+ * (with offset, naming the file), IO, NOMEM, INTERRUPTED. */
 DDB_API ddb_status ddb_db_load_json(const char *path, ddb_progress progress, void *context,
                                     ddb_db **out, ddb_error *err);
 

@@ -93,9 +93,10 @@ def load(options: argparse.Namespace) -> DictDB:
         except CorruptFileError as error:
             if file_format in TABLE_FORMATS:
                 raise
+            named = str(error) if os.path.basename(path) in str(error) else f"{path!r}: {error}"
             if error.offset == 0 and not os.path.isdir(path):
-                raise FailedError(f"{path!r} is no file of DictDB: {error}") from None
-            raise FailedError(f"{path!r}: {error}; restore it from a backup") from None
+                raise FailedError(f"{named}: this is no file of DictDB") from None
+            raise FailedError(f"{named}; restore it from a backup") from None
 
 
 def _load_folder(path: str, tell: Progress | None) -> DictDB:

@@ -166,8 +166,8 @@ static void fini(ddb__loader *loader) {
   ddb__file_close(&loader->file);
 }
 
-ddb_status ddb_db_load_json(const char *path, ddb_progress progress, void *context, ddb_db **out,
-                            ddb_error *err) {
+ddb_status ddb__json_load(const char *path, ddb_progress progress, void *context, ddb_db **out,
+                          ddb_error *err) {
   ddb_error own = {0};
   ddb__loader loader = {.file = {.fd = -1, .directory = -1},
                         .progress = {.call = progress, .context = context},
@@ -186,4 +186,12 @@ ddb_status ddb_db_load_json(const char *path, ddb_progress progress, void *conte
     *err = own;
   }
   return status;
+}
+
+ddb_status ddb_db_load_json(const char *path, ddb_progress progress, void *context, ddb_db **out,
+                            ddb_error *err) {
+  ddb_error ignored;
+  err = err ? err : &ignored;
+  ddb_status status = ddb__json_load(path, progress, context, out, err);
+  return status == DDB_ERR_CORRUPT ? ddb__file_name(err, path) : status;
 }

@@ -16,7 +16,7 @@
 #include "io/json_tape.h"
 #include "io/layout.h"
 
-/* One load; on the stack of ddb_db_load_json. */
+/* One load; on the stack of ddb__json_load. */
 typedef struct ddb__loader {
   ddb_db *db; /* half built */
   ddb__file file;
@@ -33,6 +33,9 @@ typedef struct ddb__loader {
   ddb_error *err;        /* never NULL */
 } ddb__loader;
 
+/* ddb_db_load_json, but that errors do not name the file. */
+ddb_status ddb__json_load(const char *path, ddb_progress progress, void *context, ddb_db **out,
+                          ddb_error *err);
 /* The reader's last token is a table's name, a key of "tables": reads the table. */
 ddb_status ddb__json_table_load(ddb__loader *loader);
 /* Value of a member of the object at `index`; 0: it has no such member. */

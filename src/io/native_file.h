@@ -36,7 +36,7 @@ ddb_status ddb__native_read(const char *path, ddb_progress progress, void *conte
 /* The head and the sum, which may be wrong if the file is damaged: reads the blocks' heads only. */
 ddb_status ddb__native_walk(const char *path, ddb__native_head *head, uint64_t *sum,
                             ddb_error *err);
-/* ddb_db_load; *chain: what may follow, *head: what the file begins with. */
+/* ddb_db_load, but that errors do not name the file; *chain: what may follow, *head: what the file begins with. */
 ddb_status ddb__native_load(const char *path, ddb_progress progress, void *context, ddb_db **out,
                             ddb__native_chain *chain, ddb__native_head *head, uint64_t *size,
                             ddb_error *err);

@@ -294,7 +294,10 @@ ddb_status ddb_db_load(const char *path, ddb_progress progress, void *context, d
   ddb__native_chain chain = {0};
   ddb__native_head head;
   uint64_t size;
-  return ddb__native_load(path, progress, context, out, &chain, &head, &size, err);
+  ddb_error ignored;
+  err = err ? err : &ignored;
+  ddb_status status = ddb__native_load(path, progress, context, out, &chain, &head, &size, err);
+  return status == DDB_ERR_CORRUPT ? ddb__file_name(err, path) : status;
 }
 
 ddb_status ddb_file_is_native(const char *path, bool *out, ddb_error *err) {

@@ -13,6 +13,7 @@
 
 #include "base/heap.h"
 #include "io/file.h"
+#include "io/json_load.h"
 #include "io/native_file.h"
 #include "io/try.h"
 #include "io/wal.h"
@@ -156,7 +157,7 @@ static ddb_status load_base(const char *path, stage *s, ddb_db **out, ddb__nativ
   if (info.kind == DDB_FILE_JSON) {
     DDB__TRY(json_sum(path, &info.sum, err));
     *chain = (ddb__native_chain){.base = info.sum, .sum = info.sum};
-    return ddb_db_load_json(path, tell, s, out, err);
+    return ddb__json_load(path, tell, s, out, err);
   }
   ddb__native_head head;
   uint64_t size;
@@ -269,7 +270,7 @@ static ddb_status raise_by_json(ddb_db *db, const char *path, ddb_error *err) {
   ddb_db *other;
   ddb_table **tables;
   size_t count;
-  DDB__TRY(ddb_db_load_json(path, NULL, NULL, &other, err));
+  DDB__TRY(ddb__json_load(path, NULL, NULL, &other, err));
   ddb_status status = ddb_db_tables(other, &tables, &count, err);
   if (status == DDB_OK) {
     for (size_t i = 0; i < count && status == DDB_OK; i++) {

@@ -200,10 +200,13 @@ static ddb_status collect_range(collector *c, size_t index) {
   uint64_t from;
   uint64_t to;
   ddb__range_ranks(c->match, &range, &from, &to);
-  ddb__tree_place start = range.from_start ? ddb__tree_at(0, 0) : range.from.tree;
-  ddb__tree_place end = range.to_end ? ddb__tree_at(UINT64_MAX, UINT64_MAX) : range.to.tree;
+  const ddb__tree_place first = ddb__tree_at(0, 0);
+  const ddb__tree_place last = ddb__tree_at(UINT64_MAX, UINT64_MAX);
+  /* Not copied: what compares a place takes it for the index place that it is part of. */
+  const ddb__tree_place *start = range.from_start ? &first : &range.from.tree;
+  const ddb__tree_place *end = range.to_end ? &last : &range.to.tree;
   ddb__tree_cursor cursor;
-  ddb__tree_seek(tree, c->backwards ? &end : &start, &cursor);
+  ddb__tree_seek(tree, c->backwards ? end : start, &cursor);
   ddb_status status = DDB_OK;
   while (from < to && c->out->count < c->most && !c->gave_up && !status) {
     uint64_t seq;

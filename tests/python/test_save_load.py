@@ -258,7 +258,7 @@ def test_every_truncation_is_refused(tmp_path: Path) -> None:
     text = path.read_bytes().rstrip()
     for size in range(len(text)):
         path.write_bytes(text[:size])
-        with pytest.raises(CorruptFileError) as caught:
+        with pytest.raises(CorruptFileError, match=f"^'{path}': ") as caught:
             DictDB.load(path)
         assert 0 <= caught.value.offset <= size
 
