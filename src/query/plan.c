@@ -721,10 +721,23 @@ static bool is_heavy(const ddb_query *query, const ddb__root *root) {
   return root->count > FEW_ROWS && query->where && ddb_cond_weight(query->where) > SMALL_WEIGHT;
 }
 
+/* Entries that are read to find a step's rows: of two of which few rows are in both, all. */
+static uint64_t entries_of(const ddb__steps *steps, uint32_t at) {
+  const ddb__step *step = &steps->items[at];
+  if (step->first == DDB__NO_STEP) {
+    return step->estimate;
+  }
+  uint64_t entries = 0;
+  for (uint32_t i = step->first; i != DDB__NO_STEP; i = steps->items[i].next) {
+    entries += entries_of(steps, i);
+  }
+  return entries;
+}
+
 static bool is_long(const ddb__plan *plan, const ddb_query *query) {
   uint64_t all = plan->source.root->count;
   if (plan->by_candidates) {
-    return plan->root != DDB__NO_STEP && plan->steps.items[plan->root].estimate > FEW_ROWS;
+    return plan->root != DDB__NO_STEP && entries_of(&plan->steps, plan->root) > FEW_ROWS;
   }
   bool sorts = query->order_count > 0 && !plan->is_ordered;
   bool first = !query->where && !sorts && !query->distinct && query->limit <= FEW_ROWS &&

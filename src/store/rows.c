@@ -55,9 +55,10 @@ static void fetch(const void *from, size_t size) {
 
 void ddb__rows_fetch(const ddb__rows *rows, uint64_t seq, bool deeper) {
   const ddb__rows_node *leaf = seq < rows->end ? leaf_of(rows, seq) : NULL;
-  if (leaf && deeper) {
-    fetch(leaf->slots[seq & FAN_MASK], 2 * 64);
-  } else if (leaf) {
+  const ddb_record *record = leaf && deeper ? leaf->slots[seq & FAN_MASK] : NULL;
+  if (record) {
+    fetch(record, 2 * 64);
+  } else if (leaf && !deeper) {
     fetch(leaf, sizeof *leaf);
   }
 }

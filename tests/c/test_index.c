@@ -643,6 +643,36 @@ static unsigned told(ddb_table *table, ddb_cond *where, ddb_query query, size_t 
   return calls;
 }
 
+static ddb_cond *both(ddb_cond *a, ddb_cond *b) {
+  ddb_cond *const operands[] = {a, b};
+  ddb_cond *cond = NULL;
+  assert_ok(ddb_cond_and(operands, 2, &cond, NULL));
+  ddb_cond_release(a);
+  ddb_cond_release(b);
+  return cond;
+}
+
+/* Few rows that are found by way of many entries of two indexes take as long as many. */
+static void long_intersections_are_told(void **state) {
+  (void)state;
+  ddb_db *db;
+  ddb_table *table;
+  const ddb_query all = DDB_QUERY_INIT;
+  assert_ok(ddb_db_new(&db, NULL));
+  assert_ok(ddb_db_table_create(db, DDB_STR("t"), NULL, &table, NULL));
+  for (int64_t id = 0; id < 3000; id++) {
+    assert_ok(insert(table, id, ddb_int(id % 10), ddb_int(id / 10 % 10), NULL));
+  }
+  assert_ok(ddb_table_index_create(table, DDB_STR("a"), DDB_INDEX_HASH, NULL));
+  assert_ok(ddb_table_index_create(table, DDB_STR("b"), DDB_INDEX_HASH, NULL));
+  ddb_cond *few = both(compare("a", DDB_OP_EQ, 1), compare("b", DDB_OP_EQ, 1));
+  assert_int_equal(told(table, few, all, 30), 1);
+  few = both(compare("a", DDB_OP_EQ, 1), compare("b", DDB_OP_EQ, -1));
+  assert_int_equal(told(table, few, all, 0), 0);
+  ddb_table_release(table);
+  ddb_db_release(db);
+}
+
 /* Only what looks at many records is, and once. */
 static void long_queries_are_told(void **state) {
   (void)state;
@@ -687,12 +717,19 @@ int main(void) {
   support_allocator_install();
   seed = support_seed("test_index");
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(keys_in_order),          cmocka_unit_test(keys_of_lists),
-      cmocka_unit_test(shared_beginnings),      cmocka_unit_test(unique_refuses),
-      cmocka_unit_test(unique_of_two),          cmocka_unit_test(unique_moves),
-      cmocka_unit_test(unique_over_duplicates), cmocka_unit_test(allocations_fail),
-      cmocka_unit_test(paths_are_copied),       cmocka_unit_test(bad_paths),
-      cmocka_unit_test(expressions_as_paths),   cmocka_unit_test(long_queries_are_told),
+      cmocka_unit_test(keys_in_order),
+      cmocka_unit_test(keys_of_lists),
+      cmocka_unit_test(shared_beginnings),
+      cmocka_unit_test(unique_refuses),
+      cmocka_unit_test(unique_of_two),
+      cmocka_unit_test(unique_moves),
+      cmocka_unit_test(unique_over_duplicates),
+      cmocka_unit_test(allocations_fail),
+      cmocka_unit_test(paths_are_copied),
+      cmocka_unit_test(bad_paths),
+      cmocka_unit_test(expressions_as_paths),
+      cmocka_unit_test(long_queries_are_told),
+      cmocka_unit_test(long_intersections_are_told),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
