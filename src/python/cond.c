@@ -27,10 +27,15 @@ static pyddb_cond *cond_alloc(pyddb_state *state) {
   return PyObject_GC_New(pyddb_cond, state->cond_type);
 }
 
+/* Module, types and Conditions may be garbage of one cycle, and go in any order. The module may have
+ * gone, with its state: the collector has taken it from the type then. And what is kept may outlive
+ * its type, which PyObject_GC_Del() looks at: it passes for one of a type that never goes. */
 static void cond_free(pyddb_cond *self) {
 #ifndef Py_GIL_DISABLED
-  pyddb_free_conds *free = &self->state->free_conds;
-  if (free->count < PYDDB_COND_WAYS) {
+  PyObject *module = ((PyHeapTypeObject *)(void *)Py_TYPE(self))->ht_module;
+  pyddb_free_conds *free = module ? &self->state->free_conds : NULL;
+  if (free && free->count < PYDDB_COND_WAYS) {
+    Py_SET_TYPE(self, &PyTuple_Type);
     free->items[free->count++] = self;
     return;
   }

@@ -160,6 +160,7 @@ def run_python(
         cwd=cwd,
         capture_output=True,
         text=True,
+        errors="replace",
         check=False,
     )
 

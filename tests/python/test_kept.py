@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from dictdb import Condition, DictDB, Field, Table, UnknownFieldError
+from helpers import SANITIZER, check_python
 
 
 def test_a_field_is_the_one_that_was_asked_for() -> None:
@@ -177,6 +178,36 @@ def test_a_condition_that_refers_to_itself_is_collected() -> None:
     assert repr(table.a == 2) == "a == 2"
 
 
+@pytest.mark.skipif(not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="there is no GIL")
+@pytest.mark.parametrize("count", [0, 40])
+def test_a_module_that_is_collected(count: int) -> None:
+    """With the memory that it keeps, and before Conditions that refer to themselves are."""
+    check_python(
+        f"""
+        import gc, importlib.util, weakref
+        import dictdb._core as first
+        class Holder:
+            def __call__(self, record):
+                return True
+        def make():
+            spec = importlib.util.spec_from_file_location("dictdb._core", first.__file__)
+            core = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(core)
+            holder = Holder()
+            holder.at = [core.Condition(holder) for _ in range({count})]
+            assert not isinstance(core.Field("a") == 1, first.Condition)
+            return weakref.ref(core), weakref.ref(holder)
+        gc.collect()
+        gc.disable()
+        core, holder = make()
+        gc.collect()
+        gc.collect()
+        assert core() is holder() is None
+        """.replace("\n        ", "\n"),
+        env={} if SANITIZER else {"PYTHONMALLOC": "debug"},  # Writes over what is freed
+    )
+
+
 def test_texts_are_not_mixed_up() -> None:
     """Texts that differ in one place, or in their length alone, from statement to statement."""
     random, table = Random(13), Table("t")
@@ -239,6 +270,7 @@ def test_only_long_selects_let_other_threads_run() -> None:
     try:
         thread.start()
         began.wait()
+        gc.collect()  # Else what other tests left, such as files, may be closed in between
         before = turns[0]
         for i in range(50):
             assert len(table.select(where=table.a == i)) == 10

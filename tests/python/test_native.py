@@ -110,7 +110,7 @@ def test_damage_is_found(tmp_path: Path) -> None:
             at = rng.randrange(len(data))
             flipped = data[at] ^ (1 << rng.randrange(8))
             path.write_bytes(data[:at] + bytes([flipped]) + data[at + 1 :])
-            with pytest.raises(CorruptFileError, match="a.ddb") as caught:
+            with pytest.raises(CorruptFileError, match=r"a\.ddb") as caught:
                 DictDB.load(path)
             assert caught.value.offset <= at
 
