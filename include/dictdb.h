@@ -1139,7 +1139,7 @@ DDB_API ddb_status ddb_snapshot_view(ddb_snapshot *snapshot, ddb_table *table, d
 /* The view's version becomes the mark, in place of an older one; never of a later one, so that what
  * another thread has marked meanwhile stays. INVALID, NOMEM, FORKED. */
 DDB_API ddb_status ddb_view_mark(const ddb_view *view, ddb_error *err);
-/* The table has no mark; NULL or none: nothing happens. Dropping a table does so too. */
+/* The table has no mark; NULL or none: nothing happens. Dropping a table does so too, and it gets none then. */
 DDB_API void ddb_table_unmark(ddb_table *table);
 
 /* From the table's mark to a view. Of a mark that is later than the view: nothing. */

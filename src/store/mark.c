@@ -6,7 +6,8 @@
  *   difference = rows of v that m has not (written), keys of m that v has not (deleted)
  *
  * Invariants
- *   1. table->mark changes under the database's latch, and its version only grows until it goes.
+ *   1. table->mark changes under the database's latch, and its version only grows until it goes. A table
+ *      that was dropped has none: nobody would let go of it.
  *   2. Whoever compares has a pin of its own on the marked version, taken under that latch: the mark
  *      may go meanwhile.
  * Ownership: the table owns its mark, which holds no reference to it. Cost: of a mark one pin; of a
@@ -28,11 +29,12 @@ static ddb_view replace(ddb_table *table, ddb_view mark) {
   bool later = old.root && mark.root &&
                ddb__view_root(&old)->version > ddb__view_root(&mark)->version &&
                !DDB__FAULT(MARK_GOES_BACK);
-  if (!later) {
+  bool refused = later || (mark.root && table->visible->dropped); /* its drop has been here */
+  if (!refused) {
     table->mark = mark;
   }
   pthread_mutex_unlock(&table->db->latch);
-  return later ? mark : old;
+  return refused ? mark : old;
 }
 
 ddb_status ddb_view_mark(const ddb_view *view, ddb_error *err) {
