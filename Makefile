@@ -29,10 +29,10 @@ python_tsan := $(cache)/python3.13t-tsan/bin/python3.13t
 venv_t := .venv-3.13t
 tsan_suppressions := $(cache)/python3.13t-tsan/share/suppressions_free_threading.txt
 
-# What tests draw at random is the commit's: it is the same wherever that commit is tested, and each
-# commit draws anew. DICTDB_SEED=... repeats another run.
-commit := $(shell git rev-parse --short=7 HEAD 2>/dev/null | cut -c 1-7)
-DICTDB_SEED ?= $(shell echo $$((0x0$(commit) + 1)))
+# What tests draw at random is the sources': it is the same wherever these are tested, and others
+# draw anew. DICTDB_SEED=... repeats another run.
+sources := $(shell git rev-parse HEAD:src HEAD:python HEAD:tests 2>/dev/null | sha256sum | cut -c 1-7)
+DICTDB_SEED ?= $(shell echo $$((0x$(sources) + 1)))
 export DICTDB_SEED
 export PYTHONHASHSEED = $(shell echo $$(($(DICTDB_SEED) & 0xffffffff)))
 
