@@ -227,14 +227,16 @@ static void test_old_bytes_return(void **state) {
   world_free_after_threads(&w);
 }
 
-/* What a failed statement replaced in the key index is freed at once, if nobody looks. */
+/* What a failed statement replaced in the key index is freed at once, if nobody looks; what the
+ * statements before it replaced may wait on. */
 static void test_a_failed_batch_leaves_nothing(void **state) {
   (void)state;
   for (int64_t count = 2; count < 300; count = count * 5 / 4 + 1) {
     world w = world_new();
     assert_ok(rows_insert(w.table, 5000, 0));
+    uint64_t before = rows_old_bytes(w.table);
     assert_int_equal(rows_insert_many(w.table, 5001 - count, count), DDB_ERR_DUPLICATE_KEY);
-    assert_int_equal(rows_old_bytes(w.table), 0);
+    assert_true(rows_old_bytes(w.table) <= before);
     world_free(&w);
   }
 }
