@@ -43,6 +43,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from . import _async, _core, _set
 from ._core import DictDBError, InvalidArgumentError, Snapshot, UnsupportedTypeError
 from ._logging import logger
+from ._options import check_bool, meant
 from ._progress import Tell, shown
 
 if TYPE_CHECKING:
@@ -94,7 +95,8 @@ def _count(name: str, value: int, least: int, most: int | None = None) -> int:
 def _format(value: str, incremental: bool, compression: int) -> str:
     if not isinstance(value, str) or value.lower() not in _FORMATS:
         names = ", ".join(_FORMATS)
-        raise InvalidArgumentError(f"unknown backup format {value!r}: use one of {names}")
+        hint = meant(value, _FORMATS)
+        raise InvalidArgumentError(f"unknown backup format {value!r}: use one of {names}{hint}")
     if incremental and value.lower() == "pickle":
         raise InvalidArgumentError(
             "a delta goes on from a file of the format 'dictdb' or 'json', not from one of pickles"
@@ -214,9 +216,10 @@ class BackupManager:
     ) -> None:
         if not isinstance(db, _core.DictDB):
             raise UnsupportedTypeError(f"db must be a DictDB, not {type(db).__name__!r}")
+        check_bool("incremental", incremental)
         self._compression = _count("compression", compression, 0, _COMPRESSION_MAX)
-        self._format = _format(file_format, bool(incremental), compression)
-        self._incremental = bool(incremental)
+        self._format = _format(file_format, incremental, compression)
+        self._incremental = incremental
         self._max_deltas = _count("max_deltas_before_full", max_deltas_before_full, 0)
         self._keep_count, self._keep_age = _keep(keep)
         if on_backup_failure is not None and not callable(on_backup_failure):

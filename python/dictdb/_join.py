@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from dictdb import _core
 from dictdb._core import Condition, Field
+from dictdb._options import check_bool, meant
 from dictdb._plan import Plan
 
 if TYPE_CHECKING:
@@ -62,7 +63,9 @@ def _keys(on: On) -> tuple[tuple[str, str], ...]:
 
 def _step(source: Source, on: On, how: str, prefix: str | None) -> _Step:
     if how not in ("inner", "left"):
-        raise _core.InvalidArgumentError(f"join: how must be 'inner' or 'left', not {how!r}")
+        raise _core.InvalidArgumentError(
+            f"join: how must be 'inner' or 'left', not {how!r}{meant(how, ('inner', 'left'))}"
+        )
     if prefix is not None and not isinstance(prefix, str):
         kind = type(prefix).__name__
         raise _core.UnsupportedTypeError(f"join: prefix must be str or None, not {kind!r}")
@@ -194,9 +197,7 @@ class Join:
         Below a ``join`` stand its left side and how the right one is found: ``hash``, ``lookup``.
         ``analyze=True`` runs it. Joins before the last one are always run.
         """
-        if not isinstance(analyze, bool):
-            kind = type(analyze).__name__
-            raise _core.UnsupportedTypeError(f"analyze must be a bool, not {kind!r}")
+        check_bool("analyze", analyze)
         target = self if where is None else self.where(where)
         base, steps, names = target._plan()
         if group_by is None and not named:

@@ -32,7 +32,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from dictdb import _core
 from dictdb._core import InvalidArgumentError, UnsupportedTypeError
-from dictdb._options import check_bool
+from dictdb._options import check_bool, meant
 
 _RecordFilter: TypeAlias = Callable[[logging.LogRecord], bool]
 if TYPE_CHECKING:
@@ -51,7 +51,10 @@ def _level(level: str | int) -> int:
     if isinstance(level, str):
         number = logging.getLevelNamesMapping().get(level.upper())
         if number is None:
-            raise InvalidArgumentError(f"unknown level {level!r}: use one of {', '.join(_LEVELS)}")
+            hint = meant(level.upper(), _LEVELS)
+            raise InvalidArgumentError(
+                f"unknown level {level!r}: use one of {', '.join(_LEVELS)}{hint}"
+            )
         return number
     if isinstance(level, bool) or not isinstance(level, int):
         kind = type(level).__name__

@@ -233,7 +233,10 @@ int pyddb_choice_argument(pyddb_state *state, PyObject *object, const char *what
   }
   PyObject *choices = choices_text(texts, count);
   if (choices) {
-    pyddb_raise_format(state, DDB_ERR_INVALID, "%s must be %U, not %R", what, choices, object);
+    const char *nearest = pyddb_nearest(object, texts, count);
+    pyddb_raise_format(state, DDB_ERR_INVALID, "%s must be %U, not %R%s%s%s", what, choices, object,
+                       nearest ? "; did you mean '" : "", nearest ? nearest : "",
+                       nearest ? "'?" : "");
     Py_DECREF(choices);
   }
   return -1;

@@ -58,13 +58,7 @@ int pyddb_progress_tell(void *context, uint64_t done, uint64_t total) {
 
 /* ---- Arguments ----------------------------------------------------------------------------- */
 
-static int refuse_format(pyddb_state *state, PyObject *given, const char *what) {
-  pyddb_raise_format(state, DDB_ERR_INVALID,
-                     "%s %R; the formats are: 'dictdb', 'json', 'pickle', "
-                     "'directory'",
-                     what, given);
-  return -1;
-}
+static const char *const format_names[] = {"json", "dictdb", "pickle", "directory"}; /* by format */
 
 static int format_by_name(pyddb_state *state, PyObject *given, format *out) {
   if (!PyUnicode_Check(given)) {
@@ -76,15 +70,14 @@ static int format_by_name(pyddb_state *state, PyObject *given, format *out) {
   if (!text) {
     return -1;
   }
-  static const char *const names[] = {"json", "dictdb", "pickle", "directory"};
-  *out = FORMAT_UNKNOWN;
-  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-    if (PyUnicode_CompareWithASCIIString(text, names[i]) == 0) {
-      *out = (format)i;
-    }
-  }
+  size_t choice;
+  int result =
+      pyddb_choice_argument(state, text, "file_format", format_names, FORMAT_UNKNOWN, &choice);
   Py_DECREF(text);
-  return *out != FORMAT_UNKNOWN ? 0 : refuse_format(state, given, "unknown file_format");
+  if (result == 0) {
+    *out = (format)choice;
+  }
+  return result;
 }
 
 static bool has_suffix(PyObject *path, const char *suffix) {

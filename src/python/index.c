@@ -107,17 +107,13 @@ static const char *const kind_names[] = {"hash", "sorted"};
 enum { KIND_COUNT = sizeof kind_names / sizeof kind_names[0] };
 
 static int kind_argument(pyddb_source *source, PyObject *object, ddb_index_kind *kind) {
-  for (int i = 0; i < KIND_COUNT && PyUnicode_Check(object); i++) {
-    if (PyUnicode_CompareWithASCIIString(object, kind_names[i]) == 0) {
-      *kind = (ddb_index_kind)i;
-      return 0;
-    }
+  size_t choice;
+  if (pyddb_choice_argument(source->state, object, "index_type", kind_names, KIND_COUNT, &choice) <
+      0) {
+    return -1;
   }
-  const char *nearest = pyddb_nearest(object, kind_names, KIND_COUNT);
-  pyddb_raise_format(
-      source->state, DDB_ERR_INVALID, "index_type must be 'hash' or 'sorted', not %R%s%s%s", object,
-      nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
-  return -1;
+  *kind = (ddb_index_kind)choice;
+  return 0;
 }
 
 /* ---- Creating and dropping ----------------------------------------------------------------- */
@@ -126,10 +122,10 @@ const char pyddb_create_index_doc[] =
     "create_index($self, field, index_type='hash', *, unique=False)\n--\n\n"
     "Indexes a field (str or Field), what lies inside of one (table.address['city'],\n"
     "table.tags[0]), or several together (a list of them). Indexes change the cost\n"
-    "of answers, never the answers. 'hash' serves ==, is_in and\n"
-    "is_null; 'sorted' serves these, <, <=, >, >=, between, startswith and order_by.\n"
-    "A sorted index of several fields also serves the first of them, the first two,\n"
-    "and so on.\n\n"
+    "of answers, never the answers. 'hash' serves ==, is_in and is_null; 'sorted'\n"
+    "serves these, <, <=, >, >=, between, startswith, a like that begins with a text,\n"
+    "order_by, distinct, Min and Max. A sorted index of several fields also serves the\n"
+    "first of them, the first two, and so on.\n\n"
     "unique=True: no two records may have equal values; None and missing fields\n"
     "are not compared. Statements that would make duplicates raise\n"
     "DuplicateKeyError, and so does creating the index over some.\n\n"

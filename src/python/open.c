@@ -23,19 +23,17 @@ const char pyddb_open_doc[] =
 
 static int take_durability(pyddb_state *state, PyObject *given, ddb_durability *out) {
   static const char *const levels[] = {"commit", "interval", "none"};
-  *out = DDB_DURABILITY_COMMIT;
-  if (!given) {
-    return 0;
+  size_t choice;
+  if (given && !PyUnicode_Check(given)) {
+    pyddb_raise_format(state, DDB_ERR_TYPE, "durability must be str, not '%s'",
+                       Py_TYPE(given)->tp_name);
+    return -1;
   }
-  for (int i = 0; PyUnicode_Check(given) && i < 3; i++) {
-    if (PyUnicode_CompareWithASCIIString(given, levels[i]) == 0) {
-      *out = (ddb_durability)i;
-      return 0;
-    }
+  if (pyddb_choice_argument(state, given, "durability", levels, 3, &choice) < 0) {
+    return -1;
   }
-  pyddb_raise_format(state, PyUnicode_Check(given) ? DDB_ERR_INVALID : DDB_ERR_TYPE,
-                     "durability is 'commit', 'interval' or 'none', not %R", given);
-  return -1;
+  *out = (ddb_durability)choice;
+  return 0;
 }
 
 static int take_interval(pyddb_state *state, PyObject *given, uint64_t *out_ns) {
@@ -43,8 +41,8 @@ static int take_interval(pyddb_state *state, PyObject *given, uint64_t *out_ns) 
   if (!given) {
     return 0;
   }
-  double seconds = PyBool_Check(given) ? -1.0 : PyFloat_AsDouble(given);
-  if (PyErr_Occurred()) {
+  double seconds;
+  if (pyddb_number_argument(state, given, "interval", &seconds) < 0) {
     return -1;
   }
   if (!(seconds >= 0.001 && seconds <= 86400.0)) {

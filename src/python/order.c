@@ -12,22 +12,20 @@ typedef struct pyddb_order {
   ddb_nulls nulls;
 } pyddb_order;
 
-static const char *const nulls_texts[] = {NULL, "first", "last"};
+static const char *const nulls_texts[] = {NULL, "first", "last"}; /* by ddb_nulls */
 
 static int nulls_argument(pyddb_state *state, PyObject *object, ddb_nulls *out) {
   *out = DDB_NULLS_DEFAULT;
   if (!object || object == Py_None) {
     return 0;
   }
-  for (int i = DDB_NULLS_FIRST; PyUnicode_Check(object) && i <= DDB_NULLS_LAST; i++) {
-    if (PyUnicode_CompareWithASCIIString(object, nulls_texts[i]) == 0) {
-      *out = (ddb_nulls)i;
-      return 0;
-    }
+  size_t choice;
+  if (pyddb_choice_argument(state, object, "nulls", nulls_texts + DDB_NULLS_FIRST, 2, &choice) <
+      0) {
+    return -1;
   }
-  pyddb_raise_format(state, DDB_ERR_INVALID, "nulls must be 'first', 'last' or None, not %R",
-                     object);
-  return -1;
+  *out = (ddb_nulls)(choice + DDB_NULLS_FIRST);
+  return 0;
 }
 
 /* ---- Making -------------------------------------------------------------------------------- */

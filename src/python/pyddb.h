@@ -228,7 +228,8 @@ int pyddb_threads_argument(pyddb_state *state, PyObject *object, uint32_t *out);
 /* True or False and nothing else: a "no" is not to be taken for yes. */
 int pyddb_bool_argument(pyddb_state *state, PyObject *object, const char *what, bool absent,
                         bool *out);
-/* One of some texts, by its index; absent: the first. `what` is the argument's name. */
+/* One of some texts, by its index; absent: the first. `what` is the argument's name. A word that is
+ * none of them is told with the nearest one. */
 int pyddb_choice_argument(pyddb_state *state, PyObject *object, const char *what,
                           const char *const *texts, size_t count, size_t *out);
 

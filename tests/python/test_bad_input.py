@@ -18,6 +18,7 @@ import pytest
 
 from dictdb import (
     And,
+    BackupManager,
     DictDB,
     DictDBError,
     DuplicateKeyError,
@@ -33,6 +34,7 @@ from dictdb import (
     UnknownFieldError,
     UnsupportedTypeError,
     _core,
+    configure_logging,
 )
 from helpers import in_thread, nothing_leaked, records, unchanged
 
@@ -595,6 +597,59 @@ def test_wrong_numbers_of_threads(users: Any, threads: Any) -> None:
     assert users.select(threads=2**70) == users.select()
 
 
+WORDS: dict[str, tuple[Callable[[Table, Any], Any], str, str]] = {
+    "index_type": (lambda t, word: t.create_index("age", word), "sortd", "sorted"),
+    "on_conflict": (lambda t, word: t.upsert({"id": 1}, word), "updat", "update"),
+    "returning": (lambda t, word: t.update({"x": 1}, returning=word), "cuont", "count"),
+    "returning (insert)": (lambda t, word: t.insert({"x": 1}, returning=word), "kye", "key"),
+    "returning (upsert)": (lambda t, word: t.upsert({}, returning=word), "acton", "action"),
+    "returning (update_many)": (lambda t, word: t.update_many([], returning=word), "olld", "old"),
+    "returning (delete)": (lambda t, word: t.delete(returning=word), "Count", "count"),
+    "missing": (lambda t, word: t.update({"x": 1}, missing=word), "rais", "raise"),
+    "nulls": (lambda t, word: Order("age", nulls=word), "frist", "first"),
+    "how": (lambda t, word: t.join(t, "id", word, prefix="x"), "iner", "inner"),
+    "durability": (lambda t, word: DictDB.open("none.db", word), "comit", "commit"),
+    "file_format": (lambda t, word: DictDB().save("none.db", word), "jsn", "json"),
+    "file_format (load)": (lambda t, word: DictDB.load("none.db", word), "dictb", "dictdb"),
+    "format": (
+        lambda t, word: BackupManager(DictDB(), "none", file_format=word),
+        "pickel",
+        "pickle",
+    ),
+    "level": (lambda t, word: configure_logging(level=word), "inof", "INFO"),
+}
+
+
+def test_the_word_that_was_probably_meant(
+    users: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Arguments that are one of some words: those are named, and the near one; nothing is done."""
+    monkeypatch.chdir(tmp_path)
+    for name, (call, misspelt, word) in WORDS.items():
+        for given, hint in ((misspelt, f"; did you mean {word!r}?"), ("zzzzzzz", "")):
+            with unchanged(users), pytest.raises(InvalidArgumentError) as caught:
+                call(users, given)
+            text = str(caught.value)
+            assert name.split(" (")[0] in text
+            assert word in text
+            assert repr(given) in text
+            assert text.endswith(hint)
+            assert ("did you mean" in text) == bool(hint)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_word_is_tried() -> None:
+    """Each parameter that the stubs say to be one of some words stands in the list above."""
+    stubs = Path(_core.__file__).with_name("_core.pyi").read_text()
+    aliases = "_IndexType|_Nulls|_Missing"
+    found = re.findall(rf"(\w+): (?:Literal\[\"|{aliases})", stubs)
+    assert set(found) == {name.split(" (")[0] for name in WORDS} - {
+        "file_format",
+        "format",
+        "level",
+    }
+
+
 SWITCHES: dict[str, Callable[[Table, Any], Any]] = {
     "copy": lambda t, wrong: t.select(copy=wrong),
     "distinct": lambda t, wrong: t.select(distinct=wrong),
@@ -621,6 +676,8 @@ def test_switches_are_true_or_false(users: Any, wrong: Any) -> None:
         "copy (one)": lambda t, wrong: t.one(t.id == 1, copy=wrong),
         "distinct (join)": lambda t, wrong: t.join(t, "id", prefix="x").select(distinct=wrong),
         "blocking (write)": lambda t, wrong: t.lock.acquire_write(wrong, 1),
+        "analyze (join)": lambda t, wrong: t.join(t, "id", prefix="x").explain(analyze=wrong),
+        "incremental": lambda t, wrong: BackupManager(DictDB(), "none", incremental=wrong),
         "skip_validation (csv)": lambda t, wrong: DictDB().import_csv(
             "none.csv", "t", skip_validation=wrong
         ),

@@ -322,9 +322,12 @@ def test_bad_arguments(tmp_path: Path) -> None:
         DictDB.open(path, "sometimes")  # type: ignore[arg-type]
     with pytest.raises(UnsupportedTypeError, match="durability"):
         DictDB.open(path, 1)  # type: ignore[arg-type]
-    for interval in (0, -1, float("nan"), 1e9, True):
+    for interval in (0, -1, float("nan"), 1e9):
         with pytest.raises(InvalidArgumentError, match="interval"):
             DictDB.open(path, interval=interval)
+    for wrong in (True, "1", None):
+        with pytest.raises(UnsupportedTypeError, match="interval must be a number, not"):
+            DictDB.open(path, interval=wrong)  # type: ignore[arg-type]
     with pytest.raises(UnsupportedTypeError, match="path"):
         DictDB.open(5)  # type: ignore[arg-type]
     assert not path.exists()

@@ -93,7 +93,7 @@ def test_an_order_can_be_read(table: Table) -> None:
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
-        (lambda t: Order("a", nulls="lst"), InvalidArgumentError, "'first', 'last' or None"),
+        (lambda t: Order("a", nulls="lst"), InvalidArgumentError, "'first' or 'last', not 'lst'"),
         (lambda t: t.a.asc(nulls=1), InvalidArgumentError, "nulls must be"),
         (lambda t: t.a.desc("first"), TypeError, "positional"),
         (lambda t: Order("-a", descending=False), InvalidArgumentError, "not both"),
