@@ -442,6 +442,48 @@ def test_a_load_gives_everything_back_when_dropped(tmp_path: Path) -> None:
             DictDB.load(tmp_path / "a.json").save(tmp_path / "b.json")
 
 
+FLAT = """
+from dictdb import DictDB, _core
+rows, limit = %d, 3 << 20
+db = DictDB()
+db.create_table("t").insert([{"a": i, "text": "x" * 1000} for i in range(rows)])
+held = _core.process_memory()  # All that the library has allocated
+highest = 0
+
+def watch(done, total):
+    global highest
+    highest = max(highest, _core.process_memory())
+
+def flat(what, call, keeps):
+    global highest
+    before = _core.process_memory()
+    highest = 0
+    result = call()
+    after = _core.process_memory() if keeps else before
+    assert 0 < highest < after + limit, (what, before, highest, after)
+    return result
+
+for path, file_format in (("x.json", "json"), ("x.dictdb", "dictdb"), ("x", "directory")):
+    flat("save " + path, lambda: db.save(path, file_format, progress=watch), False)
+    twin = flat("load " + path, lambda: DictDB.load(path, progress=watch), True)
+    assert twin["t"].count() == rows
+    del twin
+assert held + limit > _core.process_memory()
+opened = flat("open", lambda: DictDB.open(path, progress=watch), True)
+opened["t"].insert({"a": -1})
+flat("checkpoint", lambda: opened.checkpoint(progress=watch), False)
+opened.close()
+"""
+
+
+def test_memory_stays_flat(tmp_path: Path) -> None:
+    """Files of 8 MB, each written and read in pieces: beside the records there is but little."""
+    rows = 8000
+    check_python(FLAT % rows, 240, cwd=tmp_path)
+    for path in (tmp_path / "x.json", tmp_path / "x.dictdb"):
+        assert path.stat().st_size > 1000 * rows
+
+
 def test_signatures() -> None:
     assert list(inspect.signature(DictDB.save).parameters)[:3] == [
         "self",
