@@ -281,15 +281,26 @@ def _forget_output() -> None:
 
 def _system_words(error: OSError) -> str:
     words = error.strerror or str(error)
-    return f"{error.filename}: {words}" if error.filename else words
+    return f"{error.filename}: {words}" if error.filename else f"cannot write the output: {words}"
+
+
+def _do(arguments: list[str] | None) -> int:
+    """Do what is asked, and write it out: errors are raised."""
+    status = OK
+    try:
+        options = _parser().parse_args(arguments)
+        options.run(options)
+    except SystemExit:  # How --help and --version end.
+        pass
+    except DamagedError:
+        status = FAILED
+    sys.stdout.flush()
+    return status
 
 
 def _run(arguments: list[str] | None) -> int:
     try:
-        options = _parser().parse_args(arguments)
-        options.run(options)
-        sys.stdout.flush()
-        return OK
+        return _do(arguments)
     except (UsageError, WhereError, _cli_show.MissingLibraryError) as error:
         return _fail(error, WRONG)
     except (dictdb.InvalidArgumentError, dictdb.UnknownFieldError) as error:
@@ -300,15 +311,18 @@ def _run(arguments: list[str] | None) -> int:
         raise
     except OSError as error:
         return _fail(_system_words(error), FAILED)
-    except DamagedError:
-        sys.stdout.flush()
-        return FAILED
     except MemoryError:
         return _fail("there is not enough memory for this database", FAILED)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit status."""
+    # Python has None for streams that were closed before it began.
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (until the process ends)
+    if sys.stdout is None:
+        print("dictdb: the standard output is closed", file=sys.stderr)
+        return FAILED
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -46,7 +47,7 @@ _KINDS = {
 def verify(options: argparse.Namespace) -> None:
     """Check every byte of a file, of a folder of backups, or of a database's directory."""
     path = Path(options.path)
-    if not path.exists():
+    if not os.path.exists(options.path):
         raise missing(options.path)
     if not options.json:
         need_tables()
@@ -116,7 +117,7 @@ def _print_report(report: Report) -> None:
 
 def restore(options: argparse.Namespace) -> None:
     """Write the database as it was at a backup to a file, or list the backups."""
-    if not Path(options.path).exists():
+    if not os.path.exists(options.path):
         raise missing(options.path)
     if not Path(options.path).is_dir():
         raise FailedError(f"{options.path!r} is no folder of backups: dictdb convert reads a file")
@@ -168,6 +169,13 @@ def _warnings_shown() -> Iterator[None]:
         logger.removeHandler(handler)
 
 
+def _local(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone()
+    except (OverflowError, ValueError):  # At the end of all time, ahead of UTC.
+        return moment
+
+
 def _list(options: argparse.Namespace, backups: list[Backup]) -> None:
     if options.json:
         listed = [
@@ -184,7 +192,7 @@ def _list(options: argparse.Namespace, backups: list[Backup]) -> None:
     rows = [
         [
             str(index),
-            backup.time.astimezone().strftime("%Y-%m-%d %H:%M:%S.%f"),
+            _local(backup.time).strftime("%Y-%m-%d %H:%M:%S.%f"),
             "delta" if backup.is_delta else "full",
             size(backup.size),
             cell(backup.name),

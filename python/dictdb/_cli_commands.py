@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -124,6 +125,10 @@ def _load_table(
             db.import_ndjson(path, path.stem, primary_key=options.key, progress=tell)
     except (DuplicateKeyError, PrimaryKeyError) as error:
         raise FailedError(f"{error}; --key names the field that is the key") from None
+    except InvalidArgumentError as error:
+        if re.search(r": line \d+: ", str(error)):  # What is in the file, not the arguments.
+            raise FailedError(error) from None
+        raise
     return db
 
 
@@ -134,6 +139,14 @@ def _csv_options(options: argparse.Namespace, path: Path) -> dict[str, Any]:
 
 def missing(path: str) -> FailedError:
     """What to say of a path where nothing is."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        pass
+    except OSError as error:
+        return FailedError(f"cannot look at {path!r}: {error.strerror}")
+    if os.path.islink(path):
+        return FailedError(f"{path!r} is a link to what is not there")
     folder, name = os.path.split(path)
     words = f"there is no file {path!r}"
     try:
@@ -437,6 +450,8 @@ def convert(options: argparse.Namespace) -> None:
 def save(options: argparse.Namespace, read: Callable[[], DictDB], facts: dict[str, Any]) -> None:
     """Write what `read` gives to the target, and tell of it; facts: what `--json` tells, too."""
     target = Path(options.target)
+    if not options.target:
+        raise UsageError("TARGET is empty: name the file to write")
     file_format = options.to or _SUFFIXES.get(target.suffix.lower())
     if options.to is None and options.target.endswith(os.sep):
         file_format = "directory"

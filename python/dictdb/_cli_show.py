@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -43,6 +44,8 @@ def plain(value: Any) -> Any:
     """A value as JSON has it; of what it does not have, the text."""
     if isinstance(value, float):
         return value if value - value == 0 else str(value)
+    if isinstance(value, int) and _is_too_long(value):
+        return hex(value)
     if value is None or isinstance(value, (str, bool, int)):
         return value
     if isinstance(value, Mapping):
@@ -54,11 +57,19 @@ def plain(value: Any) -> Any:
     return _text(value)
 
 
+def _is_too_long(value: int) -> bool:
+    """Whether Python refuses to write it in decimal: that takes the square of its length."""
+    most = sys.get_int_max_str_digits()
+    return 0 < 3 * most < value.bit_length() and abs(value) >= 10**most
+
+
 def _key(key: Any) -> str:
     return key if isinstance(key, str) else _text(key)
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, int) and _is_too_long(value):
+        return hex(value)
     if isinstance(value, (date, datetime, time)):
         return value.isoformat()
     if isinstance(value, bytes):
@@ -129,9 +140,18 @@ def _console(file: Any) -> Console:
             "tables are drawn by the package 'rich', which is not installed: "
             "pip install 'dictdb[cli]', or add --json"
         ) from None
-    # In a file or a pipe nothing is cut off.
-    width = None if file.isatty() or "COLUMNS" in os.environ else _WIDTH_MAX
-    return Console(file=file, width=width, highlight=False)
+    return Console(file=file, width=_columns(file), highlight=False)
+
+
+def _columns(file: Any) -> int:
+    """How wide tables are: in a file or a pipe nothing is cut off, unless COLUMNS says so."""
+    try:
+        told = int(os.environ.get("COLUMNS", ""))
+    except ValueError:
+        told = 0
+    if told > 0:
+        return told
+    return (shutil.get_terminal_size().columns or 80) if file.isatty() else _WIDTH_MAX
 
 
 def need_tables() -> None:

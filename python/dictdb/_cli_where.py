@@ -155,7 +155,7 @@ class Parser:
         except TypeError:
             usage = "quantile(price, 0.9)" if make is dictdb.Quantile else f"{node.func.id}(price)"
             raise WhereError(f"{_short(text)} is not how to ask: write such as {usage}") from None
-        except ValueError as error:
+        except (ValueError, ArithmeticError) as error:
             raise WhereError(f"{_short(text)}: {error}") from None
 
     # --- The tree ---
@@ -224,7 +224,8 @@ class Parser:
         left, right = self._value(node.left), self._value(node.right)
         numbers = all(isinstance(side, (int, float, Decimal)) for side in (left, right))
         computed = isinstance(left, Expression) or isinstance(right, Expression)
-        if function is None or not (numbers or computed):
+        formats = isinstance(node.op, ast.Mod) and isinstance(left, (str, bytes))
+        if function is None or formats or not (numbers or computed):
             raise _foreign(node)
         return function(left, right)
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -86,11 +87,24 @@ def _stamp_of(name: str) -> timedelta | None:
 
 
 def backup_of(path: Path) -> Backup | None:
-    """The backup that a file's name says it is, or None. Raises OSError when it is gone."""
+    """The backup that a file's name says it is, or None: no file is one that is called so.
+
+    Raises MissingFileError when it is gone, StorageError when it cannot be looked at.
+    """
     since = _stamp_of(path.name)
     if since is None:
         return None
-    return Backup(path, _EPOCH + since, path.name.startswith("dictdb_delta_"), path.stat().st_size)
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        raise MissingFileError(errno.ENOENT, f"there is no file {str(path)!r}") from None
+    except OSError as error:
+        raise StorageError(
+            error.errno, f"cannot look at {str(path)!r}: {error.strerror}"
+        ) from error
+    if not stat.S_ISREG(state.st_mode):
+        return None
+    return Backup(path, _EPOCH + since, path.name.startswith("dictdb_delta_"), state.st_size)
 
 
 def newest_stamp(folder: Path) -> int:
@@ -106,6 +120,8 @@ def list_backups(backup_dir: StrPath) -> list[Backup]:
     They go by the files' names; `verify` checks what is in them. Raises MissingFileError when there
     is no such folder.
     """
+    if not os.fspath(backup_dir):
+        raise InvalidArgumentError("no path given")
     folder = Path(backup_dir)
     found = []
     for path in _folder_files(folder):

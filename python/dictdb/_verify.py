@@ -133,6 +133,8 @@ def verify(path: _set.StrPath, *, progress: _set.Progress | None = None) -> Repo
         InvalidArgumentError: it is a folder with neither backups nor a database.
         StorageError: it cannot be read.
     """
+    if not os.fspath(path):
+        raise InvalidArgumentError("no path given")
     target = Path(path)
     try:
         target.stat()

@@ -218,6 +218,24 @@ def test_tables_for_people_end(
     assert len(parsed(run("query", "shop.dictdb", "users", *group, "--json"))) == 3
 
 
+def test_ints_that_python_does_not_write_in_decimal(tmp_path: Path) -> None:
+    db = DictDB()
+    big, edge = 1 << 40_000, 10**4300
+    db.create_table("t").insert({"big": big, "most": edge - 1, "edge": -edge, "in": [{big: big}]})
+    path = tmp_path / "t.dictdb"
+    db.save(path)
+    [record] = parsed(run("head", path, "--json"))
+    assert record["most"] == edge - 1
+    assert (record["big"], record["edge"]) == (hex(big), hex(-edge))
+    assert record["in"] == [{hex(big): hex(big)}]
+    assert hex(big) in lines(run("head", path))[2]
+    assert hex(big) in lines(run("info", path, "t"))[-4]
+    assert parsed(run("query", path, "--aggregate", "n=sum(big)", "--json")) == [{"n": hex(big)}]
+    done = run("query", path, "--aggregate", f"quantile(id, {1 << 4000:#x})")
+    assert (done.status, done.out) == (2, "")
+    assert "too large" in done.err
+
+
 def test_what_json_does_not_have(tmp_path: Path) -> None:
     db = DictDB()
     db.create_table("t").insert(
@@ -299,6 +317,10 @@ def test_convert_replaces_only_if_told_to(shop: DictDB) -> None:
         ("info shop.dictdb --js", 2, "unrecognized arguments: --js"),
         ("info shop.dctdb", 1, "there is no file 'shop.dctdb': did you mean 'shop.dictdb'?"),
         ("info nowhere/shop.dictdb", 1, "there is no folder 'nowhere' either"),
+        ("info ''", 1, "there is no file ''"),
+        ("info loop", 1, "cannot look at 'loop': Too many levels of symbolic links"),
+        ("info broken.dictdb", 1, "'broken.dictdb' is a link to what is not there"),
+        ("verify broken.dictdb", 1, "'broken.dictdb' is a link to what is not there"),
         ("info .", 1, "there are no backups and no database in the folder '.'"),
         ("info shop.dictdb user", 2, "did you mean 'users'?"),
         ("info shop.dictdb --format xml", 2, "invalid choice: 'xml'"),
@@ -341,6 +363,7 @@ def test_convert_replaces_only_if_told_to(shop: DictDB) -> None:
         ("query shop.dictdb users --aggregate 'sum(name)'", 1, "field 'name'"),
         ("convert shop.dictdb", 2, "required: TARGET"),
         ("convert shop.dictdb shop.txt", 2, "add --to FORMAT"),
+        ("convert shop.dictdb '' --to directory", 2, "TARGET is empty"),
         (
             "convert shop.dictdb x.json --compression 3",
             2,
@@ -364,6 +387,8 @@ def test_a_mistake_is_one_line_and_a_status(
     for name in ("evil.pickle", "evil.bin"):
         Path(name).write_bytes(b"cos\nmkdir\n(S'made'\ntR.")
     DictDB().save("none.dictdb")
+    Path("broken.dictdb").symlink_to("nowhere")
+    Path("loop").symlink_to("loop")
     before = sorted(os.listdir())
     done = run(*shlex.split(line))
     assert (done.status, done.out) == (status, ""), done.err
@@ -452,7 +477,47 @@ def test_output_that_cannot_be_written(options: list[str], shop: DictDB) -> None
     name, *rest = options
     with open("/dev/full", "w") as full:
         done = run_apart(name, "shop.dictdb", *rest, stdout=full.fileno())
-    assert done == Done(1, "", "dictdb: No space left on device\n")
+    assert done == Done(1, "", "dictdb: cannot write the output: No space left on device\n")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_what_ends_otherwise_is_written_out_too(shop: DictDB) -> None:
+    """The report of damage, and the help: with nothing for Python to write at its own end."""
+    Path("damaged.json").write_text("{")
+    for line in (["verify", "damaged.json"], ["verify", "damaged.json", "--json"], ["--help"]):
+        with open("/dev/full", "w") as full:
+            done = run_apart(*line, stdout=full.fileno(), PYTHONUNBUFFERED="")
+        words = "dictdb: cannot write the output: No space left on device\n"
+        assert done == Done(1, "", words), line
+    ours, its = os.pipe()
+    os.close(ours)
+    try:
+        for line in (["query", "--help"], ["verify", "damaged.json"]):
+            assert run_apart(*line, stdout=its, PYTHONUNBUFFERED="") == Done(141, "", ""), line
+    finally:
+        os.close(its)
+
+
+def test_streams_that_are_closed(shop: DictDB) -> None:
+    def run_without(closed: str, *arguments: str) -> Done:
+        done = subprocess.run(
+            ["sh", "-c", f'exec "$@" {closed}', "sh", *command(*arguments)],
+            capture_output=True,
+            text=True,
+            env=environment(),
+            timeout=60 * PATIENCE,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    refused = Done(1, "", "dictdb: the standard output is closed\n")
+    before = sorted(os.listdir())
+    for line in (["info", "shop.dictdb"], ["convert", "shop.dictdb", "x.json"], ["--help"]):
+        assert run_without(">&-", *line) == refused, line
+    assert run_without(">&- 2>&-", "info", "shop.dictdb").status == 1
+    assert sorted(os.listdir()) == before
+    for line in (["query", "shop.dictdb", "users", "--count"], ["info", "shop.dictdb", "--json"]):
+        assert run_without("2>&-", *line) == run_apart(*line), line
+    assert run_without("2>&-", "info", "nowhere") == Done(1, "", "")
 
 
 def test_it_is_installed_as_a_command(shop: DictDB) -> None:
@@ -501,6 +566,18 @@ def test_the_width_of_a_pipe_can_be_given(shop: DictDB) -> None:
     done = run_apart("query", "shop.dictdb", "users", COLUMNS="30")
     assert "columns fit" in done.out
     assert max(map(len, done.out[: done.out.index("\n\n")].splitlines())) <= 30
+
+
+@pytest.mark.parametrize("columns", ["0", "-5", "wide", ""])
+def test_a_width_that_is_none(columns: str, shop: DictDB) -> None:
+    shop["users"].insert({"name": "n" * 500, "age": 1})
+    shop.save("shop.dictdb")
+    whole = run("query", "shop.dictdb", "users")
+    assert "n" * 500 in whole.out
+    assert run_apart("query", "shop.dictdb", "users", COLUMNS=columns) == whole
+    status, shown = run_on_terminal("query", "shop.dictdb", "users", columns=0)
+    assert status == 0
+    assert "Ann" in shown
 
 
 def test_one_narrow_terminal_cuts_the_first_column(

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import dictdb
-from command import SAYS_HOW_TO_DRAW, Done, run
+from command import SAYS_HOW_TO_DRAW, Done, run, run_apart
 from dictdb import Backup, BackupManager, DictDB
 from test_save_load import same
 
@@ -218,6 +218,16 @@ def test_restore_warns_of_what_it_cannot_know() -> None:
     ]
 
 
+@pytest.mark.parametrize("zone", ["EAST-9", "WEST+5"])
+def test_backups_are_listed_to_the_end_of_all_time(zone: str) -> None:
+    last = Path("backups", "dictdb_backup_253402300799_999999.dictdb")
+    last.write_bytes(backups()[0].path.read_bytes())
+    done = run_apart("restore", "backups", "--list", TZ=zone)
+    row = printed(done).splitlines()[-3].split()
+    assert row[0] == "3" and row[1] == "9999-12-31"
+    assert row[-1] == last.name
+
+
 @pytest.mark.parametrize(
     ("line", "status", "words"),
     [
@@ -229,6 +239,9 @@ def test_restore_warns_of_what_it_cannot_know() -> None:
         ("restore", 2, "required: BACKUPS"),
         ("restore backups", 2, "add --list"),
         ("restore nowhere --list", 1, "there is no file 'nowhere'"),
+        ("verify ''", 1, "there is no file ''"),
+        ("restore '' --list", 1, "there is no file ''"),
+        ("restore backups '' --to directory", 2, "TARGET is empty"),
         ("restore empty --list", 1, "there is no backup in 'empty'"),
         ("restore shop.db x.dictdb", 1, "there is no backup in 'shop.db'"),
         ("restore there.json x.dictdb", 1, "dictdb convert reads a file"),

@@ -110,7 +110,7 @@ def test_export_to_the_standard_output(chosen: str) -> None:
 def test_an_export_that_cannot_be_written(chosen: str) -> None:
     with open("/dev/full", "w") as full:
         done = run_apart("export", "shop.dictdb", "-", "--to", chosen, stdout=full.fileno())
-    assert done == Done(1, "", "dictdb: No space left on device\n")
+    assert done == Done(1, "", "dictdb: cannot write the output: No space left on device\n")
 
 
 def test_export_replaces_a_file_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +123,7 @@ def test_export_replaces_a_file_whole_or_not_at_all(monkeypatch: pytest.MonkeyPa
     with monkeypatch.context() as patch:
         patch.setattr(_cli_commands.os, "fsync", fails)
         done = run("export", "shop.dictdb", "t.json", "--force")
-    assert done == Done(1, "", "dictdb: No space left on device\n")
+    assert done == Done(1, "", "dictdb: cannot write the output: No space left on device\n")
     assert Path("t.json").read_text() == "mine"
     assert sorted(os.listdir()) == ["shop.dictdb", "t.json"]
     printed(run("export", "shop.dictdb", "t.json", "--force"))
@@ -187,12 +187,18 @@ def test_tables_of_text_are_read_like_databases() -> None:
         ("info twice.csv", 1, "; --key names the field that is the key"),
         ("info ragged.csv", 1, "'ragged.csv': line 2: 1 cells in a file of 2 columns"),
         ("info bad.ndjson", 1, "bad.ndjson"),
+        ("info latin.csv", 1, "'latin.csv': line 2: field 'a': malformed str: not UTF-8"),
+        ("info same.csv", 1, "'same.csv': line 1: table 'same': field 'a' is given twice"),
+        ("info latin.csv --delimiter é", 2, "delimiter"),
+        ("info latin.csv --key ''", 2, "primary_key"),
     ],
 )
 def test_mistakes(line: str, status: int, words: str) -> None:
     Path("there.csv").write_text("")
     Path("twice.csv").write_text("id,a\n1,2\n1,3\n")
     Path("ragged.csv").write_text("a,b\n1\n")
+    Path("latin.csv").write_bytes(b"id,a\n1,\xe9\n")
+    Path("same.csv").write_text("a,a\n1,2\n")
     Path("bad.ndjson").write_text('{"a": 1}\n{"a":\n')
     before = sorted(os.listdir())
     done = run(*shlex.split(line))

@@ -175,6 +175,23 @@ def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
             call(tmp_path / "file")
 
 
+def test_what_is_no_file_is_no_backup(tmp_path: Path) -> None:
+    """Also when it is called like one: nothing waits for the other end of a pipe."""
+    db = filled()
+    path = Path(manager_of(db, tmp_path).backup_now())
+    Path(tmp_path, "dictdb_backup_1_000000.json").mkdir()
+    os.mkfifo(tmp_path / "dictdb_delta_99999999999_000000.dictdb")
+    Path(tmp_path, "dictdb_backup_99999999999_000001.pickle").symlink_to(tmp_path)
+    assert [backup.path for backup in list_backups(tmp_path)] == [path]
+    assert [file.path for file in verify(tmp_path).files] == [path]
+    same(restore(tmp_path), db)
+    loop = tmp_path / "dictdb_backup_2_000000.json"
+    loop.symlink_to(loop)
+    for call in (restore, verify, list_backups):
+        with pytest.raises(StorageError, match=f"cannot look at '{loop}'"):
+            call(tmp_path)
+
+
 def test_nothing_to_restore(tmp_path: Path) -> None:
     (tmp_path / "dictdb_backup_1_000000.json.bak").write_text("no backup")
     (tmp_path / "dictdb_delta_1_000000.pickle").write_text("no backup")
@@ -185,6 +202,8 @@ def test_nothing_to_restore(tmp_path: Path) -> None:
             call(tmp_path / "nothing")
         with pytest.raises(InvalidArgumentError):
             call("nul\0")
+        with pytest.raises(InvalidArgumentError, match="no path given"):
+            call("")
     with pytest.raises(InvalidArgumentError, match="no backups and no database"):
         verify(tmp_path)
 
