@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from dictdb import _core
+from dictdb import _async, _core
 from dictdb._core import Condition, Field
 from dictdb._options import check_bool, meant
 from dictdb._plan import Plan
@@ -111,6 +111,11 @@ class Join:
         """Iterate over the rows of one instant."""
         return iter(self.select())
 
+    @property
+    def aio(self) -> AsyncJoin:
+        """The same join for asyncio: ``await join.aio.select(...)``."""
+        return AsyncJoin(self)
+
     # Describing
 
     def join(self, other: Source, on: On, how: str = "inner", *, prefix: str | None = None) -> Join:
@@ -211,6 +216,56 @@ class Join:
         given = {"order_by": order_by, "limit": limit, "offset": offset or None}
         named |= {name: value for name, value in given.items() if value is not None}
         return Plan(_core._join_explain_aggregate(base, steps, analyze, None, group_by, **named))
+
+
+class AsyncJoin:
+    """The methods of a join that read, for asyncio: what `Join.aio` is.
+
+    Most joins read all of their tables: each call runs in a thread of the loop's executor. A task
+    that is cancelled waits for the end of what has begun.
+    """
+
+    __slots__ = ("_join",)
+
+    def __init__(self, join: Join) -> None:
+        self._join = join
+
+    def __repr__(self) -> str:
+        return f"<AsyncJoin of {self._join!r}>"
+
+    async def columns(self) -> list[str]:
+        """What `Join.columns` does, without holding the event loop up."""
+        return await _async.call(self._join.columns, (), {})
+
+    async def count(self, where: Condition | None = None) -> int:
+        """What `Join.count` does, without holding the event loop up."""
+        return await _async.call(self._join.count, (where,), {})
+
+    async def select(
+        self,
+        columns: Columns | None = None,
+        where: Condition | None = None,
+        *,
+        order_by: OrderBy | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        distinct: bool = False,
+    ) -> list[dict[str, Any]]:
+        """What `Join.select` does, without holding the event loop up."""
+        options = {"order_by": order_by, "limit": limit, "offset": offset, "distinct": distinct}
+        return await _async.call(self._join.select, (columns, where), options)
+
+    async def aggregate(
+        self, where: Condition | None = None, group_by: Any = None, **named: Any
+    ) -> Any:
+        """What `Join.aggregate` does, without holding the event loop up."""
+        return await _async.call(self._join.aggregate, (where, group_by), named)
+
+    async def explain(
+        self, where: Condition | None = None, group_by: Any = None, **options: Any
+    ) -> Plan:
+        """What `Join.explain` does, without holding the event loop up; with its arguments."""
+        return await _async.call(self._join.explain, (where, group_by), options)
 
 
 def _fields(view: _core.TableView) -> list[str]:

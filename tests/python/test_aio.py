@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import pytest
 
 import dictdb
-from dictdb import Append, Count, DictDB, DuplicateKeyError, Max, Table, _aio, _async
+from dictdb import Append, Count, DictDB, DuplicateKeyError, Max, Table, _aio, _async, _join
 from helpers import ROOT, SANITIZER
 from test_async import Patient
 
@@ -170,6 +170,72 @@ def test_signatures_are_the_tables() -> None:
     assert list(table.parameters) == [*own.parameters, "progress"]
     assert "cancellable" in (_aio.AsyncTable.export_ndjson.__doc__ or "")
     assert repr(Table("t").aio) == "<AsyncTable 't'>"
+
+
+JOINED: list[tuple[str, Callable[[Any], tuple[Any, ...]], dict[str, Any]]] = [
+    ("columns", lambda j: (), {}),
+    ("count", lambda j: (), {}),
+    ("count", lambda j: (j["n"] < 40,), {}),
+    ("select", lambda j: (), {"order_by": ["-n", "name"], "limit": 7, "offset": 2}),
+    ("select", lambda j: (["name"], j["n"] > 2000), {"distinct": True}),
+    ("aggregate", lambda j: (j["n"] < 900, "name"), {"rows": Count(), "most": Max("n")}),
+    ("explain", lambda j: (j["n"] == 3,), {"limit": 1}),
+]
+
+
+def test_joins_answer_as_they_do(large: Table, db: DictDB) -> None:
+    """Each call in one thread, with the same answer; what is wrong comes out of the await."""
+    groups = db.create_table("groups")
+    groups.insert([{"number": n, "name": f"g{n % 5}"} for n in range(0, 300, 2)])
+    joined = large.join(groups, ("group", "number"))
+
+    async def main(executor: CountingExecutor) -> None:
+        for done, (name, args, kwargs) in enumerate(JOINED):
+            got = await getattr(joined.aio, name)(*args(joined), **kwargs)
+            assert executor.handed == done + 1
+            expected = getattr(joined, name)(*args(joined), **kwargs)
+            assert repr(got) == repr(expected), name
+        with pytest.raises(ValueError, match="limit must not be negative"):
+            await joined.aio.select(limit=-1)
+        assert "large" in repr(joined.aio)
+
+    run(main)
+
+
+def test_joins_of_one_instant_wait_for_no_lock(users: Table, db: DictDB) -> None:
+    """A table under a write lock, whoever holds it, is joined as it was before."""
+    groups = db.create_table("groups")
+    groups.insert({"user": 1})
+    joined = users.join(groups, ("id", "user"))
+
+    async def main(executor: CountingExecutor) -> None:
+        with Holder(users), groups.lock.write_lock():
+            groups.insert([{"user": 1}, {"user": 1}])
+            assert joined.count() == await joined.aio.count() == 1
+        assert joined.count() == await joined.aio.count() == 3
+        with db.snapshot() as snapshot:
+            old = snapshot["users"].join(snapshot["groups"], ("id", "user"))
+            groups.delete()
+            assert await old.aio.count() == 3
+        assert await joined.aio.count() == 0
+
+    run(main)
+
+
+def test_joins_have_the_same_arguments() -> None:
+    import inspect
+
+    for name in ("columns", "count", "select", "aggregate"):
+        own, join = (getattr(each, name) for each in (_join.AsyncJoin, dictdb.Join))
+        assert inspect.signature(own) == inspect.signature(join), name
+    assert not [
+        name
+        for name, member in vars(dictdb.Join).items()
+        if inspect.isfunction(member)
+        and not name.startswith("_")
+        and name not in ("join", "where")  # These describe
+        and not hasattr(_join.AsyncJoin, name)
+    ]
 
 
 # --- What goes to a thread ---
