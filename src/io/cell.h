@@ -3,7 +3,8 @@
  * cell.h - values as the cells of a CSV file, and back (docs/file-format.md).
  *
  * A cell is the plain text of its value where there is one, else its JSON text. Quotes tell text
- * from what would be read as something else: the null text and what looks like a number.
+ * from what would be read as something else: the null text, what looks like a number, and any text of
+ * a field that may be something else too.
  * Thread-safety: distinct.
  */
 #ifndef DDB_IO_CELL_H
@@ -21,6 +22,7 @@ typedef struct ddb__cell_writer {
   ddb__json_writer *out;
   ddb__json_writer json; /* a JSON text on its way into a quoted cell; buffer NULL: not used yet */
   char delimiter;
+  bool quote_text;   /* the field in hand may be a str among others: see ddb__cell_read */
   ddb_str null_text; /* borrowed */
 } ddb__cell_writer;
 
@@ -45,7 +47,8 @@ typedef struct ddb__cell_reader {
 
 void ddb__cell_reader_fini(ddb__cell_reader *reader); /* also after zeroing */
 /* Appends the cell's value to the builder. types: what a schema asks for, DDB_TYPE bits; 0: nothing.
- * SCHEMA: the text is no such value (nothing is appended). */
+ * A quoted text is a str where one may be. SCHEMA: it is no such value; CORRUPT: it should be JSON, and
+ * is not. After an error the record in hand has to be cancelled. */
 ddb_status ddb__cell_read(ddb__cell_reader *reader, ddb_str text, bool quoted, uint32_t types,
                           ddb_builder *builder);
 /* Is the text a number by itself, unquoted and with no type asked for? *is_float: which. */

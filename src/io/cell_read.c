@@ -6,7 +6,9 @@
  *   1. Without a type asked for, only a text that its value would be written as again is a number:
  *      no leading zeros, no signs but a minus, no underscores, no blanks, no words. So nothing that
  *      identifies something ("007", "1e5" with a zero before it, "nan") is lost.
- *   2. A cell appends one value or fails before it has appended anything.
+ *   2. With types asked for, a text becomes a value of one of them, or an error. What JSON text had
+ *      appended before it failed goes with its record: see try_json.
+ *   3. An int is made a float (where both may be) only if no digit of it is lost.
  * Cost: linear, but for integers (quadratic in at most DDB__CELL_DIGITS_MAX digits).
  */
 #include <math.h>
@@ -107,8 +109,15 @@ bool ddb__cell_is_number(ddb_str text, bool *is_float) {
   return pass_exponent(&at, end) && at == end && text.size <= FLOAT_SIZE_MAX;
 }
 
-/* digits: [-]digits. */
-static ddb_status append_int(ddb__cell_reader *reader, ddb_str digits, ddb_builder *builder) {
+static double to_float(ddb_str text) {
+  char copy[FLOAT_SIZE_MAX + 1];
+  memcpy(copy, text.data, text.size);
+  copy[text.size] = '\0';
+  return ddb__number_text_to_float(copy, text.size);
+}
+
+/* digits: [-]digits. *value: it may lie in the scratch memory. */
+static ddb_status parse_int(ddb__cell_reader *reader, ddb_str digits, ddb_value *value) {
   size_t capacity = 2 + digits.size / 2;
   if (digits.size <= 18) {
     int64_t number = 0;
@@ -116,19 +125,25 @@ static ddb_status append_int(ddb__cell_reader *reader, ddb_str digits, ddb_build
     for (size_t i = negative; i < digits.size; i++) {
       number = number * 10 + (digits.data[i] - '0');
     }
-    ddb_value value = ddb_int(negative ? -number : number);
-    return ddb_builder_append(builder, &value, reader->err);
+    *value = ddb_int(negative ? -number : number);
+    return DDB_OK;
   }
   DDB__TRY(need_scratch(reader, capacity));
   size_t size = ddb__bigint_parse(digits, reader->scratch, capacity);
-  return append(reader, builder, DDB_BIGINT, reader->scratch, size);
+  *value = (ddb_value){.kind = DDB_BIGINT, .size = (uint32_t)size, .as = {.data = reader->scratch}};
+  return DDB_OK;
 }
 
-static double to_float(ddb_str text) {
-  char copy[FLOAT_SIZE_MAX + 1];
-  memcpy(copy, text.data, text.size);
-  copy[text.size] = '\0';
-  return ddb__number_text_to_float(copy, text.size);
+/* digits: see parse_int. as_float: the float of that value, if there is one. */
+static ddb_status append_int(ddb__cell_reader *reader, ddb_str digits, bool as_float,
+                             ddb_builder *builder) {
+  ddb_value value = ddb_null();
+  DDB__TRY(parse_int(reader, digits, &value));
+  if (as_float && digits.size <= FLOAT_SIZE_MAX) {
+    const ddb_value real = ddb_float(to_float(digits));
+    value = ddb__number_compare(&value, &real) == 0 ? real : value;
+  }
+  return ddb_builder_append(builder, &value, reader->err);
 }
 
 /* *done: something was appended. */
@@ -139,7 +154,7 @@ static ddb_status infer(ddb__cell_reader *reader, ddb_str text, ddb_builder *bui
     return DDB_OK;
   }
   if (!is_float) {
-    return append_int(reader, text, builder);
+    return append_int(reader, text, false, builder);
   }
   ddb_value value = ddb_float(to_float(text));
   *done = isfinite(value.as.real) != 0; /* beyond what a float can be: it meant something else */
@@ -263,19 +278,20 @@ static ddb_status append_json(ddb__cell_reader *reader, ddb_str text, ddb_builde
 }
 
 /* Where the cell may be text too: apart first, since a builder that fails drops its record. */
-static ddb_status try_json(ddb__cell_reader *reader, ddb_str text, ddb_builder *builder,
-                           bool *done) {
+static ddb_status try_json(ddb__cell_reader *reader, ddb_str text, uint32_t types,
+                           ddb_builder *builder, bool *done) {
   if (!reader->trial) {
     DDB__TRY(ddb_builder_new(&reader->trial, reader->err));
   }
   ddb_builder_clear(reader->trial);
   ddb_status status = append_json(reader, text, reader->trial);
-  *done = status == DDB_OK;
-  if (*done) {
-    ddb_value value = ddb_builder_value_at(reader->trial, 0);
-    return ddb_builder_append(builder, &value, reader->err);
+  *done = false;
+  if (status != DDB_OK) {
+    return ddb__fill_file_is_innocent(status) ? status : DDB_OK;
   }
-  return ddb__fill_file_is_innocent(status) ? status : DDB_OK;
+  ddb_value value = ddb_builder_value_at(reader->trial, 0);
+  *done = (types & DDB_TYPE(value.kind)) != 0;
+  return *done ? ddb_builder_append(builder, &value, reader->err) : DDB_OK;
 }
 
 static bool takes_text(const ddb__cell_reader *reader, uint32_t types) {
@@ -295,8 +311,8 @@ static ddb_status read_scalar(ddb__cell_reader *reader, ddb_str text, uint32_t t
       read_bool(text, !(types & ~(DDB_TYPE(DDB_BOOL) | DDB_TYPE(DDB_NULL))), &value)) {
     return ddb_builder_append(builder, &value, reader->err);
   }
-  if ((types & INT_TYPES) && !(types & DDB_TYPE(DDB_FLOAT)) && read_int(text, &digits)) {
-    return append_int(reader, digits, builder);
+  if ((types & INT_TYPES) && read_int(text, &digits)) {
+    return append_int(reader, digits, (types & DDB_TYPE(DDB_FLOAT)) != 0, builder);
   }
   if ((types & DDB_TYPE(DDB_FLOAT)) && read_float(text, &real)) {
     value = ddb_float(real);
@@ -327,7 +343,7 @@ static ddb_status read_other(ddb__cell_reader *reader, ddb_str text, uint32_t ty
     return append(reader, builder, DDB_UUID, uuid, sizeof uuid);
   }
   if ((types & JSON_TYPES) && text.size && (*text.data == '{' || *text.data == '[')) {
-    return takes_text(reader, types) ? try_json(reader, text, builder, done)
+    return takes_text(reader, types) ? try_json(reader, text, types, builder, done)
                                      : append_json(reader, text, builder);
   }
   if (types & DDB_TYPE(DDB_BYTES)) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cell_write.c - a value as a cell. See cell.h. Cost: one pass; nothing is allocated but, once, the
- * buffer that JSON texts pass through. */
+/* cell_write.c - a value as a cell. See cell.h. Cost: one pass (quadratic for integers of at most
+ * DDB__CELL_DIGITS_MAX digits); nothing is allocated but, once, the buffer that JSON texts pass
+ * through. */
 #include "base/heap.h"
 #include "base/status.h"
 #include "io/base64.h"
@@ -12,6 +13,8 @@
 #include "store/number.h"
 #include "store/text.h"
 #include "store/value.h"
+
+#define DIGITS_MAGNITUDE_SIZE_MAX 1786 /* of the largest of DDB__CELL_DIGITS_MAX digits */
 
 void ddb__cell_writer_fini(ddb__cell_writer *writer) {
   ddb__json_writer_fini(&writer->json);
@@ -77,8 +80,8 @@ static ddb_status put_str(const ddb__cell_writer *writer, ddb_str text) {
                      "a str with a lone surrogate cannot be in a CSV file");
   }
   /* A byte order mark at the start of a file is none if it is quoted. */
-  bool special =
-      text.size == 0 || ddb__cell_is_number(text, &is_float) || (uint8_t)text.data[0] == 0xef;
+  bool special = writer->quote_text || text.size == 0 || ddb__cell_is_number(text, &is_float) ||
+                 (uint8_t)text.data[0] == 0xef;
   return special ? put_quoted(writer->out, text) : put_text(writer, text);
 }
 
@@ -125,10 +128,13 @@ static ddb_status put_json(ddb__cell_writer *writer, const ddb_value *value) {
 
 static ddb_status put_bigint(ddb__cell_writer *writer, const ddb_value *value) {
   char digits[DDB__CELL_DIGITS_MAX + 2];
-  if (ddb__bigint_format(value, digits, sizeof digits) > DDB__CELL_DIGITS_MAX) {
+  if (value->size > 1 + DIGITS_MAGNITUDE_SIZE_MAX) {
     return put_json(writer, value);
   }
-  return put_text(writer, ddb_str_from(digits));
+  size_t size = ddb__bigint_format(value, digits, sizeof digits);
+  bool negative = digits[0] == '-';
+  return size > DDB__CELL_DIGITS_MAX + (size_t)negative ? put_json(writer, value)
+                                                        : put_text(writer, ddb_str_from(digits));
 }
 
 /* What the text does not say (a fold, a named zone) only the JSON text does. */

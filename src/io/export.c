@@ -185,6 +185,15 @@ static ddb_value value_of(const ddb_export *file, const ddb_record *record, size
   return place == DDB__NO_FIELD ? ddb_null() : ddb__record_at(record, place);
 }
 
+/* Must a text there be told from a value of another type? */
+static bool text_has_rivals(const ddb_export *file, const ddb_record *record, size_t column) {
+  uint32_t place = file->places[column];
+  const ddb_schema_field *const *checks = record->shape->checks;
+  uint32_t types =
+      checks && place != DDB__NO_FIELD ? checks[place]->types & ~DDB_TYPE(DDB_NULL) : 0;
+  return (types & DDB_TYPE(DDB_STR_KIND)) && types != DDB_TYPE(DDB_STR_KIND);
+}
+
 static ddb_status blame_record(const ddb_export *file, ddb_status status, size_t column) {
   char where[48] = "";
   if (status != DDB_OK) {
@@ -207,6 +216,7 @@ static ddb_status put_cells(ddb_export *file, const ddb_record *record) {
                                     "or write another column too"),
                           i);
     }
+    file->cells.quote_text = text_has_rivals(file, record, i);
     DDB__TRY(blame_record(file, put_cell(file, &value), i));
   }
   return ddb__json_write_raw(&file->writer, "\r\n", 2);

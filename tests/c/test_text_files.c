@@ -129,6 +129,11 @@ static void test_schemas(void **state) {
   assert_reads("id,f,b,s,d,l\n+1,,0,,2020-01-02T03:04:05Z,AA==\n", &options,
                "id=1 f=None b=False s='' d=datetime('2020-01-02T03:04:05+00:00') "
                "l=b'\\x00'; ");
+  assert_reads("id,f,b,s,d,l\n1,9007199254740993,no,,2020-01-02T03:04:05,[]\n"
+               "2,-9007199254740992,no,,2020-01-02T03:04:05,[]\n",
+               &options,
+               "id=1 f=9007199254740993 b=False s='' d=datetime('2020-01-02T03:04:05') l=[]; "
+               "id=2 f=-9007199254740992.0 b=False s='' d=datetime('2020-01-02T03:04:05') l=[]; ");
 }
 
 static void assert_refused(const char *text, const ddb_import_options *options, ddb_status expected,

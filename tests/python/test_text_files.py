@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from datetime import date
+from datetime import date, time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -229,6 +229,62 @@ def test_every_value_comes_back_from_csv_by_its_type(value: Any, tmp_path: Path)
     db = DictDB()
     db.import_csv(path, "t", schema=table.schema)
     assert exactly(db["t"].all(), table.all())
+
+
+@pytest.mark.parametrize(
+    ("types", "values"),
+    [
+        (str | int, ["007", "+5", "12", "x", " 12", "-0", "[1]", "", 5, -5]),
+        (str | bool, ["true", "FALSE", "no", "1", True, False]),
+        (str | float, ["nan", "Infinity", "1.", ".5", "+1", "2e3", 1.5, float("inf")]),
+        (str | bytes, ["abcd", "Anna", "=", b"a", b"\0\xff"]),
+        (str | date | None, ["2020-01-01", "", None, date(2020, 1, 1)]),
+        (str | time, ["[1]", "{}", "01:02:03", time(1, 2, 3)]),
+        (str | list, ["[1]", '["x"]', "[1"]),
+        (str | Decimal, ["1.50", "NaN", Decimal("1.50")]),
+    ],
+    ids=str,
+)
+def test_text_stays_text_beside_other_types(types: Any, values: list[Any], tmp_path: Path) -> None:
+    path = tmp_path / "u.csv"
+    table = Table("t", schema={"id": int, "v": types, "w": int})
+    table.insert([{"id": i, "v": value, "w": 7} for i, value in enumerate(values)])
+    table.export_csv(path)
+    db = DictDB()
+    db.import_csv(path, "t", schema=table.schema)
+    assert exactly(db["t"].all(), table.all())
+
+
+def test_json_of_another_type_is_text_where_text_may_be(tmp_path: Path) -> None:
+    rows = load_csv(tmp_path, "a\n[1]\n{}\n12\n", schema={"a": str | int})
+    assert [row["a"] for row in rows] == ["[1]", "{}", 12]
+
+
+def test_ints_keep_their_digits_in_a_field_of_floats(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    table = Table("t", schema={"id": int, "v": float})
+    values = [5, -7, 2**53, 2**53 + 1, -(2**63) - 1, 10**22, 10**350, -(10**450), 1.5, float("inf")]
+    table.insert([{"id": i, "v": value} for i, value in enumerate(values)])
+    table.export_csv(path)
+    db = DictDB()
+    db.import_csv(path, "t", schema=table.schema)
+    found = db["t"].pluck("v")
+    assert found == values
+    assert [type(value) for value in found[:6]] == [float, float, float, int, int, float]
+
+
+def test_an_int_of_millions_of_digits_is_written_in_no_time(tmp_path: Path) -> None:
+    """As decimal digits, which nothing would read again, it would take many minutes."""
+    path = tmp_path / "i.csv"
+    table = Table("t", schema={"id": int, "v": int})
+    values = [10**4300 - 1, 1 - 10**4300, 10**4300, -(10**4300), 1 << 30_000_000]
+    table.insert([{"id": i, "v": value} for i, value in enumerate(values)])
+    table.export_csv(path)
+    lines = path.read_bytes().splitlines()
+    assert [line[2:3] for line in lines[1:]] == [b"9", b"-", b'"', b'"', b'"']
+    db = DictDB()
+    db.import_csv(path, "t", schema=table.schema)
+    assert db["t"].pluck("v") == values
 
 
 @pytest.mark.parametrize("value", VALUES, ids=name_of)
