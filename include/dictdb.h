@@ -243,7 +243,7 @@ typedef enum ddb_kind {
 /* Largest unit first. `zone` follows the struct: zone_size bytes. */
 typedef struct ddb_temporal {
   int64_t micros;        /* wall clock: since 0001-01-01T00:00 (datetime) or midnight (time) */
-  int64_t offset_micros; /* from UTC; DDB_OFFSET_NONE: naive, or unknown for an aware time */
+  int64_t offset_micros; /* from UTC; DDB_OFFSET_NONE: naive, or a time in an IANA zone */
   uint8_t fold;
   uint8_t zone_kind; /* DDB_ZONE_... */
   uint16_t zone_size;

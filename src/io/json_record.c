@@ -142,6 +142,17 @@ static ddb_status find_shape(ddb__json_maker *maker, size_t count) {
   return DDB_OK;
 }
 
+static ddb_status blame_field(const ddb__json_maker *maker, ddb_status status, ddb_str name) {
+  ddb_error *err = maker->decoder->err;
+  if (err && !ddb__fill_file_is_innocent(status)) {
+    ddb_error cause = *err;
+    (void)ddb__fail(err, status, "field '%.*s': %s", DDB__STR_ARG(name), cause.message);
+    ddb__error_text(err->field, sizeof err->field, name);
+    err->offset = cause.offset;
+  }
+  return status;
+}
+
 ddb_status ddb__json_make(ddb__json_maker *maker, size_t index) {
   ddb__json_decoder *decoder = maker->decoder;
   ddb_builder *batch = maker->fill->batch;
@@ -160,7 +171,10 @@ ddb_status ddb__json_make(ddb__json_maker *maker, size_t index) {
   }
   DDB__TRY(ddb_builder_record_begin(batch, maker->shape, maker->validate, decoder->err));
   for (size_t i = 0; i < count; i++) {
-    DDB__TRY(ddb__json_decode(decoder, maker->values[i], batch));
+    ddb_status status = ddb__json_decode(decoder, maker->values[i], batch);
+    if (status != DDB_OK) {
+      return blame_field(maker, status, maker->names[i]);
+    }
   }
   return ddb_builder_end(batch, decoder->err);
 }

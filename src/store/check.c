@@ -46,7 +46,8 @@ static const char *temporal_problem(const ddb_value *value) {
   if (temporal.fold > 1 || temporal.reserved != 0 || temporal.zone_kind > DDB_ZONE_IANA) {
     return "unknown fold or kind of zone";
   }
-  if (naive ? has_offset || zone.size > 0 : !has_offset && !is_time) {
+  bool may_lack = naive || (is_time && temporal.zone_kind == DDB_ZONE_IANA); /* it needs a date */
+  if ((naive && (has_offset || zone.size > 0)) || (!has_offset && !may_lack)) {
     return "zone and offset do not fit";
   }
   if (has_offset &&

@@ -114,6 +114,7 @@ static void test_malformed(void **unused) {
       typed(DDB_DATETIME, "short", 5),
       typed(DDB_DATETIME, &naive_with_offset, sizeof(ddb_temporal)),
       typed(DDB_DATETIME, &aware_without, sizeof(ddb_temporal)),
+      typed(DDB_TIME, &aware_without, sizeof(ddb_temporal)),
       typed(DDB_DATETIME, &too_late, sizeof(ddb_temporal)),
       typed(DDB_DATETIME, &wide_offset, sizeof(ddb_temporal)),
       typed(DDB_DATETIME, &long_zone, sizeof(ddb_temporal)),

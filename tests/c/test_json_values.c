@@ -254,7 +254,7 @@ static void append_temporal(ddb_builder *builder, uint64_t *seed, ddb_kind kind)
   value.head.fold = support_random(seed) & 1;
   value.head.zone_kind = (uint8_t)support_below(seed, 3);
   if (value.head.zone_kind != DDB_ZONE_NONE) {
-    bool known = !is_time || support_below(seed, 2);
+    bool known = !is_time || value.head.zone_kind == DDB_ZONE_FIXED || support_below(seed, 2);
     int64_t unit = support_below(seed, 2) ? 1 : 60000000;
     int64_t offset = (int64_t)support_below(seed, 2 * day - 1) - (int64_t)day + 1;
     value.head.offset_micros = known ? offset / unit * unit : DDB_OFFSET_NONE;

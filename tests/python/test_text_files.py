@@ -287,6 +287,24 @@ def test_an_int_of_millions_of_digits_is_written_in_no_time(tmp_path: Path) -> N
     assert db["t"].pluck("v") == values
 
 
+def test_a_refused_value_of_ndjson_names_its_field(tmp_path: Path) -> None:
+    path = tmp_path / "f.ndjson"
+    cases: list[tuple[str, type[DictDBError]]] = [
+        ('{"$type": "uuid", "value": "x"}', CorruptFileError),
+        ('{"$type": "set", "value": [[1]]}', UnsupportedTypeError),
+        ('{"$type": "timedelta", "value": [9999999999, 0, 0]}', InvalidArgumentError),
+        ('{"$type": "time", "value": "00:00:00", "zone": ["fixed", "X"]}', InvalidArgumentError),
+        ('{"b": 1, "b": 2}', CorruptFileError),
+    ]
+    for text, error in cases:
+        path.write_text(f'{{"a": 1}}\n{{"a": 2, "odd": {text}}}\n', encoding="utf-8")
+        db = DictDB()
+        with pytest.raises(error, match=r"line 2: field 'odd': ") as caught:
+            db.import_ndjson(path, "t")
+        assert caught.value.field == "odd"
+        assert db.list_tables() == []
+
+
 @pytest.mark.parametrize("value", VALUES, ids=name_of)
 def test_every_value_comes_back_from_ndjson(value: Any, tmp_path: Path) -> None:
     path = tmp_path / "v.ndjson"
