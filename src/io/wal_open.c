@@ -6,11 +6,14 @@
  *   where they end
  *
  * Invariants
- *   1. Nothing is read, and nothing removed, before the lock is ours.
+ *   1. Nothing is loaded to go on from, and nothing removed, before the lock is ours. Names are looked
+ *      at before, so that no lock is left in a directory that is not a database's. ddb__wal_load, which
+ *      changes nothing, takes no lock.
  *   2. Older checkpoints and segments are removed only when a newer checkpoint was read whole, or was
  *      written and synced. Files that are not ours are never touched; a directory that has none of
  *      ours, but others, is refused.
- *   3. Names are opened in the directory that was locked.
+ *   3. The log that is written, and what is removed, is opened by its name in the directory that was
+ *      locked; what is read, and what is made whole and renamed, by the directory's path.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -106,9 +109,13 @@ static ddb_status list(const ddb__wal *wal, void (*each)(void *context, const ch
   return result < 0 ? ddb__file_fail(err, errno, "read the directory", wal->path) : DDB_OK;
 }
 
-static void remove_file(const ddb__wal *wal, const char *name) {
-  while (ddb__sys_unlinkat(wal->directory, name) < 0 && errno == EINTR) {
-  }
+/* -1: it is still there, and errno says why. */
+static int remove_file(const ddb__wal *wal, const char *name) {
+  int result;
+  do {
+    result = ddb__sys_unlinkat(wal->directory, name);
+  } while (result < 0 && errno == EINTR);
+  return result < 0 && errno != ENOENT ? -1 : 0;
 }
 
 static void tidy(void *context, const char *name) {
@@ -116,7 +123,7 @@ static void tidy(void *context, const char *name) {
   uint64_t number = number_of(name, SEGMENT_PREFIX, SEGMENT_SUFFIX);
   number += number_of(name, CHECKPOINT_PREFIX, CHECKPOINT_SUFFIX);
   if ((number && number < found->keep) || is_leftover(name)) {
-    remove_file(found->wal, name);
+    (void)remove_file(found->wal, name);
   }
 }
 
@@ -278,7 +285,9 @@ static ddb_status cut(ddb__wal *wal, ddb__log_place end, uint64_t last, ddb_erro
   char name[DDB__WAL_NAME_SIZE];
   for (uint64_t segment = last; segment > end.segment; segment--) {
     ddb__wal_segment_name(segment, name);
-    remove_file(wal, name);
+    if (remove_file(wal, name) < 0) {
+      return ddb__file_fail(err, errno, "remove the lost end of the log of", wal->path);
+    }
   }
   if (last > end.segment) {
     DDB__TRY(sync_directory(wal, err));
@@ -366,16 +375,22 @@ static ddb_status load_log(ddb__wal *wal, ddb_db *db, const listing *found, uint
   return DDB_OK;
 }
 
+/* What is there: a database, or nothing but what one begins with. */
+static ddb_status look_around(ddb__wal *wal, listing *found, ddb_error *err) {
+  *found = (listing){.wal = wal};
+  DDB__TRY(list(wal, look, found, err));
+  return found->checkpoint || found->last || !found->stranger[0]
+             ? DDB_OK
+             : ddb__fail(err, DDB_ERR_INVALID,
+                         "the directory '%.200s' has other files ('%s'), and no database",
+                         wal->path, found->stranger);
+}
+
 static ddb_status load(ddb__wal *wal, const ddb_open_options *options, ddb_db **out,
                        ddb_error *err) {
-  listing found = {.wal = wal};
+  listing found;
   uint64_t commit;
-  DDB__TRY(list(wal, look, &found, err));
-  if (!found.checkpoint && !found.last && found.stranger[0]) {
-    return ddb__fail(err, DDB_ERR_INVALID,
-                     "the directory '%.200s' has other files ('%s'), and no database", wal->path,
-                     found.stranger);
-  }
+  DDB__TRY(look_around(wal, &found, err));
   DDB__TRY(load_checkpoint(wal, found.checkpoint, options, out, &commit, err));
   ddb_status status = load_log(wal, *out, &found, commit, options, err);
   if (status != DDB_OK) {
@@ -486,7 +501,9 @@ ddb_status ddb__wal_claim(ddb__wal *wal, const char *path, ddb_error *err) {
 
 ddb_status ddb__wal_open(ddb__wal *wal, const char *path, const ddb_open_options *options,
                          ddb_db **out, ddb_error *err) {
+  listing found;
   DDB__TRY(open_directory(wal, path, err));
+  DDB__TRY(look_around(wal, &found, err)); /* before a lock is put into it */
   DDB__TRY(take_lock(wal, err));
   return load(wal, options, out, err);
 }

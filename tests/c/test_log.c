@@ -202,6 +202,9 @@ static void test_what_cannot_be_opened(void **state) {
   close(fd);
   assert_int_equal(log_try_open(log_path, &db, &err), DDB_ERR_INVALID);
   assert_non_null(strstr(err.message, "letter.txt"));
+  char lock[200];
+  (void)snprintf(lock, sizeof lock, "%s/LOCK", log_path);
+  assert_int_equal(access(lock, F_OK), -1); /* nothing is left in what is not a database's */
   assert_int_equal(log_try_open(file, &db, &err), DDB_ERR_IO);
   assert_int_equal(err.os_error, ENOTDIR);
 }
