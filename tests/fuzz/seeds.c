@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * seeds.c - writes what the fuzz targets of files begin with: FOLDER/fuzz_native, FOLDER/fuzz_delta,
- * FOLDER/fuzz_log. The same files each time.
+ * seeds.c - writes what the fuzz targets of files begin with: FOLDER/fuzz_native, FOLDER/fuzz_layout,
+ * FOLDER/fuzz_delta, FOLDER/fuzz_log. The same files each time.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -98,6 +98,47 @@ static void native_seeds(void) {
     (void)snprintf(name, sizeof name, "random%d", (int)seed);
     write_native(name, db, 0);
     write_native(name, db, (int)seed);
+    ddb_db_release(db);
+  }
+}
+
+/* ---- JSON files --------------------------------------------------------------------------- */
+
+/* A byte that says that the checksum is to be put behind it, and the file up to there. */
+static void write_marked(const char *name, ddb_db *db) {
+  static const char last[] = "\"checksum\":";
+  assert_ok(ddb_db_save_json(db, storage_target, NULL, NULL, NULL));
+  storage_text file = storage_read(storage_target);
+  char *end = strstr(file.data, last);
+  for (char *next = end; next; next = strstr(end + 1, last)) {
+    end = next; /* a text in the database may look like it */
+  }
+  assert_non_null(end);
+  size_t size = (size_t)(end - file.data) + strlen(last);
+  char *data = malloc(size + 1);
+  data[0] = 1;
+  memcpy(data + 1, file.data, size);
+  write_seed(name, data, size + 1);
+  free(data);
+  free(file.data);
+  (void)unlink(storage_target);
+}
+
+static void layout_seeds(void) {
+  static const char original[] =
+      "\0{\"tables\": {\"users\": {\"primary_key\": \"id\", \"schema\": null, \"records\": "
+      "[{\"id\": 1, \"name\": \"Ada\", \"tags\": [\"a\", {}]}, {\"id\": 2, \"age\": 1.5e3}]}, "
+      "\"typed\": {\"primary_key\": \"k\", \"schema\": {\"k\": \"str\", \"n\": \"int\", "
+      "\"d\": \"dict\"}, \"records\": [{\"k\": \"x\", \"n\": 7, \"d\": {\"in\": null}}]}}}";
+  ddb_db *sample = storage_sample();
+  write_seed("original", original, sizeof original - 1);
+  write_marked("sample", sample);
+  ddb_db_release(sample);
+  for (uint64_t seed = 1; seed <= 6; seed++) {
+    char name[32];
+    ddb_db *db = random_db(seed * 33, (size_t)1 << seed);
+    (void)snprintf(name, sizeof name, "random%d", (int)seed);
+    write_marked(name, db);
     ddb_db_release(db);
   }
 }
@@ -238,6 +279,8 @@ int main(int argc, char **argv) {
   }
   seeds_of(argv[1], "fuzz_native");
   native_seeds();
+  seeds_of(argv[1], "fuzz_layout");
+  layout_seeds();
   seeds_of(argv[1], "fuzz_delta");
   delta_seeds();
   seeds_of(argv[1], "fuzz_log");
