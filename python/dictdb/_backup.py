@@ -228,6 +228,8 @@ class BackupManager:
         self._interval = _seconds("backup_interval", backup_interval, zero=False)
         self._min_interval = _seconds("min_backup_interval", min_backup_interval, zero=True)
         self._on_failure = on_backup_failure
+        if not os.fspath(backup_dir):
+            raise InvalidArgumentError("backup_dir: no path given")
         self._dir = Path(backup_dir)
         self._dir.mkdir(parents=True, exist_ok=True)
         self._pending = False

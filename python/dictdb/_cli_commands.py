@@ -101,15 +101,16 @@ def load(options: argparse.Namespace) -> DictDB:
 
 
 def _load_folder(path: str, tell: Progress | None) -> DictDB:
-    if dictdb.list_backups(path):
-        try:
-            return dictdb.restore(path, progress=tell)
-        except CorruptFileError as error:
-            raise FailedError(f"{error}: dictdb restore --at writes that to a file") from None
     try:
         return DictDB.load(path, "dictdb", progress=tell)
-    except InvalidArgumentError:
-        raise FailedError(f"there are no backups and no database in the folder {path!r}") from None
+    except InvalidArgumentError:  # It is no database's.
+        if not dictdb.list_backups(path):
+            words = f"there are no backups and no database in the folder {path!r}"
+            raise FailedError(words) from None
+    try:
+        return dictdb.restore(path, progress=tell)
+    except CorruptFileError as error:
+        raise FailedError(f"{error}: dictdb restore --at writes that to a file") from None
 
 
 def _load_table(
@@ -498,7 +499,9 @@ def refuse_to_replace(target: Path, force: bool) -> None:
     """Raise FailedError when something is there already."""
     if target.is_dir():
         raise FailedError(f"{str(target)!r} is a folder: name a file to write")
-    if target.exists() and not force:
+    if target.exists() and not target.is_file():
+        raise FailedError(f"{str(target)!r} is a device or a pipe: name a file to write")
+    if os.path.lexists(target) and not force:
         raise FailedError(f"{str(target)!r} is there already: add --force to replace it")
     if not target.parent.is_dir():
         raise FailedError(f"there is no folder {str(target.parent)!r}: make it first")

@@ -41,6 +41,7 @@ Progress: TypeAlias = Tell | bool
 _NAME = re.compile(
     r"dictdb_(?:backup_(\d+)_(\d{6})\.(json|dictdb|pickle)|delta_(\d+)_(\d{6})\.(?:dictdb|json))"
 )
+_ATTEMPTS = 10
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -299,11 +300,26 @@ def restore(
     Raises:
         CorruptFileError: a file is damaged or missing: the message says which one and where, and
             what can be restored instead.
-        MissingFileError: there is no such folder, or no backup in it.
+        MissingFileError: there is no such folder, or no backup in it, or what is read is removed
+            again and again meanwhile.
         InvalidArgumentError: `at` names no backup.
         StorageError: a file cannot be read.
     """
-    backups = list_backups(backup_dir)
+    for _ in range(_ATTEMPTS):
+        backups = list_backups(backup_dir)
+        try:
+            return _restore(backup_dir, backups, at, progress)
+        except FileNotFoundError:  # Again if it was removed meanwhile, as retention does.
+            if list_backups(backup_dir) == backups:
+                raise
+    raise MissingFileError(
+        errno.ENOENT, f"backups in {os.fspath(backup_dir)!r} are removed while they are read"
+    )
+
+
+def _restore(
+    backup_dir: StrPath, backups: list[Backup], at: object, progress: Progress | None
+) -> DictDB:
     if not backups:
         raise MissingFileError(errno.ENOENT, f"there is no backup in {os.fspath(backup_dir)!r}")
     index = find(backups, at)

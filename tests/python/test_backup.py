@@ -426,6 +426,11 @@ def test_wrong_arguments(db: DictDB, folder: Path, name: str, value: Any) -> Non
     assert not folder.exists()
 
 
+def test_an_empty_path_is_not_the_current_folder(db: DictDB) -> None:
+    with pytest.raises(InvalidArgumentError, match="backup_dir: no path given"):
+        BackupManager(db, "")
+
+
 def test_what_is_no_database(folder: Path) -> None:
     with pytest.raises(TypeError, match="db must be a DictDB, not 'dict'"):
         BackupManager({}, folder)  # type: ignore[arg-type]

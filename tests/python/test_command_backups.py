@@ -85,6 +85,16 @@ def test_a_folder_of_backups_is_read_as_its_newest() -> None:
     assert "dictdb restore --at" in done.err
 
 
+def test_a_folder_of_both_is_the_database() -> None:
+    with DictDB.open("both") as db:
+        table = db.create_table("t")
+        table.insert({"n": 1})
+        BackupManager(db, "both", file_format="dictdb").backup_now()
+        table.insert({"n": 2})
+    assert printed(run("query", "both", "--count")) == "2\n"
+    assert parsed(run("verify", "both", "--json"))["kind"] == "database"
+
+
 # --- verify ---
 
 

@@ -132,6 +132,27 @@ def test_export_replaces_a_file_whole_or_not_at_all(monkeypatch: pytest.MonkeyPa
     assert Path("t.json").stat().st_mode == Path("t.csv").stat().st_mode
 
 
+def test_only_files_are_replaced(table: Table) -> None:
+    Path("link.json").symlink_to("nowhere.json")
+    for line in (["export", "shop.dictdb", "link.json"], ["convert", "shop.dictdb", "link.json"]):
+        done = run(*line)
+        assert (done.status, done.out) == (1, "")
+        assert "'link.json' is there already: add --force to replace it" in done.err
+    os.mkfifo("pipe")
+    for line in (
+        ["export", "--to", "json"],
+        ["export", "--to", "csv"],
+        ["convert", "--to", "json"],
+    ):
+        done = run(line[0], "shop.dictdb", "pipe", *line[1:], "--force")
+        assert (done.status, done.out) == (1, "")
+        assert done.err == "dictdb: 'pipe' is a device or a pipe: name a file to write\n"
+    assert Path("pipe").is_fifo() and Path("link.json").is_symlink()
+    assert sorted(os.listdir()) == ["link.json", "pipe", "shop.dictdb"]
+    printed(run("export", "shop.dictdb", "link.json", "--force"))
+    assert len(json.loads(Path("link.json").read_text())) == 3
+
+
 def test_tables_of_text_are_read_like_databases() -> None:
     printed(run("export", "shop.dictdb", "goods.csv"))
     printed(run("export", "shop.dictdb", "goods.jsonl"))

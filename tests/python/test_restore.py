@@ -22,6 +22,7 @@ from dictdb import (
     InvalidArgumentError,
     MissingFileError,
     StorageError,
+    _set,
     _verify,
     list_backups,
     restore,
@@ -173,6 +174,39 @@ def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
     for call in (restore, list_backups):
         with pytest.raises(StorageError, match=r"cannot list the folder '.*file'"):
             call(tmp_path / "file")
+
+
+def test_what_is_removed_while_it_is_restored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Retention takes away what a restore has listed: it begins again, and not for ever."""
+    db = DictDB()
+    table = db.create_table("t")
+    manager = manager_of(db, tmp_path, incremental=False, keep=1)
+    manager.backup_now()
+    load, removed = _set.load_chain, 0
+
+    def load_later(*args: Any) -> DictDB:
+        nonlocal removed
+        if removed < most:
+            removed += 1
+            table.insert({"n": removed})
+            manager.backup_now()
+        return load(*args)
+
+    monkeypatch.setattr(_set, "load_chain", load_later)
+    most = 2
+    same(restore(tmp_path), db)
+    assert removed == 2
+    most = 10**9
+    with pytest.raises(MissingFileError, match="are removed while they are read"):
+        restore(tmp_path)
+    most = 0
+    last = list_backups(tmp_path)[0]
+    assert restore(tmp_path, last)["t"].count() == len(table)
+    most = 10**9
+    with pytest.raises(InvalidArgumentError, match=f"there is no backup '{last.name}'"):
+        restore(tmp_path, last)
 
 
 def test_what_is_no_file_is_no_backup(tmp_path: Path) -> None:
