@@ -96,7 +96,8 @@ def load(options: argparse.Namespace) -> DictDB:
                 raise
             named = str(error) if os.path.basename(path) in str(error) else f"{path!r}: {error}"
             if error.offset == 0 and not os.path.isdir(path):
-                raise FailedError(f"{named}: this is no file of DictDB") from None
+                words = f" in the format {file_format!r}" if file_format else ""
+                raise FailedError(f"{named}: this is no file of DictDB{words}") from None
             raise FailedError(f"{named}; restore it from a backup") from None
 
 

@@ -147,8 +147,12 @@ def verify(path: _set.StrPath, *, progress: _set.Progress | None = None) -> Repo
             return _verify_file(target, tell)
         if _database_files(target):
             return _verify_database(target, tell)
-        if _set.list_backups(target):
-            return _verify_set(target, tell)
+        for _ in range(_ATTEMPTS):
+            if not (backups := _set.list_backups(target)):
+                break
+            report = _verify_set(target, backups, tell)
+            if report.files:  # Else all of it was removed meanwhile: it says nothing.
+                return report
     raise InvalidArgumentError(f"there are no backups and no database in {str(target)!r}")
 
 
@@ -209,9 +213,8 @@ def _verify_file(path: Path, tell: Tell | None) -> Report:
 # --- Backup sets ---
 
 
-def _verify_set(folder: Path, tell: Tell | None) -> Report:
+def _verify_set(folder: Path, backups: list[_set.Backup], tell: Tell | None) -> Report:
     """Each file by itself, then each chain, from its last delta back."""
-    backups = _set.list_backups(folder)
     findings = _Findings()
     steps = Steps(tell, 2 * sum(backup.size for backup in backups))
     for backup in backups:

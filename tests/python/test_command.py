@@ -325,6 +325,7 @@ def test_convert_replaces_only_if_told_to(shop: DictDB) -> None:
         ("info shop.dictdb user", 2, "did you mean 'users'?"),
         ("info shop.dictdb --format xml", 2, "invalid choice: 'xml'"),
         ("info shop.dictdb --format json", 1, "this is no file of DictDB"),
+        ("info native.json", 1, "this is no file of DictDB in the format 'json'"),
         ("info evil.pickle", 1, "'evil.pickle'"),
         ("info evil.bin --format pickle", 1, "'evil.bin'"),
         ("info text.txt", 1, "'text.txt': expected a value, found 'h' (byte 0): this is no"),
@@ -384,6 +385,7 @@ def test_a_mistake_is_one_line_and_a_status(
     shop.save("whole.json")
     Path("cut.json").write_bytes(Path("whole.json").read_bytes()[:300])
     Path("text.txt").write_text("hello")
+    Path("native.json").write_bytes(Path("shop.dictdb").read_bytes())
     for name in ("evil.pickle", "evil.bin"):
         Path(name).write_bytes(b"cos\nmkdir\n(S'made'\ntR.")
     DictDB().save("none.dictdb")

@@ -209,6 +209,30 @@ def test_what_is_removed_while_it_is_restored(
         restore(tmp_path, last)
 
 
+def test_all_that_is_removed_while_it_is_verified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was not read is not called sound."""
+    db = DictDB()
+    manager = manager_of(db, tmp_path, incremental=False, keep=1)
+    manager.backup_now()
+    check = _verify._check
+
+    def check_later(path: Path, *args: Any) -> Any:
+        if left.pop():
+            manager.backup_now()  # Which removes the one to be checked.
+        return check(path, *args)
+
+    monkeypatch.setattr(_verify, "_check", check_later)
+    left = [False, True, True]
+    report = verify(tmp_path)
+    assert not left
+    assert [file.path for file in report.files] == [list_backups(tmp_path)[0].path]
+    left = [True] * 100
+    with pytest.raises(InvalidArgumentError, match="no backups"):
+        verify(tmp_path)
+
+
 def test_what_is_no_file_is_no_backup(tmp_path: Path) -> None:
     """Also when it is called like one: nothing waits for the other end of a pipe."""
     db = filled()
