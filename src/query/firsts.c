@@ -234,7 +234,7 @@ ddb_status ddb__firsts_collect(const ddb__plan *plan, const ddb__firsts *wanted,
                  .out = out,
                  .most = most,
                  .backwards = ordered && wanted->descending,
-                 .may_give_up = most > ddb__range_rows(match, rows) / GROUP_MIN,
+                 .may_give_up = most > ddb__range_entries(match, rows).count / GROUP_MIN,
                  .err = err};
   ddb_status status = DDB_OK;
   size_t ranges = ddb__range_count(match);

@@ -21,7 +21,9 @@
 #include "base/heap.h"
 #include "base/status.h"
 #include "base/testing.h"
+#include "query/candidates.h"
 #include "store/rows.h"
+#include "store/text.h"
 
 /* Candidates of one step from which it is worth while to look at a second one. */
 #ifdef DDB_TESTING
@@ -39,10 +41,6 @@ typedef struct planner {
   ddb_error *err;
 } planner;
 
-static bool text_equal(ddb_str a, ddb_str b) {
-  return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
-}
-
 /* ---- Steps -------------------------------------------------------------------------------- */
 
 static ddb__step *step_at(const planner *p, uint32_t step) {
@@ -53,7 +51,8 @@ static uint64_t rows_of(const planner *p, uint32_t step) {
   return step == DDB__NO_STEP ? UINT64_MAX : step_at(p, step)->estimate;
 }
 
-static ddb_status step_add(const planner *p, const ddb__step *step, uint32_t *out) {
+/* *out: one more step, with nothing in it. */
+static ddb_status step_new(const planner *p, uint32_t *out) {
   ddb__steps *steps = p->steps;
   if (steps->count == steps->capacity) {
     bool is_inline = steps->items == steps->inline_items;
@@ -70,8 +69,15 @@ static ddb_status step_add(const planner *p, const ddb__step *step, uint32_t *ou
     steps->capacity *= 4;
   }
   *out = steps->count++;
-  steps->items[*out] = *step;
   return DDB_OK;
+}
+
+static ddb_status step_add(const planner *p, const ddb__step *step, uint32_t *out) {
+  ddb_status status = step_new(p, out);
+  if (!status) {
+    *step_at(p, *out) = *step;
+  }
+  return status;
 }
 
 static void steps_fini(ddb__steps *steps) {
@@ -111,20 +117,31 @@ static bool is_keyed(const ddb__bound_node *node) {
 /* Takes the match for *best when it gives fewer rows. */
 static ddb_status offer(const planner *p, const ddb__match *match, uint64_t covers,
                         uint32_t *best) {
-  ddb__step step = {.kind = DDB__STEP_MATCH,
-                    .is_exact = ddb__range_is_exact(match),
-                    .first = DDB__NO_STEP,
-                    .next = DDB__NO_STEP,
-                    .match = *match,
-                    .covers = covers,
-                    .estimate = ddb__range_rows(match, &p->source->root->rows)};
+  const ddb__rows *rows = &p->source->root->rows;
+  const ddb__tree_run run = ddb__range_entries(match, rows);
+  if (run.first) {
+    ddb__rows_fetch_slot(rows, run.first->seq);
+  }
+  ddb_status status = DDB_OK;
   if (*best == DDB__NO_STEP) {
-    return step_add(p, &step, best);
+    status = step_new(p, best);
+  } else if (run.count >= rows_of(p, *best)) {
+    return DDB_OK;
   }
-  if (step.estimate < rows_of(p, *best)) {
-    *step_at(p, *best) = step;
+  if (!status) { /* field by field, in place: it is large */
+    ddb__step *step = step_at(p, *best);
+    step->kind = DDB__STEP_MATCH;
+    step->is_exact = ddb__range_is_exact(match);
+    step->first = DDB__NO_STEP;
+    step->next = DDB__NO_STEP;
+    step->leaf = NULL;
+    step->match = *match;
+    step->covers = covers;
+    step->estimate = run.count;
+    step->actual = 0;
+    step->run = run;
   }
-  return DDB_OK;
+  return status;
 }
 
 static ddb_status plan_leaf(const planner *p, const ddb__bound_node *node, bool negated,
@@ -410,96 +427,6 @@ static ddb_status plan_node(const planner *p, const ddb__bound_node *node, bool 
   return DDB_OK;
 }
 
-/* ---- Candidates --------------------------------------------------------------------------- */
-
-typedef struct collector {
-  const ddb__source *source;
-  ddb__steps *steps;
-  ddb_error *err;
-} collector;
-
-static ddb_status collect(const collector *c, ddb__step *step, ddb__seqs *out);
-
-static ddb_status collect_keys(const collector *c, const ddb_cond *leaf, ddb__seqs *out) {
-  ddb_status status = DDB_OK;
-  for (uint32_t i = 0; i < leaf->count && !status; i++) {
-    uint64_t seq;
-    if (ddb__table_find(c->source->table, c->source->root, &leaf->leaf.values[i], &seq)) {
-      status = ddb__seqs_append(out, seq, c->err);
-    }
-  }
-  return status;
-}
-
-static ddb_status collect_union(const collector *c, const ddb__step *step, ddb__seqs *out) {
-  ddb_status status = DDB_OK;
-  for (uint32_t i = step->first; i != DDB__NO_STEP && !status; i = c->steps->items[i].next) {
-    status = collect(c, &c->steps->items[i], out);
-    if (DDB__FAULT(PLAN_UNION_LOSES)) {
-      break;
-    }
-  }
-  return status;
-}
-
-/* Of two steps: what both have, appended to `out`, which holds nothing. */
-static ddb_status collect_intersection(const collector *c, const ddb__step *step, ddb__seqs *out) {
-  ddb__step *first = &c->steps->items[step->first];
-  ddb__seqs other;
-  ddb__seqs_init(&other);
-  ddb_status status = collect(c, first, out);
-  if (!status) {
-    status = collect(c, &c->steps->items[first->next], &other);
-  }
-  if (!status) {
-    status = ddb__seqs_normalise(out, c->err);
-  }
-  if (!status) {
-    status = ddb__seqs_normalise(&other, c->err);
-  }
-  if (!status) {
-    ddb__seqs_intersect(out, &other);
-    out->count -= out->count > 0 && DDB__FAULT(PLAN_INTERSECTION_LOSES) ? 1 : 0;
-  }
-  ddb__seqs_fini(&other);
-  return status;
-}
-
-static ddb_status collect_apart(const collector *c, const ddb__step *step, ddb__seqs *out) {
-  ddb__seqs own;
-  ddb__seqs_init(&own);
-  ddb_status status = collect_intersection(c, step, &own);
-  for (size_t i = 0; i < own.count && !status; i++) {
-    status = ddb__seqs_append(out, own.items[i], c->err);
-  }
-  ddb__seqs_fini(&own);
-  return status;
-}
-
-/* Appends, in any order and with repeats. */
-static ddb_status collect(const collector *c, ddb__step *step, ddb__seqs *out) {
-  ddb_status status = DDB_OK;
-  size_t before = out->count;
-  switch ((ddb__step_kind)step->kind) {
-  case DDB__STEP_NOTHING:
-    break;
-  case DDB__STEP_KEY:
-    status = collect_keys(c, step->leaf, out);
-    break;
-  case DDB__STEP_MATCH:
-    status = ddb__range_collect(&step->match, &c->source->root->rows, step->estimate, out, c->err);
-    break;
-  case DDB__STEP_UNION:
-    status = collect_union(c, step, out);
-    break;
-  case DDB__STEP_INTERSECTION:
-    status = before > 0 ? collect_apart(c, step, out) : collect_intersection(c, step, out);
-    break;
-  }
-  step->actual = out->count - before;
-  return status;
-}
-
 /* ---- Order -------------------------------------------------------------------------------- */
 
 /* What a row costs that is looked at out of order, against one of a scan. */
@@ -570,7 +497,7 @@ static void plan_order(ddb__plan *plan, const ddb__plan_order *order) {
       continue;
     }
     plan->order.skips_nulls = order->skips_nulls && !plan->order.low;
-    plan->order_rows = ddb__range_rows(&plan->order, &root->rows);
+    plan->order_rows = ddb__range_entries(&plan->order, &root->rows).count;
     double rows = (double)plan->order_rows;
     plan->is_ordered = walk_pays(plan, order, rows, known < rows ? known : rows);
     plan->descending = order->keys[0].descending && !DDB__FAULT(WALK_WRONG_WAY);
@@ -615,16 +542,6 @@ static ddb_status choose_candidates(ddb__plan *plan, bool count, const ddb__plan
   return DDB_OK;
 }
 
-/* Looks the candidates of the chosen step up. */
-static ddb_status take_candidates(ddb__plan *plan, ddb_error *err) {
-  if (!plan->by_candidates || plan->root == DDB__NO_STEP) {
-    return DDB_OK;
-  }
-  const collector c = {&plan->source, &plan->steps, err};
-  ddb_status status = collect(&c, &plan->steps.items[plan->root], &plan->candidates);
-  return status ? status : ddb__seqs_normalise(&plan->candidates, err);
-}
-
 /* The key that the condition asks for, when that is all it does; else NULL. */
 static const ddb_value *point_key(const ddb_table *table, const ddb_cond *where) {
   if (!where || where->kind != DDB__COND_COMPARE || where->op != DDB_OP_EQ || where->leaf.expr) {
@@ -632,7 +549,7 @@ static const ddb_value *point_key(const ddb_table *table, const ddb_cond *where)
   }
   const ddb__schema *schema = ddb__shapes_schema(ddb__table_shapes(table));
   const ddb_value *key = &where->leaf.values[0];
-  bool is_key = text_equal(where->leaf.field, schema->primary_key) && ddb__value_hashable(key);
+  bool is_key = ddb__text_equal(where->leaf.field, schema->primary_key) && ddb__value_hashable(key);
   return is_key ? key : NULL;
 }
 
@@ -687,7 +604,7 @@ static ddb_status begin(ddb__plan *plan, const ddb__source *source, const ddb_co
 }
 
 static ddb_status finish(ddb__plan *plan, ddb_error *err) {
-  ddb_status status = take_candidates(plan, err);
+  ddb_status status = ddb__candidates_collect(plan, err);
   if (status) {
     ddb__plan_fini(plan);
   }

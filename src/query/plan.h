@@ -46,6 +46,7 @@ typedef struct ddb__step {
   ddb__match match;     /* MATCH */
   uint64_t covers;      /* which operands of an and it is made of: a bit each */
   uint64_t estimate;    /* rows */
+  ddb__tree_run run;    /* MATCH: as ddb__range_entries gives them */
   uint64_t actual;      /* candidates collected */
 } ddb__step;
 

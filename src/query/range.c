@@ -282,49 +282,72 @@ void ddb__range_ranks(const ddb__match *match, const ddb__range *range, uint64_t
   *to = range->to_end ? tree->count : ddb__tree_rank(tree, &range->to.tree);
 }
 
-static uint64_t rows_between(const ddb__match *match, const ddb__range *range) {
+static ddb__tree_run range_run(const ddb__match *match, const ddb__range *range) {
   const ddb__tree *tree = &match->index->tree;
-  if (range->from_start || range->to_end) {
-    uint64_t from;
-    uint64_t to;
-    ddb__range_ranks(match, range, &from, &to);
-    return to > from ? to - from : 0;
+  if (!range->from_start && !range->to_end) {
+    return ddb__tree_between(tree, &range->from.tree, &range->to.tree);
   }
-  return ddb__tree_count_between(tree, &range->from.tree, &range->to.tree);
+  uint64_t from;
+  uint64_t to;
+  ddb__range_ranks(match, range, &from, &to);
+  return (ddb__tree_run){to > from ? to - from : 0, NULL, 0};
 }
 
-uint64_t ddb__range_rows(const ddb__match *match, const ddb__rows *rows) {
-  uint64_t sum = 0;
+ddb__tree_run ddb__range_entries(const ddb__match *match, const ddb__rows *rows) {
+  ddb__tree_run all = {0, NULL, 0};
   size_t count = ddb__range_count(match);
   for (size_t i = 0; i < count; i++) {
     ddb__range range;
     if (ddb__range_init(&range, match, rows, i)) {
-      sum += rows_between(match, &range);
+      ddb__tree_run run = range_run(match, &range);
+      run.count += all.count;
+      all = count == 1 ? run : (ddb__tree_run){run.count, NULL, 0};
     }
   }
-  return sum;
+  return all;
 }
 
-ddb_status ddb__range_collect(const ddb__match *match, const ddb__rows *rows, uint64_t count,
+static ddb_status append_walk(const ddb__tree *tree, const ddb__range *range, uint64_t count,
                               ddb__seqs *out, ddb_error *err) {
-  const ddb__tree *tree = &match->index->tree;
-  size_t range_count = ddb__range_count(match);
-  for (size_t i = 0; i < range_count; i++) {
+  ddb__tree_place start = ddb__tree_at(0, 0);
+  ddb__tree_cursor cursor;
+  ddb__tree_entry entry;
+  ddb_status status = DDB_OK;
+  ddb__tree_seek(tree, range->from_start ? &start : &range->from.tree, &cursor);
+  for (; count > 0 && !status && ddb__tree_next(&cursor, &entry); count--) {
+    status = ddb__seqs_append(out, entry.seq, err);
+  }
+  return status;
+}
+
+static ddb_status append_beside(const ddb__tree_run *run, ddb__seqs *out, ddb_error *err) {
+  ddb_status status = DDB_OK;
+  for (uint64_t i = 0; i < run->beside && !status; i++) {
+    status = ddb__seqs_append(out, run->first[i].seq, err);
+  }
+  return status;
+}
+
+static ddb_status append_range(const ddb__match *match, const ddb__range *range,
+                               const ddb__tree_run *run, ddb__seqs *out, ddb_error *err) {
+  return run->first && run->beside == run->count
+             ? append_beside(run, out, err)
+             : append_walk(&match->index->tree, range, run->count, out, err);
+}
+
+ddb_status ddb__range_collect(const ddb__match *match, const ddb__rows *rows,
+                              const ddb__tree_run *run, ddb__seqs *out, ddb_error *err) {
+  if (run->first && run->beside == run->count) {
+    return append_beside(run, out, err);
+  }
+  ddb_status status = DDB_OK;
+  size_t count = ddb__range_count(match);
+  for (size_t i = 0; i < count && !status; i++) {
     ddb__range range;
-    if (!ddb__range_init(&range, match, rows, i)) {
-      continue;
-    }
-    uint64_t left = range_count == 1 ? count : rows_between(match, &range);
-    ddb__tree_place start = ddb__tree_at(0, 0);
-    ddb__tree_cursor cursor;
-    ddb__tree_entry entry;
-    ddb__tree_seek(tree, range.from_start ? &start : &range.from.tree, &cursor);
-    for (; left > 0 && ddb__tree_next(&cursor, &entry); left--) {
-      ddb_status status = ddb__seqs_append(out, entry.seq, err);
-      if (status) {
-        return status;
-      }
+    if (ddb__range_init(&range, match, rows, i)) {
+      const ddb__tree_run one = count == 1 ? *run : range_run(match, &range);
+      status = append_range(match, &range, &one, out, err);
     }
   }
-  return DDB_OK;
+  return status;
 }

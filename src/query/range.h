@@ -63,10 +63,10 @@ bool ddb__range_init(ddb__range *range, const ddb__match *match, const ddb__rows
 /* The entries before it begins, and before it ends. */
 void ddb__range_ranks(const ddb__match *match, const ddb__range *range, uint64_t *from,
                       uint64_t *to);
-/* Entries in all ranges of the match. */
-uint64_t ddb__range_rows(const ddb__match *match, const ddb__rows *rows);
-/* Their rows; count: ddb__range_rows of the match. */
-ddb_status ddb__range_collect(const ddb__match *match, const ddb__rows *rows, uint64_t count,
-                              ddb__seqs *out, ddb_error *err);
+/* The entries in all ranges of the match; `first` is NULL when it has several. */
+ddb__tree_run ddb__range_entries(const ddb__match *match, const ddb__rows *rows);
+/* Their rows; run: those of the match. */
+ddb_status ddb__range_collect(const ddb__match *match, const ddb__rows *rows,
+                              const ddb__tree_run *run, ddb__seqs *out, ddb_error *err);
 
 #endif

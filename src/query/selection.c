@@ -280,6 +280,25 @@ static void row_drop(ddb__selection *s) {
   }
 }
 
+/* Is each row of a batch given as it is? */
+static bool gives_batches(const ddb__selection *s) {
+  return !s->is_distinct && s->to_skip == 0 && !is_sorting(s);
+}
+
+/* The rest of the batch, as far as it is wanted. */
+static size_t batch_drop(ddb__selection *s, const ddb_record **records, size_t capacity) {
+  size_t most = s->left < capacity ? (size_t)s->left : capacity;
+  size_t given = 0;
+  uint64_t mask = s->batch.mask;
+  for (; mask != 0 && given < most; mask &= mask - 1) {
+    records[given++] = s->batch.records[__builtin_ctzll(mask)];
+  }
+  s->batch.mask = mask;
+  s->walked += given;
+  s->left -= given;
+  return given;
+}
+
 ddb_status ddb__selection_next(ddb__selection *s, const ddb_record **records, size_t capacity,
                                size_t *count, ddb_error *err) {
   size_t given = 0;
@@ -293,6 +312,10 @@ ddb_status ddb__selection_next(ddb__selection *s, const ddb_record **records, si
     }
     if (status || !record) {
       break;
+    }
+    if (gives_batches(s)) {
+      given += batch_drop(s, records + given, capacity - given);
+      continue;
     }
     row_drop(s);
     if ((is_new || DDB__FAULT(DISTINCT_AFTER_OFFSET)) && s->to_skip > 0) {

@@ -8,7 +8,11 @@
 
 #include "dictdb.h"
 
-#define DDB__SEQS_INLINE 8u
+#ifdef DDB_TESTING
+#define DDB__SEQS_INLINE 4u
+#else
+#define DDB__SEQS_INLINE 16u
+#endif
 
 typedef struct ddb__seqs {
   uint64_t *items;

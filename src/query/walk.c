@@ -52,7 +52,7 @@ static void open_group(ddb__walk *walk, ddb__tree_entry last) {
   values_of(walk, last, values);
   ddb__index_bound_init(&from, def, walk->rows, values, def->field_count, false, -1);
   ddb__index_bound_init(&to, def, walk->rows, values, def->field_count, false, 1);
-  walk->group_left = ddb__tree_count_between(&walk->index->tree, &from.tree, &to.tree);
+  walk->group_left = ddb__tree_between(&walk->index->tree, &from.tree, &to.tree).count;
   ddb__tree_seek(&walk->index->tree, &from.tree, &walk->group);
   walk->cursor = walk->group;
   walk->left -= walk->group_left;

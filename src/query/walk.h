@@ -24,7 +24,7 @@ typedef struct ddb__walk {
   ddb__tree_cursor group;
 } ddb__walk;
 
-/* Of the match's one range (ddb__range_count is 1), which has `count` entries (ddb__range_rows). */
+/* Of the match's one range (ddb__range_count is 1), which has `count` entries (ddb__range_entries). */
 void ddb__walk_init(ddb__walk *walk, const ddb__match *match, const ddb__rows *rows, uint64_t count,
                     bool descending);
 /* False at the end. */

@@ -63,6 +63,13 @@ void ddb__rows_fetch(const ddb__rows *rows, uint64_t seq, bool deeper) {
   }
 }
 
+void ddb__rows_fetch_slot(const ddb__rows *rows, uint64_t seq) {
+  const ddb__rows_node *leaf = seq < rows->end ? leaf_of(rows, seq) : NULL;
+  if (leaf) {
+    __builtin_prefetch(&leaf->slots[seq & FAN_MASK]);
+  }
+}
+
 const ddb_record *const *ddb__rows_run(const ddb__rows *rows, uint64_t seq, uint64_t *count) {
   assert(seq < rows->end);
   uint64_t rest = DDB__ROWS_FAN - (seq & FAN_MASK);

@@ -41,6 +41,8 @@ const ddb_record *ddb__rows_get(const ddb__rows *rows, uint64_t seq);
 /* Starts to bring in what a change of the row reads: its leaf or, when `deeper`, for which the leaf is
  * read, its record. */
 void ddb__rows_fetch(const ddb__rows *rows, uint64_t seq, bool deeper);
+/* Starts to bring in what a reader of the row looks at first: where its leaf has the record. */
+void ddb__rows_fetch_slot(const ddb__rows *rows, uint64_t seq);
 /* The slots from `seq` (< end) to the end of its leaf, at most to rows->end: *count of them; NULL
  * entries are holes. Returns NULL where there is no leaf: the next *count rows are all holes. */
 const ddb_record *const *ddb__rows_run(const ddb__rows *rows, uint64_t seq, uint64_t *count);

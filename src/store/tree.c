@@ -75,8 +75,7 @@ static bool contains(const ddb__tree *tree, const ddb__tree_place *place) {
     return false;
   }
   while (node->level > 1) {
-    node = tree_children(node)[tree_child_index(node, place)];
-    tree_fetch(node);
+    node = tree_descend(node, tree_child_index(node, place));
   }
   uint32_t index = tree_search(node, place);
   return index < node->count && tree_below(node->entries[index], place, true);

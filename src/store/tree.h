@@ -71,9 +71,14 @@ bool ddb__tree_previous(ddb__tree_cursor *cursor, ddb__tree_entry *out);
 bool ddb__tree_peek_previous(const ddb__tree_cursor *cursor, ddb__tree_entry *out);
 /* How many entries are before the place: O(height). */
 uint64_t ddb__tree_rank(const ddb__tree *tree, const ddb__tree_place *place);
-/* Entries from one place to another: cheap when they are few. */
-uint64_t ddb__tree_count_between(const ddb__tree *tree, const ddb__tree_place *from,
-                                 const ddb__tree_place *to);
+/* The entries from one place to another: cheap to find when they are few. */
+typedef struct ddb__tree_run {
+  uint64_t count;
+  const ddb__tree_entry *first; /* NULL: there is none, or it was not looked for */
+  uint64_t beside; /* so many lie there, side by side, as long as the tree is as it is */
+} ddb__tree_run;
+ddb__tree_run ddb__tree_between(const ddb__tree *tree, const ddb__tree_place *from,
+                                const ddb__tree_place *to);
 
 /* Abort: frees every node born in `version` (E3); what is older stays. Cannot fail. */
 void ddb__tree_free_born(ddb__tree *tree, ddb__heap *heap, uint64_t version);

@@ -64,10 +64,27 @@ static inline bool tree_below(ddb__tree_entry entry, const ddb__tree_place *plac
   }
   return entry.seq < place->seq || (or_at && entry.seq == place->seq);
 }
+/* tree_find where keys alone decide: without a jump that the entries decide, half of which would be
+ * guessed wrong. */
+static inline uint32_t tree_find_key(const struct ddb__tree_node *node, uint32_t from, uint64_t key,
+                                     bool or_at) {
+  const ddb__tree_entry *low = &node->entries[from];
+  uint32_t size = node->count - from;
+  while (size > 0) {
+    uint32_t half = (size + 1) / 2;
+    uint64_t at = low[half - 1].key;
+    low = (at < key) | ((at == key) & or_at) ? low + half : low;
+    size -= half;
+  }
+  return (uint32_t)(low - node->entries);
+}
 /* The first index in [from, count) whose entry is not below the place (nor at it, when `or_at`), or
  * count. */
 static inline uint32_t tree_find(const struct ddb__tree_node *node, uint32_t from,
                                  const ddb__tree_place *place, bool or_at) {
+  if (!place->compare && place->side != 0 && place->low == place->high) {
+    return tree_find_key(node, from, place->low, place->side > 0);
+  }
   uint32_t low = from;
   uint32_t size = node->count - from;
   while (size > 0) {
@@ -82,17 +99,23 @@ static inline uint32_t tree_search(const struct ddb__tree_node *node,
                                    const ddb__tree_place *place) {
   return tree_find(node, 0, place, false);
 }
-/* Starts to bring the entries of a node in, all lines at once: a search would wait for one after
- * the other. */
-static inline void tree_fetch(const struct ddb__tree_node *node) {
-  for (size_t at = 0; at < sizeof *node; at += 64) {
-    __builtin_prefetch((const char *)node + at, 0, 3);
-  }
-}
 /* The child of a branch whose range holds the place. */
 static inline uint32_t tree_child_index(const struct ddb__tree_node *node,
                                         const ddb__tree_place *place) {
   return tree_find(node, 1, place, true) - 1;
+}
+/* That child. What a search reads of it begins to come in, all lines at once: the search would wait for
+ * one after the other. */
+static inline const struct ddb__tree_node *tree_descend(const struct ddb__tree_node *node,
+                                                        uint32_t index) {
+  const struct ddb__tree_node *child = tree_children(node)[index];
+  for (size_t at = 0; at < sizeof *child; at += 64) {
+    __builtin_prefetch((const char *)child + at, 0, 3);
+  }
+  for (size_t at = 0; node->level > 2 && at < sizeof(struct ddb__tree_node *[TREE_FAN]); at += 64) {
+    __builtin_prefetch((const char *)tree_children(child) + at, 0, 3);
+  }
+  return child;
 }
 
 #endif

@@ -21,10 +21,7 @@ void ddb__tree_seek(const ddb__tree *tree, const ddb__tree_place *place, ddb__tr
     uint32_t index = leaf ? tree_search(node, place) : tree_child_index(node, place);
     cursor->nodes[depth] = node;
     cursor->indexes[depth] = index;
-    node = leaf ? NULL : tree_children(node)[index];
-    if (node) {
-      tree_fetch(node);
-    }
+    node = leaf ? NULL : tree_descend(node, index);
   }
 }
 
@@ -114,29 +111,36 @@ uint64_t ddb__tree_rank(const ddb__tree *tree, const ddb__tree_place *place) {
     for (uint32_t i = 0; i < index; i++) {
       rank += tree_totals(node)[i];
     }
-    node = tree_children(node)[index];
-    tree_fetch(node);
+    node = tree_descend(node, index);
   }
   return node ? rank + tree_search(node, place) : 0;
 }
 
-uint64_t ddb__tree_count_between(const ddb__tree *tree, const ddb__tree_place *from,
-                                 const ddb__tree_place *to) {
+ddb__tree_run ddb__tree_between(const ddb__tree *tree, const ddb__tree_place *from,
+                                const ddb__tree_place *to) {
   ddb__tree_cursor cursor;
   ddb__tree_seek(tree, from, &cursor);
   if (cursor.height == 0) {
-    return 0;
+    return (ddb__tree_run){0, NULL, 0};
   }
-  /* Mostly the run ends in the leaf where it starts. */
+  /* Mostly the run ends in the leaf where it starts, or in the next one. */
   const tree_node *leaf = cursor.nodes[cursor.height - 1];
   uint32_t start = cursor.indexes[cursor.height - 1];
   uint32_t end = tree_find(leaf, start, to, false);
-  if (end < leaf->count) {
-    return end - start;
+  uint64_t here = end - start;
+  ddb__tree_run run = {here, here > 0 ? &leaf->entries[start] : NULL, here};
+  if (end < leaf->count || !next_leaf(&cursor)) {
+    return run;
   }
-  uint64_t first = ddb__tree_rank(tree, from);
-  uint64_t last = ddb__tree_rank(tree, to);
-  return last > first ? last - first : 0;
+  const tree_node *next = cursor.nodes[cursor.height - 1];
+  uint32_t rest = tree_find(next, 0, to, false);
+  if (here == 0 && rest > 0) {
+    run.first = &next->entries[0];
+    run.beside = rest;
+  }
+  run.count =
+      rest < next->count ? here + rest : ddb__tree_rank(tree, to) - ddb__tree_rank(tree, from);
+  return run;
 }
 
 /* ---- Freeing and retiring ----------------------------------------------------------------- */

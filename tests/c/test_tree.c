@@ -106,6 +106,18 @@ static const char *compare_walk(const ddb__tree *tree, const model *m, size_t fr
   return NULL;
 }
 
+/* Does the tree find the model's `count` entries from `at` on between the places? */
+static bool between_is(const ddb__tree *tree, const model *m, const ddb__tree_place *from,
+                       const ddb__tree_place *to, size_t at, size_t count) {
+  ddb__tree_run run = ddb__tree_between(tree, from, to);
+  bool is = run.count == count && (run.first != NULL) == (count > 0) &&
+            (run.beside > 0) == (count > 0) && run.beside <= count;
+  for (size_t i = 0; is && i < run.beside; i++) {
+    is = entry_compare(run.first[i], m->entries[at + i]) == 0;
+  }
+  return is;
+}
+
 /* NULL, or how the tree differs from the model. */
 static const char *compare(const ddb__tree *tree, const model *m, uint64_t version) {
   const char *wrong = ddb__tree_check(tree, version, NULL, NULL);
@@ -129,12 +141,12 @@ static const char *compare(const ddb__tree *tree, const model *m, uint64_t versi
     ddb__tree_place last = ddb__tree_at(key, 0);
     first.side = -1;
     last.side = 1;
-    if (ddb__tree_count_between(tree, &first, &last) != count) {
-      wrong = "the count of a key differs from the model";
+    if (!between_is(tree, m, &first, &last, at, count)) {
+      wrong = "the entries of a key differ from the model's";
     }
     last = ddb__tree_at(m->entries[m->count - 1].key, m->entries[m->count - 1].seq);
-    if (ddb__tree_count_between(tree, &first, &last) != (at < m->count ? m->count - 1 - at : 0)) {
-      wrong = "the count of a range differs from the model";
+    if (!between_is(tree, m, &first, &last, at, at < m->count ? m->count - 1 - at : 0)) {
+      wrong = "the entries of a range differ from the model's";
     }
   }
   return wrong;
