@@ -28,17 +28,26 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
   return 0;
 }
 
+static fuzz_bytes saved(ddb_db *db, const char *path) {
+  ddb_error err = {0};
+  if (ddb_db_save_json(db, path, NULL, NULL, &err) != DDB_OK) {
+    fuzz_require(false, err.message);
+  }
+  return fuzz_file(path);
+}
+
+/* As text, in which the items of a set have an order. */
 static void check_there_and_back(ddb_db *db) {
   const char *path = fuzz_path("back");
   ddb_error err = {0};
   ddb_db *back;
-  if (ddb_db_save_json(db, path, NULL, NULL, &err) != DDB_OK ||
-      ddb_db_load_json(path, NULL, NULL, &back, &err) != DDB_OK) {
+  fuzz_bytes one = saved(db, path);
+  if (ddb_db_load_json(path, NULL, NULL, &back, &err) != DDB_OK) {
     fuzz_require(false, err.message);
   }
-  fuzz_bytes one = fuzz_saved(db);
-  fuzz_bytes two = fuzz_saved(back);
-  fuzz_require(fuzz_same(&one, &two), "a database that changes when it is saved and loaded");
+  fuzz_bytes two = saved(back, path);
+  fuzz_require(one.size == two.size && memcmp(one.data, two.data, one.size) == 0,
+               "a database that changes when it is saved and loaded");
   ddb_db_release(back);
   free(one.data);
   free(two.data);

@@ -30,19 +30,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
   return 0;
 }
 
-static fuzz_bytes read_file(const char *path) {
-  fuzz_bytes bytes = {0};
-  FILE *file = fopen(path, "rb");
-  fuzz_require(file != NULL, "the file is not there");
-  fuzz_require(fseek(file, 0, SEEK_END) == 0, "seek");
-  bytes.size = (size_t)ftell(file);
-  rewind(file);
-  bytes.data = malloc(bytes.size + 1);
-  fuzz_require(bytes.data && fread(bytes.data, 1, bytes.size, file) == bytes.size, "read");
-  (void)fclose(file);
-  return bytes;
-}
-
 /* All fields that a record of the view has; at most `capacity`. */
 static size_t columns_of(const ddb_view *view, ddb_str *names, size_t capacity) {
   size_t count = capacity;
@@ -83,14 +70,14 @@ static void export_twice(ddb_db *db, ddb_table *table, const ddb_import_options 
   if (!export_table(table, &out, fuzz_path("one"))) {
     return; /* a lone surrogate, or a null alone in a line */
   }
-  fuzz_bytes one = read_file(fuzz_path("one"));
+  fuzz_bytes one = fuzz_file(fuzz_path("one"));
   again.skip_validation = in->skip_validation;
   if (ddb_db_import(db, fuzz_path("one"), DDB_STR("u"), &again, NULL, &err) != DDB_OK) {
     fuzz_require(false, err.message);
   }
   fuzz_require(ddb_db_table_get(db, DDB_STR("u"), &back, NULL) == DDB_OK, "no table");
   fuzz_require(export_table(back, &out, fuzz_path("two")), "a second export that fails");
-  fuzz_bytes two = read_file(fuzz_path("two"));
+  fuzz_bytes two = fuzz_file(fuzz_path("two"));
   fuzz_require(one.size == two.size && memcmp(one.data, two.data, one.size) == 0,
                "another file after a round trip");
   free(one.data);

@@ -106,7 +106,7 @@ void fuzz_write(const char *path, const void *data, size_t size) {
   (void)close(fd);
 }
 
-static fuzz_bytes read_file(const char *path) {
+fuzz_bytes fuzz_file(const char *path) {
   struct stat info;
   fuzz_bytes bytes = {0};
   int fd = open(path, O_RDONLY);
@@ -127,7 +127,7 @@ fuzz_bytes fuzz_saved(ddb_db *db) {
   if (ddb_db_save(db, path, NULL, &err) != DDB_OK) {
     fuzz_require(false, err.message);
   }
-  return read_file(path);
+  return fuzz_file(path);
 }
 
 bool fuzz_same(const fuzz_bytes *a, const fuzz_bytes *b) {

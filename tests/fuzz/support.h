@@ -27,6 +27,7 @@ void fuzz_begin(void);
 /* A path in that folder; valid until the fourth call from here. */
 const char *fuzz_path(const char *name);
 void fuzz_write(const char *path, const void *data, size_t size);
+fuzz_bytes fuzz_file(const char *path);
 /* Removes a directory of files. */
 void fuzz_remove(const char *path);
 
