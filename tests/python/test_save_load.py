@@ -24,6 +24,7 @@ from dictdb import (
     LimitError,
     MissingFileError,
     StorageError,
+    _core,
 )
 from helpers import background, check_python, nothing_leaked, sized
 from samples import VALUES, exactly
@@ -482,6 +483,25 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
     check_python(FLAT % rows, 240, cwd=tmp_path)
     for path in (tmp_path / "x.json", tmp_path / "x.dictdb"):
         assert path.stat().st_size > 1000 * rows
+
+
+@pytest.mark.parametrize(
+    ("name", "indexed"), [("x.json", False), ("x.dictdb", False), ("x.dictdb", True)]
+)
+def test_many_small_tables_are_paid_for(tmp_path: Path, name: str, indexed: bool) -> None:
+    """A file of ours makes a load hold at most 64 times its bytes, if all it has is tables."""
+    db = DictDB()
+    for n in range(600):
+        table = db.create_table(f"t{n}")
+        table.insert({"id": 1})
+        if indexed:
+            table.create_index("a")
+    path = tmp_path / name
+    db.save(path)
+    before = _core.process_memory()
+    loaded = DictDB.load(path)
+    assert _core.process_memory() - before <= 64 * path.stat().st_size
+    assert loaded["t9"].insert({}) == 2
 
 
 def test_signatures() -> None:
