@@ -94,7 +94,7 @@ static ddb_status save_snapshot(ddb__wal *wal, ddb_snapshot *snapshot, uint64_t 
   if (DDB__FAULT(LOG_TRIMMED_EARLY)) {
     ddb__wal_tidy(wal, number);
   }
-  DDB__TRY(ddb__native_save(snapshot, NULL, &head, path, &options, &size, err));
+  DDB__TRY(ddb__native_save(snapshot, NULL, &head, wal->directory, path, &options, &size, err));
   uint64_t commit = ddb_snapshot_commit(snapshot);
   pthread_mutex_lock(&wal->mutex);
   wal->checkpoint_size = size;

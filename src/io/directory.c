@@ -31,7 +31,8 @@ static ddb_status fill(ddb__wal *wal, ddb_snapshot *snapshot, const ddb_save_opt
   const ddb__native_head head = {.segment = FIRST};
   ddb__wal_checkpoint_name(FIRST, name);
   DDB__TRY(ddb__wal_path(wal, name, path, sizeof path, err));
-  ddb_status status = ddb__native_save(snapshot, NULL, &head, path, options, NULL, err);
+  ddb_status status =
+      ddb__native_save(snapshot, NULL, &head, wal->directory, path, options, NULL, err);
   if (status == DDB_OK) {
     wal->identity = ddb__file_unique();
     status = ddb__wal_segment_new(wal, FIRST, &wal->fd, &wal->seed, err);

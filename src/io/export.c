@@ -133,7 +133,7 @@ static ddb_status start(ddb_export *file, const char *path, const ddb_export_opt
   DDB__TRY(ddb__json_writer_init(&file->writer, flush, file, err));
   file->cells = (ddb__cell_writer){
       .out = &file->writer, .delimiter = delimiter, .null_text = file->null_text};
-  DDB__TRY(ddb__file_replace(&file->file, path, err));
+  DDB__TRY(ddb__file_replace(&file->file, -1, path, err));
   file->open = true;
   DDB__TRY(ddb__charset_start(&file->charset, &file->file, err));
   return file->format == DDB_TEXT_CSV ? write_header(file) : DDB_OK;

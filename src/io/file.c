@@ -8,10 +8,10 @@
  * Invariants
  *   1. Until renameat succeeds the file at the path is not touched, whatever fails.
  *   2. On every path but a killed process (or a failing unlink) the temporary file is gone.
- *   3. All names are looked up in the directory opened first: a change of the working directory, or
+ *   3. All names are looked up in the directory opened first, or lent: a change of the working directory, or
  *      of the directory's own name, cannot tear temporary file and target apart.
  *   4. Only a regular file, or none, is replaced: a device or a directory is refused.
- * Ownership: the descriptors and the path of a ddb__file.
+ * Ownership: the descriptors and the path of a ddb__file, but not a directory that was lent.
  * Locks: none. Cost: two syncs per replacement.
  */
 #include "io/file.h"
@@ -172,11 +172,17 @@ static ddb_status create_temporary(ddb__file *file, ddb_error *err) {
   return ddb__file_fail(err, errno, "create a temporary file beside", file->path);
 }
 
-static ddb_status prepare(ddb__file *file, const char *path, ddb_error *err) {
+static ddb_status prepare(ddb__file *file, int directory, const char *path, ddb_error *err) {
   mode_t mode = 0;
   bool exists = false;
-  DDB__TRY(resolve_target(file, path, err));
-  DDB__TRY(open_directory(file, err));
+  if (directory < 0) {
+    DDB__TRY(resolve_target(file, path, err));
+    DDB__TRY(open_directory(file, err));
+  } else {
+    DDB__TRY(keep_path(file, path, err));
+    file->directory = directory;
+    file->directory_lent = true;
+  }
   DDB__TRY(check_target(file, &mode, &exists, err));
   DDB__TRY(create_temporary(file, err));
   int result = 0;
@@ -185,10 +191,10 @@ static ddb_status prepare(ddb__file *file, const char *path, ddb_error *err) {
   return result < 0 ? ddb__file_fail(err, errno, "set the mode of the new", file->path) : DDB_OK;
 }
 
-ddb_status ddb__file_replace(ddb__file *file, const char *path, ddb_error *err) {
+ddb_status ddb__file_replace(ddb__file *file, int directory, const char *path, ddb_error *err) {
   *file = no_file;
   DDB__TRY(check_path(path, err));
-  ddb_status status = prepare(file, path, err);
+  ddb_status status = prepare(file, directory, path, err);
   if (status != DDB_OK) {
     ddb__file_cancel(file);
   }
@@ -255,7 +261,7 @@ static void release(ddb__file *file) {
   if (file->fd >= 0) {
     (void)ddb__sys_close(file->fd);
   }
-  if (file->directory >= 0) {
+  if (file->directory >= 0 && !file->directory_lent) {
     (void)ddb__sys_close(file->directory);
   }
   ddb__free(&ddb__heap_process, file->path, file->path_size);
@@ -269,9 +275,9 @@ void ddb__file_cancel(ddb__file *file) {
   release(file);
 }
 
-ddb_status ddb__file_replace_by(ddb__file *file, const char *path,
+ddb_status ddb__file_replace_by(ddb__file *file, int directory, const char *path,
                                 ddb_status (*write)(void *context), void *context, ddb_error *err) {
-  DDB__TRY(ddb__file_replace(file, path, err));
+  DDB__TRY(ddb__file_replace(file, directory, path, err));
   ddb_status status = write(context);
   if (status != DDB_OK) {
     ddb__file_cancel(file);
@@ -302,7 +308,7 @@ static ddb_status write_chunks(void *context) {
 
 ddb_status ddb_file_replace(const char *path, ddb_chunks next, void *context, ddb_error *err) {
   chunks c = {.next = next, .context = context, .err = err};
-  return ddb__file_replace_by(&c.file, path, write_chunks, &c, err);
+  return ddb__file_replace_by(&c.file, -1, path, write_chunks, &c, err);
 }
 
 /* ---- Reading ------------------------------------------------------------------------------ */

@@ -18,6 +18,7 @@
 typedef struct ddb__file {
   int fd;              /* -1: none */
   int directory;       /* replacing: the directory of all names below, else -1 */
+  bool directory_lent; /* it is the caller's */
   char *path;          /* replacing: symbolic links are followed; NUL-terminated, owned */
   size_t path_size;    /* bytes allocated at path */
   const char *name;    /* replacing: the last part of path */
@@ -26,9 +27,10 @@ typedef struct ddb__file {
   char temporary[256]; /* replacing: its name */
 } ddb__file;
 
-/* Makes a temporary file beside `path`, with the mode of the file that is there now. On error there
- * is nothing to cancel. */
-ddb_status ddb__file_replace(ddb__file *file, const char *path, ddb_error *err);
+/* Makes a temporary file beside `path`, with the mode of the file that is there now. directory: a
+ * descriptor of the directory that the path's last part is in, wherever that is by now, lent to `file`
+ * for its life; -1: the one that the path says. On error there is nothing to cancel. */
+ddb_status ddb__file_replace(ddb__file *file, int directory, const char *path, ddb_error *err);
 ddb_status ddb__file_write(ddb__file *file, const void *data, size_t size, ddb_error *err);
 /* Syncs the temporary file, renames it over the path, syncs the directory. On error the file is
  * cancelled; only when the directory's sync has failed (after the rename) the path is the new file,
@@ -37,7 +39,7 @@ ddb_status ddb__file_commit(ddb__file *file, ddb_error *err);
 /* Removes the temporary file. */
 void ddb__file_cancel(ddb__file *file);
 /* All of it: `write` gives the file its bytes; the path is replaced if it returns DDB_OK, else as it was. */
-ddb_status ddb__file_replace_by(ddb__file *file, const char *path,
+ddb_status ddb__file_replace_by(ddb__file *file, int directory, const char *path,
                                 ddb_status (*write)(void *context), void *context, ddb_error *err);
 
 ddb_status ddb__file_open(ddb__file *file, const char *path, ddb_error *err);

@@ -287,7 +287,7 @@ static ddb_status write_file(void *context) {
 
 static ddb_status save_to(saver *s, const char *path) {
   DDB__TRY(ddb__layout_count(&s->progress, s->snapshot, s->tables, s->table_count, s->err));
-  return ddb__file_replace_by(&s->file, path, write_file, s, s->err);
+  return ddb__file_replace_by(&s->file, -1, path, write_file, s, s->err);
 }
 
 ddb_status ddb_snapshot_save_json(ddb_snapshot *snapshot, const char *path, ddb_progress progress,

@@ -10,9 +10,10 @@
 #include "io/replay.h"
 
 /* Saves a snapshot, or with `before` what changed since that one, of the same database. head: its
- * `segment` and `unused` are the file's. *size: bytes of the file; may be NULL. */
+ * `segment` and `unused` are the file's. directory: see ddb__file_replace. *size: bytes of the file; may
+ * be NULL. */
 ddb_status ddb__native_save(ddb_snapshot *snapshot, ddb_snapshot *before,
-                            const ddb__native_head *head, const char *path,
+                            const ddb__native_head *head, int directory, const char *path,
                             const ddb_save_options *options, uint64_t *size, ddb_error *err);
 typedef ddb_status (*ddb__native_saver)(ddb_snapshot *snapshot, const char *path,
                                         const ddb_save_options *options, ddb_error *err);

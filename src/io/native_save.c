@@ -33,6 +33,7 @@ typedef struct saver {
   ddb_table **old_tables; /* of `before` */
   size_t old_count;
   ddb__file file;
+  int directory; /* see ddb__file_replace */
   ddb__native_head head;
   uint32_t block_count;
   int compression;
@@ -174,7 +175,7 @@ static ddb_status write_file(void *context) {
 
 static ddb_status save_to(saver *s, const char *path) {
   DDB__TRY(ddb__layout_count(&s->progress, s->snapshot, s->tables, s->table_count, s->err));
-  return ddb__file_replace_by(&s->file, path, write_file, s, s->err);
+  return ddb__file_replace_by(&s->file, s->directory, path, write_file, s, s->err);
 }
 
 static ddb_status open_compression(saver *s) {
@@ -215,9 +216,10 @@ static ddb_status save_with_lists(saver *s, const char *path) {
 }
 
 ddb_status ddb__native_save(ddb_snapshot *snapshot, ddb_snapshot *before,
-                            const ddb__native_head *head, const char *path,
+                            const ddb__native_head *head, int directory, const char *path,
                             const ddb_save_options *options, uint64_t *size, ddb_error *err) {
   saver s = {
+      .directory = directory,
       .snapshot = snapshot,
       .before = before,
       .head = *head,
@@ -248,7 +250,7 @@ ddb_status ddb_snapshot_save(ddb_snapshot *snapshot, const char *path,
   if (!snapshot) {
     return ddb__fail(err, DDB_ERR_INVALID, "no snapshot given");
   }
-  return ddb__native_save(snapshot, NULL, &(ddb__native_head){0}, path, options, NULL, err);
+  return ddb__native_save(snapshot, NULL, &(ddb__native_head){0}, -1, path, options, NULL, err);
 }
 
 ddb_status ddb__native_save_now(ddb_db *db, ddb__native_saver save, const char *path,

@@ -124,7 +124,7 @@ ddb_status ddb_snapshot_save_delta(ddb_snapshot *snapshot, ddb_snapshot *before,
     return ddb__fail(err, DDB_ERR_INVALID, "a delta needs two snapshots of a database, in order");
   }
   DDB__TRY(place_behind(before_path, before, &head, err));
-  return ddb__native_save(snapshot, before, &head, path, options, NULL, err);
+  return ddb__native_save(snapshot, before, &head, -1, path, options, NULL, err);
 }
 
 /* ---- Chains, read ------------------------------------------------------------------------- */

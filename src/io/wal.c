@@ -385,7 +385,7 @@ ddb_status ddb__wal_segment_new(ddb__wal *wal, uint64_t number, int *fd, uint64_
   head.checksum = ddb__checksum_of(&head, offsetof(ddb__native_head, checksum), 0);
   ddb__wal_segment_name(number, name);
   DDB__TRY(ddb__wal_path(wal, name, path, sizeof path, err));
-  DDB__TRY(ddb__file_replace(&file, path, err));
+  DDB__TRY(ddb__file_replace(&file, wal->directory, path, err));
   ddb_status status = ddb__file_write(&file, &head, sizeof head, err);
   if (status != DDB_OK) {
     ddb__file_cancel(&file);

@@ -12,8 +12,8 @@
  *   2. Older checkpoints and segments are removed only when a newer checkpoint was read whole, or was
  *      written and synced. Files that are not ours are never touched; a directory that has none of
  *      ours, but others, is refused.
- *   3. The log that is written, and what is removed, is opened by its name in the directory that was
- *      locked; what is read, and what is made whole and renamed, by the directory's path.
+ *   3. What is made, written or removed is named in the directory that was locked, even where that has
+ *      been moved meanwhile and its path leads to another database. Opening reads by the path.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -82,7 +82,7 @@ static mode_t mode_of(const char *path) {
 
 static ddb_status replace_text(const char *path, ddb_error *err) {
   ddb__file file;
-  ddb_status status = ddb__file_replace(&file, path, err);
+  ddb_status status = ddb__file_replace(&file, -1, path, err);
   if (status != DDB_OK) {
     return status;
   }
@@ -122,7 +122,7 @@ static void test_cancel_leaves_the_old_file(void **state) {
   (void)state;
   ddb__file file;
   put_text(target, OLD_TEXT, 0600);
-  assert_ok(ddb__file_replace(&file, target, NULL));
+  assert_ok(ddb__file_replace(&file, -1, target, NULL));
   assert_ok(ddb__file_write(&file, NEW_TEXT, 5, NULL));
   assert_text(target, OLD_TEXT);
   ddb__file_cancel(&file);
@@ -150,7 +150,7 @@ static void test_relative_paths_survive_a_change_of_folder(void **state) {
   int here = open(".", O_RDONLY | O_DIRECTORY);
   assert_true(here >= 0);
   assert_int_equal(chdir(folder), 0);
-  assert_ok(ddb__file_replace(&file, "target.json", NULL));
+  assert_ok(ddb__file_replace(&file, -1, "target.json", NULL));
   assert_int_equal(chdir("/"), 0);
   assert_ok(ddb__file_write(&file, NEW_TEXT, strlen(NEW_TEXT), NULL));
   assert_ok(ddb__file_commit(&file, NULL));
@@ -164,8 +164,8 @@ static void test_two_at_once_do_not_meet(void **state) {
   (void)state;
   ddb__file one;
   ddb__file two;
-  assert_ok(ddb__file_replace(&one, target, NULL));
-  assert_ok(ddb__file_replace(&two, target, NULL));
+  assert_ok(ddb__file_replace(&one, -1, target, NULL));
+  assert_ok(ddb__file_replace(&two, -1, target, NULL));
   assert_ok(ddb__file_write(&one, "one", 3, NULL));
   assert_ok(ddb__file_write(&two, "two", 3, NULL));
   assert_ok(ddb__file_commit(&one, NULL));

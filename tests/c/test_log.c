@@ -184,6 +184,42 @@ static void test_one_at_a_time(void **state) {
   log_close(db);
 }
 
+/* A database that is moved while it is open goes on where it is now; another one that has come to its
+ * place is not touched. */
+static void test_moved_while_open(void **state) {
+  (void)state;
+  char there[200];
+  char other[200];
+  (void)snprintf(there, sizeof there, "%s-there", log_path);
+  (void)snprintf(other, sizeof other, "%s-other", log_path);
+  ddb_db *moved = log_open(log_path, DDB_DURABILITY_COMMIT);
+  ddb_db *newer = log_open(other, DDB_DURABILITY_COMMIT);
+  ddb_table *table = log_table(moved, "t");
+  ddb_table *newer_table = log_table(newer, "t");
+  assert_ok(ddb_db_checkpoint(newer, NULL, NULL, NULL));
+  assert_ok(rows_insert_many(table, 1, 5));
+  assert_ok(rows_insert_many(newer_table, 1, 7)); /* in segment 2 of it */
+  assert_int_equal(rename(log_path, there), 0);
+  assert_int_equal(rename(other, log_path), 0);
+  ddb_error err = {0};
+  if (ddb_db_checkpoint(moved, NULL, NULL, &err) != DDB_OK) { /* makes segment 2 */
+    print_message("%s\n", err.message);
+  }
+  ddb_db *seen;
+  assert_ok(ddb_directory_load(log_path, NULL, NULL, &seen, NULL));
+  assert_int_equal(log_digest(seen), log_digest(newer));
+  ddb_db_release(seen);
+  assert_ok(err.status);
+  assert_ok(rows_insert(table, 6, 1));
+  ddb_table_release(table);
+  ddb_table_release(newer_table);
+  log_close(moved);
+  log_close(newer);
+  assert_int_equal(log_count_rows(there), 6);
+  assert_int_equal(log_count_rows(log_path), 7);
+  log_remove(there);
+}
+
 static void test_what_cannot_be_opened(void **state) {
   (void)state;
   ddb_error err;
@@ -694,6 +730,7 @@ int main(void) {
       TEST(test_progress_uses_the_database),
       TEST(test_in_memory),
       TEST(test_one_at_a_time),
+      TEST(test_moved_while_open),
       TEST(test_what_cannot_be_opened),
       TEST(test_every_byte_of_a_log),
       TEST(test_every_byte_of_a_checkpoint),
