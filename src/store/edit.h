@@ -39,16 +39,21 @@ typedef struct ddb__retired {
   uint64_t extra;  /* memory: its size in bytes; a hint: its sequence number */
 } ddb__retired;
 
+/* Of a chunk, at most: 4 KiB. The first ones of an edit are smaller, since a database may have many
+ * tables of a row or two. One that is not enough grows. */
 #ifdef DDB_TESTING
-#define DDB__RETIRED_CHUNK_ITEMS 7
+#define DDB__RETIRED_CHUNK_ITEMS 7u
+#define DDB__RETIRED_FIRST_ITEMS 2u
 #else
-#define DDB__RETIRED_CHUNK_ITEMS 102 /* a chunk is 4 KiB */
+#define DDB__RETIRED_CHUNK_ITEMS 102u
+#define DDB__RETIRED_FIRST_ITEMS 3u
 #endif
 
 typedef struct ddb__retired_chunk {
   struct ddb__retired_chunk *next;
   uint32_t count;
-  ddb__retired items[DDB__RETIRED_CHUNK_ITEMS];
+  uint32_t capacity;
+  ddb__retired items[];
 } ddb__retired_chunk;
 
 /* First in, first out, by chunks; moving a whole list costs one store. */
@@ -64,6 +69,7 @@ typedef struct ddb__edit {
   ddb__retired_list retired;
   ddb__retired_chunk *spare; /* reserved, empty */
   size_t room;               /* items that fit into retired's tail and the spare chunks */
+  uint32_t chunk_items;      /* that the next new chunk has place for */
   uint64_t retired_bytes;
 } ddb__edit;
 
@@ -88,6 +94,9 @@ void ddb__edit_keep_unversioned(ddb__edit *edit);
 /* Makes the edit ready for the next statement, with at most one chunk kept. */
 void ddb__edit_reset(ddb__edit *edit, uint64_t version);
 
+/* Empty, in no list. NULL: no memory. */
+ddb__retired_chunk *ddb__retired_chunk_new(ddb__heap *heap, uint32_t capacity);
+void ddb__retired_chunk_free(ddb__heap *heap, ddb__retired_chunk *chunk);
 /* Lists of chunks. pop takes the first chunk off, NULL when there is none; splice moves all of
  * `from` to the end of `list`. */
 void ddb__retired_list_append(ddb__retired_list *list, ddb__retired_chunk *chunk);

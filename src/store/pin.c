@@ -36,7 +36,7 @@ static void free_list(ddb__retired_list *list, ddb__heap *heap) {
         free_memory(heap, item);
       }
     }
-    ddb__free(heap, chunk, sizeof *chunk);
+    ddb__retired_chunk_free(heap, chunk);
   }
 }
 
@@ -165,12 +165,11 @@ static void free_item(ddb_table *table, const ddb__retired *item) {
 /* Moves the item to the pin's list; false when there is no memory for a chunk. */
 static bool park(ddb_table *table, ddb__long_pin *pin, const ddb__retired *item) {
   ddb__retired_chunk *tail = pin->waiting.tail;
-  if (!tail || tail->count == DDB__RETIRED_CHUNK_ITEMS) {
-    tail = ddb__alloc(&table->heap, sizeof *tail);
+  if (!tail || tail->count == tail->capacity) {
+    tail = ddb__retired_chunk_new(&table->heap, DDB__RETIRED_CHUNK_ITEMS);
     if (!tail) {
       return false;
     }
-    tail->count = 0;
     ddb__retired_list_append(&pin->waiting, tail);
   }
   tail->items[tail->count++] = *item;
@@ -204,14 +203,14 @@ static uint32_t sweep(ddb_table *table, const scan *pins, ddb__retired_chunk *ch
 static void put_back(ddb_table *table, ddb__retired_chunk *chunk) {
   ddb__retired_list *queue = &table->pins.queue;
   ddb__retired_chunk *tail = queue->tail;
-  if (!tail || tail->count + chunk->count > DDB__RETIRED_CHUNK_ITEMS) {
+  if (!tail || tail->count + chunk->count > tail->capacity) {
     ddb__retired_list_append(queue, chunk);
     return;
   }
   memcpy(&tail->items[tail->count], chunk->items, chunk->count * sizeof chunk->items[0]);
   tail->count += chunk->count;
   queue->count += chunk->count;
-  ddb__free(&table->heap, chunk, sizeof *chunk);
+  ddb__retired_chunk_free(&table->heap, chunk);
 }
 
 bool ddb__pins_reclaim(ddb_table *table, size_t budget) {
@@ -235,7 +234,7 @@ bool ddb__pins_reclaim(ddb_table *table, size_t budget) {
     if (chunk->count) {
       put_back(table, chunk);
     } else {
-      ddb__free(&table->heap, chunk, sizeof *chunk);
+      ddb__retired_chunk_free(&table->heap, chunk);
     }
   }
   return progress && pins->queue.count > 0;

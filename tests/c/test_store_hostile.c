@@ -152,7 +152,9 @@ static void test_updates_under_view(void **state) {
 #ifdef DDB_TESTING
   before *= 2; /* tiny nodes: more of them, and more to note of them */
 #endif
-  assert_true(rows_total_bytes(w.table) <= 3 * before);
+  /* A table that is written to holds a whole chunk of retired items, one that was filled at once may not. */
+  uint64_t chunk = sizeof(ddb__retired_chunk) + DDB__RETIRED_CHUNK_ITEMS * sizeof(ddb__retired);
+  assert_true(rows_total_bytes(w.table) <= 3 * before + chunk);
   assert_true(rows_are(&view, 1, 1000));
   ddb_view_close(&view);
   drain(w.table);
@@ -380,7 +382,7 @@ static void free_retired(ddb__edit *edit) {
       ddb__free(edit->heap, chunk->items[i].memory, chunk->items[i].extra);
     }
     chunk->count = 0;
-    ddb__free(edit->heap, chunk, sizeof *chunk);
+    ddb__retired_chunk_free(edit->heap, chunk);
   }
   edit->room = 0;
   ddb__edit_reset(edit, 1);

@@ -196,7 +196,7 @@ static void reclaim(world *w) {
     if (count > 0) {
       ddb__retired_list_append(&kept, chunk);
     } else {
-      ddb__free(&w->heap, chunk, sizeof *chunk);
+      ddb__retired_chunk_free(&w->heap, chunk);
     }
   }
   w->queue = kept;

@@ -486,7 +486,8 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "indexed"), [("x.json", False), ("x.dictdb", False), ("x.dictdb", True)]
+    ("name", "indexed"),
+    [("x.json", False), ("x.json", True), ("x.dictdb", False), ("x.dictdb", True)],
 )
 def test_many_small_tables_are_paid_for(tmp_path: Path, name: str, indexed: bool) -> None:
     """A file of ours makes a load hold at most 64 times its bytes, if all it has is tables."""
@@ -502,6 +503,17 @@ def test_many_small_tables_are_paid_for(tmp_path: Path, name: str, indexed: bool
     loaded = DictDB.load(path)
     assert _core.process_memory() - before <= 64 * path.stat().st_size
     assert loaded["t9"].insert({}) == 2
+
+
+def test_small_tables_of_other_programs_are_paid_for(tmp_path: Path) -> None:
+    """With the 1 MiB on top: such files can be shorter than ours."""
+    path = tmp_path / "x.json"
+    tables = {f"{n:x}": {"primary_key": "id", "records": [{"id": 1}]} for n in range(2000)}
+    path.write_text(json.dumps({"tables": tables}, separators=(",", ":")))
+    before = _core.process_memory()
+    loaded = DictDB.load(path)
+    assert len(loaded) == 2000
+    assert _core.process_memory() - before <= 64 * path.stat().st_size + 2**20
 
 
 def test_signatures() -> None:
