@@ -85,6 +85,9 @@ static ddb_status put_str(const ddb__cell_writer *writer, ddb_str text) {
   return special ? put_quoted(writer->out, text) : put_text(writer, text);
 }
 
+static const char base64_letters[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
+
 static ddb_status put_bytes(const ddb__cell_writer *writer, const ddb_value *value) {
   char text[4096];
   const size_t part_max = sizeof text / 4 * 3;
@@ -96,7 +99,9 @@ static ddb_status put_bytes(const ddb__cell_writer *writer, const ddb_value *val
     ddb__base64_encode(at, value->size, text);
     return put_text(writer, (ddb_str){text, ddb__base64_size(value->size)});
   }
-  DDB__TRY(ddb__json_write_raw(writer->out, "\"", 1)); /* the delimiter may be a letter */
+  /* Only where the delimiter is one of its letters: quoted, it is a text where one may be. */
+  size_t quotes = strchr(base64_letters, writer->delimiter) != NULL;
+  DDB__TRY(ddb__json_write_raw(writer->out, "\"", quotes));
   for (size_t left = value->size; left;) {
     size_t part = left < part_max ? left : part_max;
     ddb__base64_encode(at, part, text);
@@ -104,7 +109,7 @@ static ddb_status put_bytes(const ddb__cell_writer *writer, const ddb_value *val
     at += part;
     left -= part;
   }
-  return ddb__json_write_raw(writer->out, "\"", 1);
+  return ddb__json_write_raw(writer->out, "\"", quotes);
 }
 
 /* ---- JSON --------------------------------------------------------------------------------- */

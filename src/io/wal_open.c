@@ -13,7 +13,8 @@
  *      written and synced. Files that are not ours are never touched; a directory that has none of
  *      ours, but others, is refused.
  *   3. What is made, written or removed is named in the directory that was locked, even where that has
- *      been moved meanwhile and its path leads to another database. Opening reads by the path.
+ *      been moved meanwhile and its path leads to another database. Opening reads by the path, and
+ *      ends with an error if that leads to another one then.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -352,6 +353,26 @@ static ddb_status make_durable(ddb__wal *wal, uint64_t first, ddb_error *err) {
   return DDB_OK;
 }
 
+static int look_at(int directory, const char *name, struct stat *info) {
+  int result;
+  do {
+    result = ddb__sys_fstatat(directory, name, info);
+  } while (result < 0 && errno == EINTR);
+  return result;
+}
+
+/* What was read by the path is to be gone on from in the locked directory: are they still one? */
+static ddb_status check_place(const ddb__wal *wal, ddb_error *err) {
+  struct stat locked;
+  struct stat named;
+  if (look_at(wal->directory, ".", &locked) < 0 || look_at(AT_FDCWD, wal->path, &named) < 0) {
+    return ddb__file_fail(err, errno, "look at", wal->path);
+  }
+  return locked.st_dev == named.st_dev && locked.st_ino == named.st_ino
+             ? DDB_OK
+             : ddb__file_fail(err, ESTALE, "go on in", wal->path);
+}
+
 static ddb_status load_log(ddb__wal *wal, ddb_db *db, const listing *found, uint64_t commit,
                            const ddb_open_options *options, ddb_error *err) {
   uint64_t first = found->checkpoint ? found->checkpoint : 1;
@@ -367,6 +388,7 @@ static ddb_status load_log(ddb__wal *wal, ddb_db *db, const listing *found, uint
   bool torn;
   uint64_t last = found->last > first ? found->last : first; /* the first one has to be there */
   DDB__TRY(ddb__wal_replay(wal, db, first, last, commit, options, &end, &torn, err));
+  DDB__TRY(check_place(wal, err));
   DDB__TRY(go_on(wal, end, torn, last, err));
   if (!DDB__FAULT(RECOVERY_UNSYNCED)) {
     DDB__TRY(make_durable(wal, first, err));

@@ -63,7 +63,7 @@ bool ddb__range_init(ddb__range *range, const ddb__match *match, const ddb__rows
 /* The entries before it begins, and before it ends. */
 void ddb__range_ranks(const ddb__match *match, const ddb__range *range, uint64_t *from,
                       uint64_t *to);
-/* The entries in all ranges of the match; `first` is NULL when it has several. */
+/* The entries in all ranges of the match; `first` is NULL when it has several, or one with an open end. */
 ddb__tree_run ddb__range_entries(const ddb__match *match, const ddb__rows *rows);
 /* Their rows; run: those of the match. */
 ddb_status ddb__range_collect(const ddb__match *match, const ddb__rows *rows,

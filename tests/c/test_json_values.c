@@ -245,7 +245,7 @@ static void append_bigint(ddb_builder *builder, uint64_t *seed) {
 static void append_temporal(ddb_builder *builder, uint64_t *seed, ddb_kind kind) {
   struct {
     ddb_temporal head;
-    char zone[64];
+    char zone[96]; /* as much as random_text makes */
   } value = {.head = {.offset_micros = DDB_OFFSET_NONE}};
   bool is_time = kind == DDB_TIME;
   uint64_t day = UINT64_C(86400000000);

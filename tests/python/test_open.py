@@ -25,6 +25,7 @@ from dictdb import (
     InvalidArgumentError,
     MissingFileError,
     ReadOnlyDatabaseError,
+    StorageError,
     UnsupportedTypeError,
     verify,
 )
@@ -286,6 +287,25 @@ def test_failed_checkpoints_are_logged(tmp_path: Path, caplog: pytest.LogCapture
         assert db.log_info()["checkpoint_failures"] == 0
     with DictDB.open(path) as db:
         assert db["t"].count() == 2000
+
+
+def test_moved_while_it_is_opened(tmp_path: Path) -> None:
+    """The log of the one that came to its place is not gone on in that of the moved one."""
+    path, other, away = (tmp_path / name for name in ("path", "other", "away"))
+    for folder, count in ((path, 50), (other, 5)):
+        with DictDB.open(folder) as db:
+            db.create_table("t").insert({"name": folder.name} for _ in range(count))
+
+    def move(done: int, total: int) -> None:
+        if not away.exists():
+            path.rename(away)
+            other.rename(path)
+
+    with pytest.raises(StorageError, match=r"cannot go on in .*path"):
+        DictDB.open(path, progress=move)
+    for folder, name, count in ((away, "path", 50), (path, "other", 5)):
+        with DictDB.open(folder) as db:
+            assert db["t"].count(db["t"].name == name) == len(db["t"]) == count
 
 
 def test_closed(tmp_path: Path) -> None:

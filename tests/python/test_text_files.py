@@ -237,7 +237,7 @@ def test_every_value_comes_back_from_csv_by_its_type(value: Any, tmp_path: Path)
         (str | int, ["007", "+5", "12", "x", " 12", "-0", "[1]", "", 5, -5]),
         (str | bool, ["true", "FALSE", "no", "1", True, False]),
         (str | float, ["nan", "Infinity", "1.", ".5", "+1", "2e3", 1.5, float("inf")]),
-        (str | bytes, ["abcd", "Anna", "=", b"a", b"\0\xff"]),
+        (str | bytes, ["abcd", "Anna", "=", b"a", b"\0\xff", bytes(3072), bytes(3073)]),
         (str | date | None, ["2020-01-01", "", None, date(2020, 1, 1)]),
         (str | time, ["[1]", "{}", "01:02:03", time(1, 2, 3)]),
         (str | list, ["[1]", '["x"]', "[1"]),
